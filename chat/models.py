@@ -1,0 +1,198 @@
+"""Conversations, who is in them, what was said, and the numbered events that carry it to every device."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Conversation(models.Model):
+    """`last_seq` numbers events, `last_message_no` numbers messages (unread counts come from it, never from `seq`)."""
+
+    class Kind(models.TextChoices):
+        DIRECT = "direct", _("direct")
+        GROUP = "group", _("group")
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind)
+    title = models.CharField(_("title"), max_length=100, blank=True, default="")
+    description = models.CharField(_("description"), max_length=500, blank=True, default="")
+    history_visible = models.BooleanField(_("history visible to new members"), default=False)
+    # "7:12", the two ids in order: two people have one direct conversation.
+    direct_key = models.CharField(max_length=41, unique=True, null=True, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", verbose_name=_("created by")
+    )
+    created_at = models.DateTimeField(_("created at"))
+    updated_at = models.DateTimeField(_("updated at"), db_index=True)  # the last activity
+    last_seq = models.BigIntegerField(default=0)
+    last_message_no = models.BigIntegerField(default=0)
+    last_message = models.ForeignKey("Message", null=True, on_delete=models.SET_NULL, related_name="+")
+    members_count = models.PositiveIntegerField(_("members"), default=0)
+
+    class Meta:
+        verbose_name = _("conversation")
+        verbose_name_plural = _("conversations")
+
+
+class Membership(models.Model):
+    """A person in a conversation. They see `visible_after_seq < seq <= left_seq` (no end while `left_seq` is null)."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", _("owner")
+        ADMIN = "admin", _("admin")
+        MEMBER = "member", _("member")
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=8, choices=Role, default=Role.MEMBER)
+    joined_at = models.DateTimeField()
+    joined_seq = models.BigIntegerField()
+    joined_message_no = models.BigIntegerField(default=0)
+    visible_after_seq = models.BigIntegerField(default=0)
+    left_at = models.DateTimeField(null=True)
+    left_seq = models.BigIntegerField(null=True)
+    seen_seq = models.BigIntegerField(default=0)
+    seen_message_no = models.BigIntegerField(default=0)
+    seen_at = models.DateTimeField(null=True)
+    muted_until = models.DateTimeField(null=True)
+    pinned = models.BooleanField(default=False)
+    archived = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["conversation", "user"], name="chat_membership_unique")]
+        indexes = [
+            models.Index(
+                fields=["user", "conversation"], condition=models.Q(left_seq=None), name="chat_membership_living"
+            )
+        ]
+
+
+class Message(models.Model):
+    """`seq` is that of its `message.created`. `(sender, client_msg_id)` makes a repeat harmless for ever.
+
+    `content_digest` is that of the *original* content, so that a repeat is told from a conflict after an edit.
+    """
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    seq = models.BigIntegerField()
+    message_no = models.BigIntegerField()
+    sender = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    content = models.TextField()
+    client_msg_id = models.UUIDField(null=True)
+    content_digest = models.CharField(max_length=64)
+    reply_to = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
+    mentions = models.JSONField(default=list)
+    created_at = models.DateTimeField()
+    edited_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "seq"], name="chat_message_seq"),
+            models.UniqueConstraint(fields=["sender", "client_msg_id"], name="chat_message_idempotent"),
+        ]
+
+
+class MessageRevision(models.Model):
+    """What a message said before an edit or a removal: for moderators, never for members."""
+
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="revisions")
+    content = models.TextField()
+    replaced_at = models.DateTimeField()
+    replaced_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+
+
+class Event(models.Model):
+    """The log that every device follows: `seq` is 1, 2, 3 … in its conversation, in commit order, with no hole.
+
+    `message.*` and `reaction.*` events point to their message, whose *present* state is told, so that what was deleted
+    cannot come back through a catch-up; `payload` holds the rest.
+    """
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="events")
+    seq = models.BigIntegerField()
+    kind = models.CharField(max_length=32)
+    at = models.DateTimeField()
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+    message = models.ForeignKey(Message, null=True, on_delete=models.CASCADE, related_name="+")
+    payload = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["conversation", "seq"], name="chat_event_seq")]
+
+
+class Reaction(models.Model):
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="reactions")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    emoji = models.CharField(max_length=64)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["message", "user", "emoji"], name="chat_reaction_unique")]
+
+
+class Mention(models.Model):
+    """One row per person mentioned, so that counting the unread ones reads only those."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+")
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+")
+    message_no = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["message", "user"], name="chat_mention_unique")]
+        indexes = [models.Index(fields=["user", "conversation", "message_no"], name="chat_mention_unread")]
+
+
+class Block(models.Model):
+    blocker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    blocked = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["blocker", "blocked"], name="chat_block_unique")]
+
+
+class Report(models.Model):
+    class Status(models.TextChoices):
+        OPEN = "open", _("open")
+        RESOLVED = "resolved", _("resolved")
+        DISMISSED = "dismissed", _("dismissed")
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="reports", verbose_name=_("message"))
+    reporter = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", verbose_name=_("reporter")
+    )
+    reason = models.CharField(_("reason"), max_length=500)
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.OPEN)
+    created_at = models.DateTimeField(_("created at"))
+    resolved_at = models.DateTimeField(_("resolved at"), null=True)
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", verbose_name=_("resolved by")
+    )
+
+    class Meta:
+        verbose_name = _("report")
+        verbose_name_plural = _("reports")
+        constraints = [models.UniqueConstraint(fields=["message", "reporter"], name="chat_report_unique")]
+
+
+class ChatSettings(models.Model):
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="chat_settings"
+    )
+    share_receipts = models.BooleanField(default=True)
+    share_presence = models.BooleanField(default=True)
+
+
+class Epoch(models.Model):
+    """One row: names this event log. A restored backup gets a new one, so that every cursor of before is a `gap`."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    value = models.CharField(max_length=36)

@@ -1,0 +1,67 @@
+"""Who is at the other end: the client's address behind our own proxies, its user agent, its fingerprint."""
+
+import ipaddress
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.http import HttpRequest
+
+FINGERPRINT_CHARS = 255
+USER_AGENT_CHARS = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """What a service may know of a request: plain values, no request object."""
+
+    ip_address: str | None = None
+    user_agent: str = ""
+    device_fingerprint: str = ""
+    language: str = "en"
+
+
+def client_address(remote_addr: str | None, forwarded_for: str) -> str | None:
+    """Return the client's address, or None where the transport has none (a Unix socket).
+
+    With `TRUSTED_PROXY_COUNT` = n the n-th entry of X-Forwarded-For from the right is the one that our outermost proxy
+    saw; everything left of it was written by the client and is never read. With 0 the header is ignored.
+    """
+    chain = [*(part.strip() for part in forwarded_for.split(",") if part.strip()), remote_addr or ""]
+    trusted = settings.TRUSTED_PROXY_COUNT
+    candidate = chain[-1 - trusted] if trusted < len(chain) else chain[0]
+    return plain_address(candidate) or plain_address(remote_addr or "")
+
+
+def plain_address(text: str) -> str | None:
+    """Return the address without port, brackets, zone or IPv4-in-IPv6, or None where it is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def address_key(address: str | None) -> str:
+    """Return what rates count by: an IPv4 address, or the /64 of an IPv6 address (one household has that many)."""
+    if address and ":" in address:
+        return str(ipaddress.ip_network(f"{address}/64", strict=False).network_address)
+    return address or "-"
+
+
+def client_of(request: HttpRequest) -> Client:
+    """Return the client of a Django or DRF request."""
+    return Client(
+        ip_address=client_address(request.META.get("REMOTE_ADDR"), request.META.get("HTTP_X_FORWARDED_FOR", "")),
+        user_agent=clean(request.META.get("HTTP_USER_AGENT", ""))[:USER_AGENT_CHARS],
+        device_fingerprint=clean(request.META.get("HTTP_DEVICE_FINGERPRINT", ""))[:FINGERPRINT_CHARS],
+        language=getattr(request, "LANGUAGE_CODE", "en"),
+    )
+
+
+def clean(text: str) -> str:
+    """Return `text` without control characters (PostgreSQL refuses NUL, logs and mails the others)."""
+    return "".join(char for char in text if char.isprintable()).strip()

@@ -1,0 +1,268 @@
+"""Errors are classes that carry facts; `envelope` turns each into the one error body of the product.
+
+A service raises an `ApplicationError`; `exception_handler` (DRF) and the handlers below (everything outside DRF) answer
+it. `code`, `reason` and `action` are stable, `detail` is translated.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from common import json
+from common.request_id import current_request_id
+
+log = structlog.get_logger(__name__)
+
+WWW_AUTHENTICATE = 'Bearer realm="api"'
+
+
+class ApplicationError(Exception):
+    """A refusal that the product foresees.
+
+    `status` HTTP status; `code` and `reason` stable names; `action` what the client should do; `retry_after` seconds;
+    `extra` further keys of the body.
+    """
+
+    status = 400
+    code = "error"
+    reason = ""
+    action = "none"
+    detail: Any = _("The request was refused.")
+
+    def __init__(self, detail: Any = None, *, reason: str = "", retry_after: float | None = None, **extra: Any) -> None:
+        self.detail = detail or self.detail
+        self.reason = reason or self.reason
+        self.retry_after = None if retry_after is None else max(1, math.ceil(retry_after))
+        self.extra = extra
+        super().__init__(self.code, self.reason)
+
+
+class NotAuthenticated(ApplicationError):
+    status, code, action = 401, "not_authenticated", "login"
+    detail = _("Authentication credentials were not provided.")
+
+
+class NoActiveAccount(ApplicationError):
+    """Wrong credentials, unknown or inactive user: one answer for all three."""
+
+    status, code = 401, "no_active_account"
+    detail = _("No active account found with the given credentials.")
+
+
+class TokenNotValid(ApplicationError):
+    """`reason`: expired, invalid, wrong_type, session_revoked, session_expired, user_inactive, token_reused."""
+
+    status, code, action = 401, "token_not_valid", "refresh"
+    detail = _("The token is not valid.")
+    reason = "invalid"
+    LOGIN = {"session_revoked", "session_expired", "user_inactive", "token_reused"}
+
+    def __init__(self, reason: str = "invalid", *, refresh_token: bool = False) -> None:
+        super().__init__(TOKEN_DETAILS.get(reason), reason=reason)
+        self.action = "login" if refresh_token or reason in self.LOGIN else "refresh"
+
+
+TOKEN_DETAILS: dict[str, Any] = {
+    "expired": _("The token has expired."),
+    "wrong_type": _("The token is of the wrong type."),
+    "session_revoked": _("This session has been signed out."),
+    "session_expired": _("This session has ended. Please sign in again."),
+    "user_inactive": _("This account is no longer active."),
+    "token_reused": _("This token was already used. For your safety the session has been signed out."),
+}
+
+
+class AccountLocked(ApplicationError):
+    status, code, action = 429, "account_locked", "wait"
+    detail = _("Too many failed attempts. Please try again later.")
+
+    def __init__(self, *, locked_until: datetime, retry_after: float) -> None:
+        super().__init__(retry_after=retry_after, locked_until=locked_until)
+
+
+class Throttled(ApplicationError):
+    status, code, action = 429, "throttled", "wait"
+    detail = _("Too many requests. Please slow down.")
+
+
+class EmailNotVerified(ApplicationError):
+    status, code, action = 403, "email_not_verified", "verify_email"
+    detail = _("Please verify your e-mail address first.")
+
+
+class RegistrationClosed(ApplicationError):
+    status, code = 403, "registration_closed"
+    detail = _("Registration is closed.")
+
+
+class PermissionRefused(ApplicationError):
+    status, code = 403, "permission_denied"
+    detail = _("You do not have permission to perform this action.")
+
+
+class Blocked(ApplicationError):
+    status, code = 403, "blocked"
+    detail = _("You cannot write to this person.")
+
+
+class NotFound(ApplicationError):
+    status, code = 404, "not_found"
+    detail = _("Not found.")
+
+
+class IdempotencyConflict(ApplicationError):
+    status, code = 409, "idempotency_conflict"
+    detail = _("This client_msg_id was already used for another content.")
+
+
+class InvalidOrExpiredToken(ApplicationError):
+    status, code = 400, "invalid_or_expired_token"
+    detail = _("This link is invalid or has expired.")
+
+
+class TemporarilyUnavailable(ApplicationError):
+    status, code, action = 503, "temporarily_unavailable", "retry"
+    detail = _("The service is temporarily unavailable. Please try again.")
+
+    def __init__(self, *, retry_after: float = 1) -> None:
+        super().__init__(retry_after=retry_after)
+
+
+class ValidationFailed(ApplicationError):
+    """`errors` maps a field to its list of `{"message", "code"}`."""
+
+    status, code = 400, "validation_error"
+    detail = _("Some fields are not valid.")
+
+    def __init__(self, errors: Mapping[str, list[dict[str, Any]]]) -> None:
+        super().__init__(errors=dict(errors))
+
+    @classmethod
+    def of(cls, field: str, code: str, message: Any) -> "ValidationFailed":
+        """Return the error of one field."""
+        return cls({field: [{"message": message, "code": code}]})
+
+
+def envelope(error: ApplicationError) -> dict[str, Any]:
+    """Return the body: detail, code, reason?, action, retry_after?, request_id and the error's own keys."""
+    body: dict[str, Any] = {"detail": str(error.detail), "code": error.code}
+    if error.reason:
+        body["reason"] = error.reason
+    body["action"] = error.action
+    if error.retry_after is not None:
+        body["retry_after"] = error.retry_after
+    body["request_id"] = current_request_id()
+    return {**body, **error.extra}
+
+
+def headers(error: ApplicationError) -> dict[str, str]:
+    """Return the headers that go with the status: WWW-Authenticate (RFC 6750 §3), Retry-After (RFC 9110 §10.2.3)."""
+    if error.status == 401:
+        return {"WWW-Authenticate": WWW_AUTHENTICATE}
+    if error.retry_after is not None:
+        return {"Retry-After": str(error.retry_after)}
+    return {}
+
+
+def _flat(detail: Any) -> list[dict[str, Any]]:
+    """Flatten the errors of one field, however nested, to `{"message", "code"}`."""
+    if isinstance(detail, Mapping):
+        return [error for value in detail.values() for error in _flat(value)]
+    if isinstance(detail, list | tuple):
+        return [error for value in detail for error in _flat(value)]
+    return [{"message": str(detail), "code": getattr(detail, "code", "invalid")}]
+
+
+def from_exception(exc: Exception) -> ApplicationError | None:
+    """Return the product's error for an exception of DRF, Django or the database; None for one that nobody foresaw."""
+    match exc:
+        case ApplicationError():
+            return exc
+        case exceptions.ValidationError(detail=detail):
+            by_field = detail if isinstance(detail, Mapping) else {"non_field_errors": detail}
+            return ValidationFailed({field: _flat(errors) for field, errors in by_field.items()})
+        case Http404():
+            return NotFound()
+        case PermissionDenied() | exceptions.PermissionDenied():
+            return PermissionRefused(getattr(exc, "detail", None))
+        case exceptions.NotAuthenticated():
+            return NotAuthenticated()
+        case exceptions.Throttled(wait=wait):
+            return Throttled(retry_after=wait or 1)
+        case OperationalError() | InterfaceError():
+            return TemporarilyUnavailable()
+        case exceptions.APIException(status_code=status):
+            error = ApplicationError(exc.detail if isinstance(exc.detail, str) else str(exc.detail))
+            error.status, error.code = status, str(getattr(exc.detail, "code", exc.default_code))
+            if status == 401:
+                error.action = "login"
+            return error
+    if type(exc).__name__ in {"PoolTimeout", "TooManyRequests"}:  # psycopg_pool, only there with PostgreSQL
+        return TemporarilyUnavailable()
+    return None
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Answer every exception of a DRF view with the envelope."""
+    error = from_exception(exc)
+    if error is None:
+        return None
+    set_rollback()
+    return Response(envelope(error), status=error.status, headers=headers(error))
+
+
+def respond(error: ApplicationError) -> HttpResponse:
+    """Answer outside DRF: middleware, unknown paths, Django's own handlers."""
+    return HttpResponse(
+        json.dumps(envelope(error)), status=error.status, headers=headers(error), content_type="application/json"
+    )
+
+
+class InternalError(ApplicationError):
+    status, code, action = 500, "internal", "retry"
+    detail = _("Something went wrong on our side.")
+
+
+class BadRequest(ApplicationError):
+    code = "bad_request"
+    detail = _("The request could not be understood.")
+
+
+class TooLarge(ApplicationError):
+    status, code = 413, "too_large"
+    detail = _("The request body is too large.")
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/") or request.path == "/api"
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """handler404: the envelope everywhere; the product has no HTML for an unknown path."""
+    return respond(NotFound())
+
+
+def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return respond(PermissionRefused())
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return respond(BadRequest())
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """handler500; a database that is away is 503, wherever in the request it was noticed."""
+    import sys
+
+    error = from_exception(sys.exc_info()[1] or Exception())
+    return respond(error if error and error.status == 503 else InternalError())

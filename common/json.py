@@ -1,0 +1,43 @@
+"""JSON as the contract writes it: UTC times with milliseconds and `Z`, strict in what it reads."""
+
+import uuid
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from django.utils.functional import Promise
+
+JSONDecodeError = orjson.JSONDecodeError
+
+
+def isoformat(at: datetime) -> str:
+    """Return `2026-11-21T10:00:00.123Z`."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return isoformat(value)
+    if isinstance(value, uuid.UUID | Promise | Decimal):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, dict):  # ReturnDict and other subclasses that orjson does not take by itself
+        return dict(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
+
+
+def dumps(value: Any) -> bytes:
+    """Encode to UTF-8 bytes."""
+    return orjson.dumps(value, default=_default, option=_OPTIONS)
+
+
+def loads(raw: bytes | str) -> Any:
+    """Decode strictly: no NaN, no lone surrogate, no nesting beyond 1,024. Raises JSONDecodeError, never RecursionError."""
+    return orjson.loads(raw)

@@ -1,0 +1,44 @@
+"""Give every request an id: a sane inbound `X-Request-ID` is kept, otherwise one is made."""
+
+import re
+import uuid
+from collections.abc import Callable
+from contextvars import ContextVar
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+
+_current: ContextVar[str] = ContextVar("request_id", default="")
+_SANE = re.compile(r"[A-Za-z0-9._-]{8,128}")
+
+
+def current_request_id() -> str:
+    """Return the id of the request being served, or a new one outside of any."""
+    return _current.get() or new_request_id()
+
+
+def new_request_id() -> str:
+    return uuid.uuid4().hex
+
+
+def sane_request_id(inbound: str | None) -> str:
+    """Return `inbound` where it is 8 to 128 plain characters, else a new id (a header goes into logs: no injection)."""
+    return inbound if inbound and _SANE.fullmatch(inbound) else new_request_id()
+
+
+class RequestIdMiddleware:
+    """Stand first: what fails behind it is still answered with the id."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = sane_request_id(request.headers.get("X-Request-ID"))
+        token = _current.set(request_id)
+        try:
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                response = self.get_response(request)
+        finally:
+            _current.reset(token)
+        response["X-Request-ID"] = request_id
+        return response

@@ -1,0 +1,26 @@
+"""What the views of every app share."""
+
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from common.errors import WWW_AUTHENTICATE
+
+
+class OpenAPIView(APIView):
+    """An endpoint that needs no authentication and reads no cookie (so that none turns a login into a CSRF error)."""
+
+    authentication_classes: Any = []
+    permission_classes: Any = []
+
+    def get_authenticate_header(self, request: Request) -> str:
+        # Without authenticators DRF would turn a 401 into a 403.
+        return WWW_AUTHENTICATE
+
+
+def no_store(response: Any) -> Any:
+    """Mark an answer that carries a token (RFC 6749 §5.1)."""
+    response["Cache-Control"] = "no-store"
+    response["Pragma"] = "no-cache"
+    return response

@@ -1,0 +1,41 @@
+"""How DRF reads and writes: one JSON renderer and parser, cursor pages. No view here: DRF imports this for its own."""
+
+from typing import IO, Any
+
+from django.conf import settings
+from rest_framework import pagination, parsers, renderers
+from rest_framework.exceptions import ParseError
+
+from common import json
+
+
+class JSONRenderer(renderers.BaseRenderer):
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        return b"" if data is None else json.dumps(data)
+
+
+class JSONParser(parsers.BaseParser):
+    media_type = "application/json"
+    renderer_class = JSONRenderer
+
+    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Any:
+        raw = stream.read(settings.BODY_LIMIT_BYTES + 1)
+        if len(raw) > settings.BODY_LIMIT_BYTES:
+            from common.errors import TooLarge
+
+            raise TooLarge
+        try:
+            return json.loads(raw)
+        except json.JSONDecodeError as error:
+            raise ParseError from error  # the decoder's message may quote the body, which may hold a password
+
+
+class CursorPagination(pagination.CursorPagination):
+    page_size = 50
+    max_page_size = 100
+    page_size_query_param = "limit"
+    ordering = "-id"

@@ -1,0 +1,18 @@
+"""The default rates by name; `RATE_<NAME>` in the environment replaces one (`0` = none)."""
+
+RATES = {
+    # per client address
+    "login": "30/min",
+    "register": "20/hour",
+    "password_reset": "20/hour",
+    "resend_verification": "20/hour",
+    "password_reset_confirm": "20/min",
+    "verify_email": "20/min",
+    "refresh_address": "300/5min",
+    # per account or session
+    "mail_account": "1/min",
+    "mail_account_hourly": "5/hour",
+    "refresh_session": "60/5min",
+    # per user
+    "chat": "600/min",
+}

@@ -1,0 +1,344 @@
+"""Every setting, read once from the environment, with its default beside it.
+
+`.env.example` lists them for people. A bad value stops the start with the names of all bad variables (environs), an
+unsafe combination is refused by `config/checks.py`.
+"""
+
+import os
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import environs
+from corsheaders.defaults import default_headers
+
+from config.rates import RATES
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+env = environs.FileAwareEnv(eager=False)
+env.read_env(BASE_DIR / ".env")
+
+# --- How it runs ------------------------------------------------------------------------------------------------------
+
+# "embedded": one process, SQLite, nothing to install. "production": PostgreSQL, Redis, many processes, everything checked.
+MODE: str = env.str("ALVIAR_MODE", "embedded")
+PRODUCTION = MODE == "production"
+DEBUG = env.bool("DEBUG", False)
+HOST: str = env.str("HOST", "127.0.0.1")
+PORT: int = env.int("PORT", 8000)
+WORKERS: int = env.int("WORKERS", 2 if PRODUCTION else 1)
+SECRET_KEY: str = env.str("SECRET_KEY", "")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [] if PRODUCTION else ["*"])
+ALLOWED_ORIGINS: list[str] = env.list("ALLOWED_ORIGINS", [])
+PUBLIC_URL: str = env.str("PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
+HTTPS_ONLY = env.bool("HTTPS_ONLY", PRODUCTION)
+# How many reverse proxies of our own stand in front: that many entries of X-Forwarded-For are believed, from the right.
+TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", 0)
+BODY_LIMIT_BYTES: int = env.int("BODY_LIMIT_BYTES", 1024 * 1024)
+HTTP_THREADS: int = env.int("HTTP_THREADS", 8)
+HASH_THREADS: int = env.int("HASH_THREADS", 2)
+HASH_QUEUE: int = env.int("HASH_QUEUE", 64)
+MEDIA_ROOT: str = env.str("MEDIA_ROOT", str(VAR_DIR / "media"))
+
+
+def key_file(name: str) -> str:
+    """Return the secret kept in `var/<name>`, made on first use with mode 600 (embedded default only)."""
+    path = VAR_DIR / name
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret := secrets.token_urlsafe(48))
+    return secret
+
+
+if not SECRET_KEY and not PRODUCTION:
+    SECRET_KEY = key_file("secret_key")
+
+# --- Where things are kept --------------------------------------------------------------------------------------------
+
+DATABASE_URL: str = env.str("DATABASE_URL", f"sqlite:///{VAR_DIR / 'alviar.sqlite3'}")
+DATABASE_POOL_MAX: int = env.int("DATABASE_POOL_MAX", 20)
+DATABASE_LOCK_TIMEOUT_MS: int = env.int("DATABASE_LOCK_TIMEOUT_MS", 5_000)
+REDIS_URL: str = env.str("REDIS_URL", "")
+REDIS_URLS = [url.strip() for url in REDIS_URL.split(",") if url.strip()]
+
+
+def database() -> dict[str, Any]:
+    """Return Django's database settings: a pool for PostgreSQL, a SQLite that loses no write to a lock."""
+    import dj_database_url
+
+    config: dict[str, Any] = dict(dj_database_url.parse(DATABASE_URL))
+    if config["ENGINE"].endswith("postgresql"):
+        config["OPTIONS"] = {
+            **config.get("OPTIONS", {}),
+            # `?pool=true` in a URL arrives as the string 'true', hence here. `min_size` 0: no thread waits at start-up.
+            "pool": {"min_size": 0, "max_size": DATABASE_POOL_MAX, "timeout": 10, "max_idle": 300},
+            "connect_timeout": 5,
+            "options": f"-c lock_timeout={DATABASE_LOCK_TIMEOUT_MS}",
+        }
+    elif config["ENGINE"].endswith("sqlite3"):
+        if config["NAME"] != ":memory:":
+            Path(config["NAME"]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+        config["TEST"] = {"NAME": str(VAR_DIR / f"test-{os.getpid()}.sqlite3")}
+        config["CONN_MAX_AGE"] = None
+    return config
+
+
+DATABASES = {"default": database()}
+EMBEDDED_DATABASE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+if REDIS_URLS:
+    CACHES: dict[str, Any] = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URLS}
+    }
+    CHANNEL_LAYERS: dict[str, Any] = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": REDIS_URLS, "prefix": "alviar"},
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+# --- Django -----------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework_simplejwt",
+    "rest_framework_simplejwt.token_blacklist",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "corsheaders",
+    "channels",
+    "django_tasks",
+    "django_tasks_db",
+    "common",
+    "sessions",
+    "users",
+    "chat",
+    "config",
+]
+
+MIDDLEWARE = [
+    "common.request_id.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+AUTH_USER_MODEL = "users.User"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Argon2id with OWASP's parameters; the others verify and upgrade older hashes at login.
+PASSWORD_HASHERS = [
+    "common.passwords.Argon2Hasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
+    "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+]
+ARGON2_MEMORY_KIB: int = env.int("ARGON2_MEMORY_KIB", 19_456)
+ARGON2_TIME_COST: int = env.int("ARGON2_TIME_COST", 2)
+ARGON2_PARALLELISM: int = env.int("ARGON2_PARALLELISM", 1)
+PASSWORD_MIN_LENGTH: int = env.int("PASSWORD_MIN_LENGTH", 8)
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": PASSWORD_MIN_LENGTH},
+    },
+    {"NAME": "common.passwords.MaximumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("fr", "Français"), ("ar", "العربية")]
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = str(env.str("STATIC_ROOT", str(VAR_DIR / "static")))
+WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_AUTOREFRESH = False
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT_BYTES
+
+# --- HTTPS and browsers -----------------------------------------------------------------------------------------------
+
+SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
+SECURE_HSTS_PRELOAD = HTTPS_ONLY
+SESSION_COOKIE_SECURE = HTTPS_ONLY
+SESSION_COOKIE_NAME = "alviar_admin"
+CSRF_COOKIE_SECURE = HTTPS_ONLY
+CSRF_TRUSTED_ORIGINS = [origin for origin in ALLOWED_ORIGINS if "://" in origin]
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+CORS_ALLOWED_ORIGINS = ALLOWED_ORIGINS
+CORS_URLS_REGEX = r"^/(api|\.well-known)/.*$"
+CORS_ALLOW_HEADERS = [*default_headers, "accept-language", "device-fingerprint", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["X-Refresh-Replayed", "Retry-After", "X-Request-ID"]
+
+# --- REST -------------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "sessions.authentication.SessionJWTAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["common.wire.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["common.wire.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "common.wire.CursorPagination",
+    "EXCEPTION_HANDLER": "common.errors.exception_handler",
+    "DATETIME_FORMAT": None,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Alviar",
+    "DESCRIPTION": "Accounts, sessions and chat for mobile apps.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": r"/api/",
+}
+
+# --- Tokens and sessions ----------------------------------------------------------------------------------------------
+
+ACCESS_TOKEN_LIFETIME: int = env.int("ACCESS_TOKEN_LIFETIME", 3_600)  # seconds
+SESSION_IDLE_LIFETIME: int = env.int("SESSION_IDLE_LIFETIME", 7 * 86_400)
+SESSION_ABSOLUTE_LIFETIME: int = env.int("SESSION_ABSOLUTE_LIFETIME", 30 * 86_400)
+REMEMBER_ME_IDLE_LIFETIME: int = env.int("REMEMBER_ME_IDLE_LIFETIME", 30 * 86_400)
+REMEMBER_ME_ABSOLUTE_LIFETIME: int = env.int("REMEMBER_ME_ABSOLUTE_LIFETIME", 90 * 86_400)
+REFRESH_REUSE_INTERVAL: int = env.int("REFRESH_REUSE_INTERVAL", 30)  # 0 to 60 seconds
+JWT_ALGORITHM: str = env.str("JWT_ALGORITHM", "HS256")  # HS256, EdDSA or RS256
+JWT_SIGNING_KEYS: list[str] = env.list("JWT_SIGNING_KEYS", [])  # kid:key, the first signs, all verify
+JWT_ISSUER: str = env.str("JWT_ISSUER", "")
+JWT_AUDIENCE: str = env.str("JWT_AUDIENCE", "")
+JWT_LEEWAY: int = env.int("JWT_LEEWAY", 20)  # seconds
+GEOIP_DATABASE: str = env.str("GEOIP_DATABASE", "")
+ENDED_SESSION_RETENTION_DAYS: int = env.int("ENDED_SESSION_RETENTION_DAYS", 30)
+
+# What other tools read of simplejwt; the tokens themselves are made by `sessions.tokens` with the key ring.
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=ACCESS_TOKEN_LIFETIME),
+    "REFRESH_TOKEN_LIFETIME": timedelta(seconds=SESSION_IDLE_LIFETIME),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "UPDATE_LAST_LOGIN": True,
+    "ALGORITHM": JWT_ALGORITHM,
+    "SIGNING_KEY": SECRET_KEY,
+    "AUTH_HEADER_TYPES": ("Bearer",),
+    "USER_ID_FIELD": "id",
+    "USER_ID_CLAIM": "user_id",
+    "LEEWAY": JWT_LEEWAY,
+}
+
+# --- Accounts ---------------------------------------------------------------------------------------------------------
+
+REGISTRATION_OPEN = env.bool("REGISTRATION_OPEN", True)
+EMAIL_VERIFICATION: str = env.str("EMAIL_VERIFICATION", "optional")  # or "mandatory"
+LOCKOUT_ATTEMPTS: int = env.int("LOCKOUT_ATTEMPTS", 5)
+LOCKOUT_SECONDS: int = env.int("LOCKOUT_SECONDS", 1_800)
+PASSWORD_RESET_LIFETIME: int = env.int("PASSWORD_RESET_LIFETIME", 3_600)
+EMAIL_VERIFICATION_LIFETIME: int = env.int("EMAIL_VERIFICATION_LIFETIME", 86_400)
+SECURITY_EVENT_RETENTION_DAYS: int = env.int("SECURITY_EVENT_RETENTION_DAYS", 365)
+BREACHED_PASSWORDS_FILE: str = env.str("BREACHED_PASSWORDS_FILE", "")
+
+# One rate each, "30/min"; 0 means none. Defaults and names stand in config/rates.py.
+RATE_LIMITS: dict[str, str] = {name: env.str(f"RATE_{name.upper()}", default) for name, default in RATES.items()}
+
+# --- Mail and tasks ---------------------------------------------------------------------------------------------------
+
+EMAIL_URL: str = env.str("EMAIL_URL", "")
+MAIL_DIR: str = env.str("MAIL_DIR", "")
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "Alviar <no-reply@localhost>")
+EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", 10)
+if EMAIL_URL:
+    vars().update(env.dj_email_url("EMAIL_URL"))
+elif MAIL_DIR:
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = MAIL_DIR
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
+
+# --- Chat -------------------------------------------------------------------------------------------------------------
+
+CHAT_FRAME_BYTES: int = env.int("CHAT_FRAME_BYTES", 65_536)
+CHAT_CONTENT_CHARS: int = env.int("CHAT_CONTENT_CHARS", 4_000)
+CHAT_MESSAGES_PER_10S: int = env.int("CHAT_MESSAGES_PER_10S", 20)
+CHAT_FRAMES_PER_MINUTE: int = env.int("CHAT_FRAMES_PER_MINUTE", 240)
+CHAT_HEARTBEAT_MS: int = env.int("CHAT_HEARTBEAT_MS", 25_000)
+CHAT_HEARTBEAT_TIMEOUT: int = env.int("CHAT_HEARTBEAT_TIMEOUT", 60)
+CHAT_TOKEN_EXPIRING: int = env.int("CHAT_TOKEN_EXPIRING", 300)
+CHAT_MAX_AGE: int = env.int("CHAT_MAX_AGE", 12 * 3_600)
+CHAT_SWEEP_SECONDS: int = env.int("CHAT_SWEEP_SECONDS", 15)
+CHAT_SOCKETS_PER_SESSION: int = env.int("CHAT_SOCKETS_PER_SESSION", 3)
+CHAT_SOCKETS_PER_USER: int = env.int("CHAT_SOCKETS_PER_USER", 10)
+CHAT_DATABASE_THREADS: int = env.int("CHAT_DATABASE_THREADS", 4)
+CHAT_GROUP_MEMBERS: int = env.int("CHAT_GROUP_MEMBERS", 1_000)
+CHAT_EDIT_WINDOW: int = env.int("CHAT_EDIT_WINDOW", 0)  # seconds in which a message may be edited; 0: always
+
+# --- Logs -------------------------------------------------------------------------------------------------------------
+
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO")
+LOG_FORMAT: str = env.str("LOG_FORMAT", "json" if PRODUCTION else "console")
+
+env.seal()

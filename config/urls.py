@@ -1,0 +1,30 @@
+"""The map: who answers which path."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+
+from config import health
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("admin/", admin.site.urls),
+    # Both seeds' prefixes; the first is canonical, the second an alias of the same views.
+    path("api/auth/", include("users.auth_urls")),
+    path("api/auth/", include("sessions.auth_urls")),
+    path("api/users/auth/", include("users.auth_urls")),
+    path("api/users/auth/", include("sessions.auth_urls")),
+    path("api/users/sessions/", include("sessions.urls")),
+    path("api/users/", include("users.urls")),
+    path("api/chat/", include("chat.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    path("", include("sessions.well_known")),
+]
+
+handler400 = "common.errors.bad_request"
+handler403 = "common.errors.permission_denied"
+handler404 = "common.errors.not_found"
+handler500 = "common.errors.server_error"

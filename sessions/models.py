@@ -1,0 +1,64 @@
+"""What proves it, per device. The row decides; tokens only name it."""
+
+import uuid
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class UserSession(models.Model):
+    """One login on one device. `session_token` is the `sid` of its tokens and its id on the wire.
+
+    It ends at the earlier of `idle_expires_at` and `absolute_expires_at`, which is `expires_at`, or when revoked.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="user_sessions")
+    session_token = models.UUIDField(_("session token"), unique=True, default=uuid.uuid4, editable=False)
+    device_fingerprint = models.CharField(_("device fingerprint"), max_length=255, blank=True, default="")
+    ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True)
+    user_agent = models.TextField(_("user agent"), blank=True, default="")
+    is_active = models.BooleanField(_("active"), default=True)
+    expires_at = models.DateTimeField(_("expires at"))
+
+    device_name = models.CharField(_("device name"), max_length=100, blank=True, default="")
+    location = models.JSONField(_("location"), null=True, blank=True)
+    client = models.JSONField(_("client"), default=dict, blank=True)
+    remember_me = models.BooleanField(_("remember me"), default=False)
+    created_at = models.DateTimeField(_("created at"))
+    last_seen_at = models.DateTimeField(_("last seen at"))
+    idle_expires_at = models.DateTimeField(_("idle end"))
+    absolute_expires_at = models.DateTimeField(_("absolute end"))
+    ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
+    end_reason = models.CharField(_("end reason"), max_length=32, blank=True, default="")
+
+    # Rotation: the counter orders tokens (never `iat`), the claims re-sign the same successor for a retry.
+    generation = models.PositiveIntegerField(default=0)
+    current_jti = models.CharField(max_length=32, default="")
+    previous_jti = models.CharField(max_length=32, default="", blank=True)
+    rotated_at = models.DateTimeField(null=True, blank=True)
+    successor_used = models.BooleanField(default=False)
+    signing_kid = models.CharField(max_length=64, default="", blank=True)
+    signing_algorithm = models.CharField(max_length=16, default="", blank=True)
+    refresh_claims = models.TextField(default="", blank=True)  # text, not JSON: JSONB would reorder what was signed
+
+    class Meta:
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+        indexes = [
+            models.Index(fields=["user", "is_active", "-last_seen_at"], name="user_sessions_living"),
+            models.Index(fields=["ended_at"], name="user_sessions_ended"),
+            models.Index(fields=["expires_at"], name="user_sessions_expires"),
+        ]
+        constraints = [
+            # One session per device.
+            models.UniqueConstraint(
+                fields=["user", "device_fingerprint"],
+                condition=models.Q(is_active=True) & ~models.Q(device_fingerprint=""),
+                name="user_sessions_one_per_device",
+            )
+        ]
+
+    def is_living(self, *, at: datetime) -> bool:
+        return self.is_active and self.expires_at > at

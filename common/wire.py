@@ -3,8 +3,9 @@
 from typing import IO, Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from rest_framework import pagination, parsers, renderers
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import NotFound, ParseError
 
 from common import json
 
@@ -39,3 +40,10 @@ class CursorPagination(pagination.CursorPagination):
     max_page_size = 100
     page_size_query_param = "limit"
     ordering = "-id"
+
+    def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (ValidationError, ValueError, OverflowError) as error:
+            # DRF checks the cursor's outside; the position within goes to the database as it came.
+            raise NotFound(self.invalid_cursor_message) from error

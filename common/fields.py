@@ -1,0 +1,34 @@
+"""Serializer fields that take the JSON type the schema names and no other: `"5"` is no integer, `5` no string."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+# What a bigint column holds.
+BIGINT_MAX = 2**63 - 1
+
+
+class StrictCharField(serializers.CharField):
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class StrictBooleanField(serializers.BooleanField):
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class StrictIntegerField(serializers.IntegerField):
+    """An integer that fits a bigint; 12.0 is one (JSON Schema), true is none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_value": BIGINT_MAX, "min_value": 0, **kwargs})
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int | float) or data != data // 1:
+            self.fail("invalid")
+        return int(data)

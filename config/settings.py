@@ -310,10 +310,13 @@ MAIL_DIR: str = env.str("MAIL_DIR", "")
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "Alviar <no-reply@localhost>")
 EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", 10)
 if EMAIL_URL:
-    vars().update(env.dj_email_url("EMAIL_URL"))
-elif MAIL_DIR:
-    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
-    EMAIL_FILE_PATH = MAIL_DIR
+    # The URL's own timeout wins; without one a mail server that hangs would hold the worker for ever.
+    vars().update(
+        {"EMAIL_TIMEOUT": EMAIL_TIMEOUT, **{k: v for k, v in env.dj_email_url("EMAIL_URL").items() if v is not None}}
+    )
+elif MAIL_DIR or not PRODUCTION:
+    EMAIL_BACKEND = "users.mail_files.EmailBackend"
+    EMAIL_FILE_PATH = MAIL_DIR or str(VAR_DIR / "mail")
 else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 

@@ -1,0 +1,264 @@
+"""What each mail says. One plain layout, in text and in HTML, in the reader's language and direction."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import make_msgid
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.utils import formats, timezone, translation
+from django.utils.translation import get_language_bidi, get_supported_language_variant, ngettext
+from django.utils.translation import gettext as _
+
+from users import single_use
+from users.models import EmailVerificationToken, PasswordResetToken, SecurityEvent, User
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """`facts` are (label, value) pairs: when, where from, which device. `link` is the one thing to click."""
+
+    subject: str
+    paragraphs: list[str]
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    button: str = ""
+    link: str = ""
+    closing: str = ""
+
+
+def write(user: User, name: str, *, to: str, language: str, context: dict[str, Any]) -> EmailMultiAlternatives:
+    """Return the message, ready to send. Makes (and voids older) secrets where the mail carries one."""
+    with translation.override(spoken(user, language)), timezone.override(clock(user)):
+        letter = LETTERS[name](user, context)
+        shown = {
+            "letter": letter,
+            # A name in a mail to an unproved address would let anybody write to strangers in our name.
+            "greeting": _("Hello %(name)s,") % {"name": user.username} if greeted(user, to) else _("Hello,"),
+            "language": translation.get_language(),
+            "direction": "rtl" if get_language_bidi() else "ltr",
+            "site": urlsplit(settings.PUBLIC_URL).netloc,
+        }
+        message = EmailMultiAlternatives(
+            subject=letter.subject,
+            body=render_to_string("users/mail/letter.txt", shown),
+            to=[to],
+            headers={
+                "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office answers
+                "Content-Language": shown["language"],
+                # By itself Django asks the resolver for this machine's name, which may take seconds.
+                "Message-ID": make_msgid(domain=urlsplit(settings.PUBLIC_URL).hostname or "localhost"),
+            },
+        )
+        message.attach_alternative(render_to_string("users/mail/letter.html", shown), "text/html")
+    return message
+
+
+def spoken(user: User, language: str) -> str:
+    """Return the person's language, that of the request for somebody who is gone, else English."""
+    wish = language if user.closed_at and language else user.language or language
+    try:
+        return get_supported_language_variant(wish)
+    except LookupError:
+        return "en"
+
+
+def clock(user: User) -> ZoneInfo:
+    try:
+        return ZoneInfo(user.timezone)
+    except (KeyError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def greeted(user: User, to: str) -> bool:
+    return user.email_verified and not user.closed_at and to == user.email
+
+
+def link(path: str, secret: object) -> str:
+    """The secret stands in the fragment: no server log, proxy or Referer sees it. Never from the Host header."""
+    return f"{settings.PUBLIC_URL}/{path}/#token={secret}"
+
+
+def lasts(seconds: int) -> str:
+    hours, minutes = seconds // 3600, seconds // 60
+    if hours:
+        return ngettext("%(count)d hour", "%(count)d hours", hours) % {"count": hours}
+    return ngettext("%(count)d minute", "%(count)d minutes", minutes) % {"count": minutes}
+
+
+def reset_page() -> str:
+    return f"{settings.PUBLIC_URL}/reset-password/"
+
+
+def facts(user: User, context: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return when, where from and which device of the security event that caused the mail."""
+    event = SecurityEvent.objects.filter(pk=context.get("event_id") or None, user=user).first()
+    if event is None:
+        return []
+    rows = [
+        (_("When"), moment(event.at)),
+        (_("Where"), place(event.location)),
+        (_("Address"), event.ip_address or ""),
+        (_("Device"), device(event.client)),
+    ]
+    return [(label, value) for label, value in rows if value]
+
+
+def moment(at: datetime) -> str:
+    local = timezone.localtime(at)
+    return f"{formats.date_format(local, 'DATETIME_FORMAT')} ({local.tzname()})"
+
+
+def place(location: dict[str, Any] | None) -> str:
+    parts = [(location or {}).get(key) for key in ("city", "region", "country_name")]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def device(client: dict[str, Any] | None) -> str:
+    parts = [(client or {}).get(key) for key in ("browser", "os", "device")]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def masked(email: str) -> str:
+    """Return `n…@example.com`: enough to know it again, too little to learn it."""
+    local, _at, domain = email.partition("@")
+    return f"{local[:1]}…@{domain}"
+
+
+def not_you() -> str:
+    return _("If this was not you, choose a new password now. That signs out every device.")
+
+
+def verify_email(user: User, context: dict[str, Any]) -> Letter:
+    raw = single_use.issue(EmailVerificationToken, user, email=context.get("email") or user.email)
+    return Letter(
+        subject=_("Confirm your e-mail address"),
+        paragraphs=[
+            _("Please confirm that this address is yours."),
+            _("The link works once, for %(time)s.") % {"time": lasts(settings.EMAIL_VERIFICATION_LIFETIME)},
+        ],
+        button=_("Confirm this address"),
+        link=link("verify-email", raw),
+        closing=_("If you did not ask for this, ignore this mail: nothing will happen."),
+    )
+
+
+def password_reset(user: User, context: dict[str, Any]) -> Letter:
+    raw = single_use.issue(PasswordResetToken, user)
+    return Letter(
+        subject=_("Choose a new password"),
+        paragraphs=[
+            _("Somebody, most likely you, asked for a new password for your account."),
+            _("The link works once, for %(time)s. A new password signs out every device.")
+            % {"time": lasts(settings.PASSWORD_RESET_LIFETIME)},
+        ],
+        button=_("Choose a new password"),
+        link=link("reset-password", raw),
+        closing=_("If you did not ask for this, ignore this mail: your password stays as it is."),
+    )
+
+
+def password_changed(user: User, context: dict[str, Any]) -> Letter:
+    return Letter(
+        subject=_("Your password was changed"),
+        paragraphs=[_("The password of your account was changed."), not_you()],
+        facts=facts(user, context),
+        button=_("Choose a new password"),
+        link=reset_page(),
+    )
+
+
+def account_locked(user: User, context: dict[str, Any]) -> Letter:
+    return Letter(
+        subject=_("Sign-in to your account is paused"),
+        paragraphs=[
+            _("After several wrong passwords nobody can sign in to your account for %(time)s.")
+            % {"time": lasts(settings.LOCKOUT_SECONDS)},
+            _("Devices that are signed in stay signed in. Nobody got in by this."),
+            _("If it was you, wait, or choose a new password: that lifts the pause at once."),
+            _("If it was not you, somebody is guessing. A long password that you use nowhere else keeps them out."),
+        ],
+        facts=facts(user, context),
+        button=_("Choose a new password"),
+        link=reset_page(),
+    )
+
+
+def new_sign_in(user: User, context: dict[str, Any]) -> Letter:
+    return Letter(
+        subject=_("New sign-in to your account"),
+        paragraphs=[_("Somebody signed in to your account on a device that we have not seen before."), not_you()],
+        facts=facts(user, context),
+        button=_("Choose a new password"),
+        link=reset_page(),
+        closing=_("You get this mail because e-mail notifications are on in your settings."),
+    )
+
+
+def token_reused(user: User, context: dict[str, Any]) -> Letter:
+    return Letter(
+        subject=_("A device was signed out for your safety"),
+        paragraphs=[
+            _("A sign-in key of one of your devices was used a second time, as happens when it has been copied."),
+            _("We signed that device out. Sign in on it again to go on."),
+            _("If this happens again, choose a new password. That signs out every device."),
+        ],
+        facts=facts(user, context),
+        button=_("Choose a new password"),
+        link=reset_page(),
+    )
+
+
+def email_change_old_address(user: User, context: dict[str, Any]) -> Letter:
+    return Letter(
+        subject=_("The e-mail address of your account is being changed"),
+        paragraphs=[
+            _("The address of your account is to become %(email)s, once it has been confirmed there.")
+            % {"email": masked(str(context.get("new_email", "")))}
+            if context.get("new_email")
+            else _("The address of your account is being changed."),
+            not_you(),
+        ],
+        facts=facts(user, context),
+        button=_("Choose a new password"),
+        link=reset_page(),
+    )
+
+
+def email_taken(user: User, context: dict[str, Any]) -> Letter:
+    return Letter(
+        subject=_("Somebody gave your e-mail address"),
+        paragraphs=[
+            _("Somebody wanted to use this address for another account. It stays yours, nothing was changed."),
+            _("If that was you: you already have an account with this address. Sign in, or choose a new password."),
+        ],
+        button=_("Choose a new password"),
+        link=reset_page(),
+    )
+
+
+def account_closed(user: User, context: dict[str, Any]) -> Letter:
+    return Letter(
+        subject=_("Your account is closed"),
+        paragraphs=[
+            _("Your account was closed as you asked. Every device is signed out and your personal data is erased."),
+            _("What you wrote to others stays with them, without your name."),
+        ],
+    )
+
+
+LETTERS: dict[str, Callable[[User, dict[str, Any]], Letter]] = {
+    "verify_email": verify_email,
+    "password_reset": password_reset,
+    "password_changed": password_changed,
+    "account_locked": account_locked,
+    "new_sign_in": new_sign_in,
+    "token_reused": token_reused,
+    "email_change_old_address": email_change_old_address,
+    "email_taken": email_taken,
+    "account_closed": account_closed,
+}

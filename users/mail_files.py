@@ -1,0 +1,83 @@
+"""Mails as files, one each, for `MAIL_DIR` and the embedded mode, where they are read at `/dev/mail/`.
+
+Django's own file backend names its file by the second and a memory address, so that two mails can share one.
+"""
+
+import email
+import email.policy
+import re
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage as Parsed
+from pathlib import Path
+
+from django.conf import settings
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.message import EmailMessage
+from django.utils import timezone
+
+NAME = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{32}\.eml")
+
+
+class EmailBackend(BaseEmailBackend):
+    """Write each message to a file of its own; without `MAIL_DIR` also to the log of the terminal."""
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        folder = Path(settings.EMAIL_FILE_PATH)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for message in email_messages:
+            name = f"{timezone.now():%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex}"
+            written = folder / f".{name}"
+            # 8bit, so that the text stands as it is read: base64 and quoted-printable would cut the link.
+            written.write_bytes(message.message().as_bytes())
+            written.chmod(0o600)  # it holds a secret link
+            written.rename(folder / f"{name}.eml")  # whoever watches the folder sees whole mails only
+            if not settings.MAIL_DIR:
+                sys.stderr.write(f"\nMail to {', '.join(message.to)}: {message.subject}\n{message.body}\n")
+        return len(email_messages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredMail:
+    name: str
+    at: datetime
+    to: str
+    subject: str
+    language: str
+    text: str
+    html: str
+
+
+def stored(limit: int = 100) -> list[StoredMail]:
+    """Return the newest mails first."""
+    folder = Path(settings.EMAIL_FILE_PATH)
+    names = sorted((path.name for path in folder.glob("*.eml") if NAME.fullmatch(path.name)), reverse=True)[:limit]
+    return [mail for name in names if (mail := read(name))]
+
+
+def read(name: str) -> StoredMail | None:
+    """Return one mail, or None for a name that is not one of ours (so that no path leads out of the folder)."""
+    path = Path(settings.EMAIL_FILE_PATH) / name
+    if not NAME.fullmatch(name) or not path.is_file():
+        return None
+    parsed = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    if not isinstance(parsed, Parsed):
+        return None
+    at = datetime.strptime(name[:22], "%Y%m%d-%H%M%S-%f").replace(tzinfo=timezone.get_default_timezone())
+    return StoredMail(
+        name=name,
+        at=at,
+        to=str(parsed["To"]),
+        subject=str(parsed["Subject"]),
+        language=str(parsed["Content-Language"] or "en"),
+        text=_part(parsed, "plain"),
+        html=_part(parsed, "html"),
+    )
+
+
+def _part(parsed: Parsed, kind: str) -> str:
+    body = parsed.get_body((kind,))
+    return str(body.get_content()) if body else ""

@@ -1,0 +1,68 @@
+"""The tasks of accounts: mails are written and sent here, outside any request, and again when sending failed."""
+
+from typing import Any
+
+import structlog
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db.models.functions import Lower
+from django_tasks import task
+
+from users import letters
+from users.models import User
+
+log = structlog.get_logger(__name__)
+
+# All others are about the way into the account and are told whatever `email_notifications` says.
+OPTIONAL = frozenset({"new_sign_in"})
+
+
+class MailNotSent(Exception):
+    """Makes the worker try again. Tasks store their errors: this one holds no address and no secret."""
+
+
+@task()
+def send_mail(user_id: int, name: str, to: str = "", language: str = "", context: dict[str, Any] | None = None) -> None:
+    """Write the mail `name` to a person and send it. Raises MailNotSent, after which the worker tries again later."""
+    user = User.objects.filter(pk=user_id).first()
+    if user is not None:
+        deliver(user, name, to=to, language=language, context=context or {})
+
+
+@task()
+def send_to_address(email: str, name: str, language: str = "") -> None:
+    """Look an address up and mail its owner, if there is one who can use the mail.
+
+    Enqueued for every address that anybody types. It goes to the *stored* address, which may differ from the typed one
+    in case and in look-alikes.
+    """
+    user = User.objects.alias(lower=Lower("email")).filter(lower=email.strip().lower(), is_active=True).first()
+    if user is None or not user.email or (name == "verify_email" and user.email_verified):
+        return
+    deliver(user, name, language=language)
+
+
+def deliver(user: User, name: str, *, to: str = "", language: str = "", context: dict[str, Any] | None = None) -> None:
+    """Send unless the person is gone, has no address, or does not want this kind of mail."""
+    recipient = to or (context or {}).get("email") or user.email
+    if not wanted(user, name, recipient, to=to):
+        log.info("mail.skipped", mail=name, user_id=user.pk)
+        return
+    message = letters.write(user, name, to=recipient, language=language, context=context or {})
+    try:
+        message.send()
+    except Exception as error:
+        log.warning("mail.failed", mail=name, user_id=user.pk, error=type(error).__name__)
+        # `from None`: an SMTP error quotes the address, and the task row would keep the traceback.
+        raise MailNotSent(f"{name}: {type(error).__name__}") from None
+    log.info("mail.sent", mail=name, user_id=user.pk)
+
+
+def wanted(user: User, name: str, recipient: str, *, to: str) -> bool:
+    try:
+        validate_email(recipient)  # also what keeps a line break out of the To header
+    except ValidationError:
+        return False
+    if (user.closed_at or not user.is_active) and not to:
+        return False
+    return user.email_notifications or name not in OPTIONAL

@@ -1,0 +1,173 @@
+"""Mails: what leaves, to whom, in which language, and what must never be in them."""
+
+import email
+import email.policy
+import re
+import smtplib
+from unittest import mock
+
+import pytest
+import structlog
+from django.core import mail
+from django.core.mail import EmailMessage
+
+from users import letters, mail_files, single_use, tasks
+from users.models import EmailVerificationToken, PasswordResetToken, User
+
+pytestmark = pytest.mark.django_db
+TOKEN = re.compile(r"#token=([0-9a-f-]{36})$", re.MULTILINE)
+
+
+@pytest.fixture
+def alice() -> User:
+    return User.objects.create_user(
+        "alice", email="Alice@example.com", password="correct horse battery", language="en", email_verified=True
+    )
+
+
+def sent(name: str, user: User, **kwargs) -> EmailMessage:
+    tasks.send_mail.func(user.pk, name, **kwargs)
+    return mail.outbox[-1]
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "ar"])
+@pytest.mark.parametrize("name", list(letters.LETTERS))
+def test_every_mail_is_written_in_every_language(alice, name, language):
+    alice.language = language
+    alice.save()
+    message = sent(name, alice)
+    html = message.alternatives[0].content
+    assert message.to == ["Alice@example.com"]
+    assert "\n" not in message.subject
+    assert f'lang="{language}"' in html
+    assert ('dir="rtl"' in html) == (language == "ar")
+    assert message.extra_headers["Content-Language"] == language
+
+
+def test_an_unknown_language_gets_english_and_a_regional_one_its_language(alice):
+    for wish, got in {"xx": "en", "fr-CA": "fr", "": "en", "../../etc": "en"}.items():
+        alice.language = wish
+        assert letters.spoken(alice, "") == got
+
+
+def test_the_reset_link_is_made_from_the_public_url_and_only_its_digest_is_stored(alice, settings):
+    settings.PUBLIC_URL = "https://chat.example.org"
+    body = str(sent("password_reset", alice).body)
+    raw = TOKEN.search(body)
+    assert raw
+    assert f"https://chat.example.org/reset-password/#token={raw[1]}" in body.splitlines()
+    row = PasswordResetToken.objects.get()
+    assert str(row.token) != raw[1]
+    assert row.token == single_use.digest(single_use.uuid.UUID(raw[1]))
+    assert row.token.version == 8
+
+
+def test_a_newer_reset_link_voids_the_older(alice):
+    sent("password_reset", alice)
+    sent("password_reset", alice)
+    assert list(PasswordResetToken.objects.order_by("pk").values_list("is_used", flat=True)) == [True, False]
+
+
+def test_a_verification_goes_to_the_address_that_it_proves(alice):
+    message = sent("verify_email", alice, context={"email": "new@example.org"})
+    assert message.to == ["new@example.org"]
+    assert EmailVerificationToken.objects.get().email == "new@example.org"
+    assert "alice" not in message.body  # no name to an address that nobody has proved
+
+
+def test_a_reset_goes_to_the_stored_address_not_to_the_typed_one(alice):
+    tasks.send_to_address.func("ALICE@EXAMPLE.COM ", "password_reset")
+    assert mail.outbox[0].to == ["Alice@example.com"]
+
+
+@pytest.mark.parametrize("typed", ["nobody@example.com", "", "alice@example.com\nBcc: eve@example.com", "alice"])
+def test_an_unknown_address_gets_nothing(alice, typed):
+    tasks.send_to_address.func(typed, "password_reset")
+    assert mail.outbox == []
+    assert not PasswordResetToken.objects.exists()
+
+
+def test_a_disabled_person_gets_no_reset_and_a_verified_one_no_verification(alice):
+    tasks.send_to_address.func("alice@example.com", "verify_email")
+    alice.is_active = False
+    alice.save()
+    tasks.send_to_address.func("alice@example.com", "password_reset")
+    sent_before = len(mail.outbox)
+    tasks.send_mail.func(alice.pk, "password_changed")
+    assert sent_before == len(mail.outbox) == 0
+
+
+@pytest.mark.parametrize(
+    "address", ["a@b.c\nBcc: eve@example.com", "a@example.com\r\nX: y", "no address", "a@b@c.example"]
+)
+def test_no_address_smuggles_a_header_in(alice, address):
+    tasks.send_mail.func(alice.pk, "account_closed", to=address)
+    assert mail.outbox == []
+
+
+def test_only_the_new_sign_in_mail_can_be_turned_off(alice):
+    alice.email_notifications = False
+    alice.save()
+    tasks.send_mail.func(alice.pk, "new_sign_in")
+    assert mail.outbox == []
+    for name in set(letters.LETTERS) - {"new_sign_in"}:
+        tasks.send_mail.func(alice.pk, name)
+    assert len(mail.outbox) == len(letters.LETTERS) - 1
+
+
+def test_a_closed_account_is_told_at_its_former_address_in_the_language_of_the_request(alice):
+    from django.utils import timezone
+
+    User.objects.filter(pk=alice.pk).update(email="", is_active=False, closed_at=timezone.now(), username="deleted-1")
+    tasks.send_mail.func(alice.pk, "account_closed", to="alice@example.com", language="ar")
+    assert mail.outbox[0].to == ["alice@example.com"]
+    assert mail.outbox[0].extra_headers["Content-Language"] == "ar"
+    assert "deleted-1" not in mail.outbox[0].body
+
+
+def test_somebody_who_is_gone_is_no_error():
+    tasks.send_mail.func(987_654, "password_changed")
+
+
+def test_a_failing_mail_server_makes_the_task_fail_without_telling_address_or_secret(alice):
+    refused = smtplib.SMTPRecipientsRefused({"Alice@example.com": (550, b"no such user")})
+    with (
+        structlog.testing.capture_logs() as logs,
+        mock.patch.object(EmailMessage, "send", side_effect=refused),
+        pytest.raises(tasks.MailNotSent) as failure,
+    ):
+        tasks.send_mail.func(alice.pk, "password_reset")
+    assert failure.value.__cause__ is None
+    assert failure.value.__suppress_context__
+    told = str(failure.value) + str(logs)
+    assert "SMTPRecipientsRefused" in told
+    assert "example.com" not in told
+    assert "token=" not in told
+
+
+def test_each_mail_is_a_file_of_its_own_with_the_link_on_one_readable_line(alice, settings, tmp_path):
+    settings.EMAIL_BACKEND = "users.mail_files.EmailBackend"
+    settings.EMAIL_FILE_PATH = settings.MAIL_DIR = str(tmp_path / "mails")
+    alice.language = "ar"
+    alice.save()
+    for _ in range(5):
+        tasks.send_mail.func(alice.pk, "password_reset")
+    files = sorted((tmp_path / "mails").iterdir())
+    assert len(files) == 5
+    for file in files:
+        raw = file.read_text("utf-8")
+        assert len(TOKEN.findall(raw)) == 1  # in the text part; the HTML part quotes it
+        parsed = email.message_from_string(raw, policy=email.policy.default)
+        assert "token=" in parsed.get_body(("plain",)).get_content()
+        assert file.stat().st_mode & 0o077 == 0
+    listed = mail_files.stored()
+    assert [mail.name for mail in listed] == [file.name for file in reversed(files)]
+    assert listed[0].to == "Alice@example.com"
+    assert listed[0].language == "ar"
+    assert TOKEN.search(listed[0].text)
+
+
+@pytest.mark.parametrize("name", ["../settings.py", "/etc/passwd", "x.eml", "..", ""])
+def test_no_name_leads_out_of_the_mail_folder(settings, tmp_path, name):
+    settings.EMAIL_FILE_PATH = str(tmp_path)
+    assert mail_files.read(name) is None

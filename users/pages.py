@@ -1,0 +1,152 @@
+"""The few pages that mails lead to, so that these work with no app installed, and the mailbox of the embedded mode.
+
+The secret of a link stands in the fragment, which no browser sends: a GET cannot spend it. The page's script takes it
+out of the address bar at once and sends it to the API, nowhere else, when the reader asks for it.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.password_validation import password_validators_help_texts
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path
+from django.utils import translation
+from django.utils.translation import get_supported_language_variant
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_safe
+
+from common import csp
+from users import mail_files
+
+
+def page(request: HttpRequest, template: str, context: dict[str, Any] | None = None, **directives: str) -> HttpResponse:
+    """Render in the language of `?lang=`, else of Accept-Language, with nothing left in a cache or a Referer."""
+    language = chosen(request)
+    with translation.override(language):
+        shown = {
+            **(context or {}),
+            "language": language,
+            "direction": "rtl" if translation.get_language_bidi() else "ltr",
+            "languages": settings.LANGUAGES,
+        }
+        response = render(request, template, shown)
+    response["Content-Language"] = language
+    response["Cache-Control"] = "no-store"
+    response["Referrer-Policy"] = "no-referrer"
+    response["Cross-Origin-Opener-Policy"] = "same-origin"
+    return csp.strict(response, **directives)
+
+
+def chosen(request: HttpRequest) -> str:
+    try:
+        return get_supported_language_variant(request.GET.get("lang", ""))
+    except LookupError:
+        return translation.get_language() or "en"
+
+
+@require_safe
+def reset_password(request: HttpRequest) -> HttpResponse:
+    with translation.override(chosen(request)):
+        rules = [str(text) for text in password_validators_help_texts()]
+    # Forms are sent by the script; without it a browser must not put a password into an address.
+    return page(request, "users/page/reset_password.html", {"rules": rules}, form_action="'none'")
+
+
+@require_safe
+def verify_email(request: HttpRequest) -> HttpResponse:
+    return page(request, "users/page/verify_email.html", form_action="'none'")
+
+
+# --- /dev/mail/ -------------------------------------------------------------------------------------------------------
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def mailbox_is_open(request: HttpRequest) -> bool:
+    """True only where mails are files, the database the embedded one, and server, client and Host this very machine.
+
+    The Host is asked for since a page elsewhere could name this machine in DNS and read the mails (DNS rebinding); a
+    forwarding header means that somebody else stands behind the connection.
+    """
+    host = request.META.get("HTTP_HOST", "")
+    name = host if host.startswith("[") and host.endswith("]") else host.rpartition(":")[0] or host
+    return (
+        settings.EMBEDDED_DATABASE
+        and not settings.PRODUCTION
+        and settings.EMAIL_BACKEND == "users.mail_files.EmailBackend"
+        and is_loopback(settings.HOST)
+        and is_loopback(name)
+        and is_loopback(request.META.get("REMOTE_ADDR", ""))
+        and not {"HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP"} & set(request.META)
+    )
+
+
+View = Callable[..., HttpResponse]
+
+
+def embedded_only(view: View) -> View:
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not mailbox_is_open(request):
+            raise Http404
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+@require_safe
+@embedded_only
+def mailbox(request: HttpRequest) -> HttpResponse:
+    return page(request, "users/page/mailbox.html", {"mails": mail_files.stored()})
+
+
+@require_safe
+@embedded_only
+def mailed(request: HttpRequest, name: str) -> HttpResponse:
+    mail = mail_files.read(name)
+    if mail is None:
+        raise Http404
+    lines = [(line, line.startswith(("http://", "https://"))) for line in mail.text.splitlines()]
+    return page(request, "users/page/mail.html", {"mail": mail, "lines": lines}, frame_src="'self'")
+
+
+@require_safe
+@embedded_only
+@xframe_options_sameorigin
+def mailed_html(request: HttpRequest, name: str) -> HttpResponse:
+    """The HTML part, which runs nothing: sandboxed by its own policy and by the frame around it."""
+    mail = mail_files.read(name)
+    if mail is None:
+        raise Http404
+    # Its links open beside the frame, which could not follow them.
+    response = HttpResponse(mail.html.replace("<head>", '<head><base target="_blank">', 1))
+    response["Cache-Control"] = "no-store"
+    response["Referrer-Policy"] = "no-referrer"
+    return csp.strict(
+        response,
+        script_src="'none'",
+        connect_src="'none'",
+        style_src="'unsafe-inline'",
+        frame_ancestors="'self'",
+        sandbox="allow-popups allow-popups-to-escape-sandbox",
+    )
+
+
+urlpatterns: list[URLPattern] = [
+    path("reset-password/", reset_password, name="reset-password"),
+    path("verify-email/", verify_email, name="verify-email"),
+    path("dev/mail/", mailbox, name="mailbox"),
+    path("dev/mail/<str:name>/", mailed, name="mailed"),
+    path("dev/mail/<str:name>/html/", mailed_html, name="mailed-html"),
+]

@@ -1,0 +1,132 @@
+"""The numbered log of a conversation: take the row lock, append under it, tell after commit.
+
+    with transaction.atomic():
+        conversation = events.locked(conversation_id)
+        ...
+        events.append(conversation, kind="conversation.updated", actor_id=user_id, at=now, payload={...})
+
+What `payload` holds, by kind: `member.*` `{user_id, role}`, `conversation.*` `{title, description}`, `reaction.*`
+`{emoji, user_id}` and the message, `message.*` nothing and the message. Names of people are never stored: they are read
+when the event is told, so that a closed account's name is nowhere.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from chat.models import Conversation, Epoch, Event, Message
+from common.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One event as it goes over the wire, encoded once for everybody."""
+
+    seq: int
+    kind: str
+    raw: bytes
+    member_id: int | None = None  # of `member.*`: whose membership it changes
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Consecutive events of one conversation, committed."""
+
+    conversation_id: int
+    conversation_uuid: uuid.UUID
+    events: tuple[Encoded, ...]
+
+
+def locked(conversation_id: int) -> Conversation:
+    """Lock the conversation's row and return it as it is now. Raises NotFound.
+
+    Whoever changes a conversation or its members takes this lock first; several are taken in the order of their ids.
+    """
+    try:
+        return Conversation.objects.select_for_update(no_key=True).get(pk=conversation_id)
+    except Conversation.DoesNotExist:
+        raise NotFound from None
+
+
+def append(
+    conversation: Conversation,
+    *,
+    kind: str,
+    actor_id: int | None,
+    at: datetime,
+    message: Message | None = None,
+    payload: dict[str, Any] | None = None,
+) -> Event:
+    """Store an event of the *locked* conversation with its next `seq`; every device hears of it after commit."""
+    return append_all(conversation, [(kind, payload or {})], actor_id=actor_id, at=at, message=message)[0]
+
+
+def append_all(
+    conversation: Conversation,
+    entries: Iterable[tuple[str, dict[str, Any]]],
+    *,
+    actor_id: int | None,
+    at: datetime,
+    message: Message | None = None,
+) -> list[Event]:
+    """Store `(kind, payload)` entries in order, in two statements. A wake before commit cannot happen, nor after rollback."""
+    entries = list(entries)
+    first = conversation.last_seq + 1
+    conversation.last_seq += len(entries)
+    conversation.updated_at = at
+    conversation.save(update_fields=["last_seq", "updated_at"])
+    rows = Event.objects.bulk_create(
+        Event(
+            conversation=conversation,
+            seq=first + place,
+            kind=kind,
+            actor_id=actor_id,
+            at=at,
+            message=message,
+            payload=payload,
+        )
+        for place, (kind, payload) in enumerate(entries)
+    )
+    publish_on_commit(conversation, rows)
+    return rows
+
+
+def publish_on_commit(conversation: Conversation, rows: list[Event]) -> None:
+    """Encode the events once the transaction is committed and hand them to the hub."""
+    from chat import payload
+
+    def publish() -> None:
+        raws = payload.encode(rows)
+        hand_over([Published(conversation.pk, conversation.uuid, tuple(raws))])
+
+    # `robust`: what fails here is healed by the next sweep, and must not turn a committed change into an error.
+    transaction.on_commit(publish, robust=True)
+
+
+def hand_over(batch: list[Published]) -> None:
+    """Give committed events to whoever distributes them. Call after commit only."""
+    for listener in _listeners:
+        listener(batch)
+
+
+_listeners: list[Callable[[list[Published]], None]] = []
+
+
+def listen(listener: Callable[[list[Published]], None]) -> None:
+    """Hand every committed batch to `listener`, called in the thread that committed."""
+    if listener not in _listeners:
+        _listeners.append(listener)
+
+
+def epoch() -> str:
+    """Return the name of this event log; the first caller ever gives it one."""
+    row, _created = Epoch.objects.get_or_create(pk=1, defaults={"value": str(uuid.uuid4())})
+    return row.value
+
+
+def is_postgresql() -> bool:
+    return connection.vendor == "postgresql"

@@ -1,0 +1,192 @@
+"""Messages, events and people as the wire shows them, loaded in a fixed number of queries however many they are."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.contrib.auth import get_user_model
+
+from chat.events import Encoded
+from chat.models import Conversation, Event, Message, Reaction
+from common import json
+
+EXCERPT_CHARS = 120
+PERSON_FIELDS = ("id", "username", "first_name", "last_name")
+
+
+def person(user: Any) -> dict[str, Any] | None:
+    """Return `{id, username, first_name, last_name}`, None for nobody and for a closed account."""
+    if user is None or getattr(user, "closed_at", None) is not None:
+        return None
+    return {name: getattr(user, name) for name in PERSON_FIELDS}
+
+
+def people(user_ids: Iterable[int | None]) -> dict[int, dict[str, Any] | None]:
+    """Return the persons by id, in one query."""
+    wanted = {user_id for user_id in user_ids if user_id is not None}
+    if not wanted:
+        return {}
+    rows = get_user_model()._default_manager.filter(pk__in=wanted).only(*PERSON_FIELDS, "closed_at")
+    return {row.pk: person(row) for row in rows}
+
+
+def message(row: Message, *, viewer_id: int | None = None) -> dict[str, Any]:
+    """Return one message; `viewer_id` adds `mine` to its reactions."""
+    return messages([row], viewer_id=viewer_id)[row.pk]
+
+
+def messages(rows: Sequence[Message], *, viewer_id: int | None = None) -> dict[int, dict[str, Any]]:
+    """Return the messages by their row's id, in at most four queries."""
+    replied = _replied(rows)
+    reactions = _reactions([row.pk for row in rows], viewer_id)
+    senders = people([row.sender_id for row in rows] + [row.sender_id for row in replied.values()])
+    uuids = dict(
+        Conversation.objects.filter(pk__in={row.conversation_id for row in rows}).values_list("pk", "uuid")
+    )
+    return {
+        row.pk: message_dict(
+            uuid=row.uuid,
+            conversation_uuid=uuids[row.conversation_id],
+            seq=row.seq,
+            sender=senders.get(row.sender_id),
+            content=row.content,
+            client_msg_id=row.client_msg_id,
+            reply_to=_excerpt(replied.get(row.reply_to_id), senders),
+            reactions=reactions.get(row.pk, []),
+            mentions=row.mentions,
+            created_at=row.created_at,
+            edited_at=row.edited_at,
+            deleted_at=row.deleted_at,
+        )
+        for row in rows
+    }
+
+
+def message_dict(
+    *,
+    uuid: uuid.UUID,
+    conversation_uuid: uuid.UUID,
+    seq: int,
+    sender: dict[str, Any] | None,
+    content: str,
+    client_msg_id: uuid.UUID | None,
+    reply_to: dict[str, Any] | None,
+    reactions: list[dict[str, Any]],
+    mentions: list[int],
+    created_at: Any,
+    edited_at: Any = None,
+    deleted_at: Any = None,
+) -> dict[str, Any]:
+    """Return the message's one shape. A deleted one keeps its place and loses what it said."""
+    gone = deleted_at is not None
+    return {
+        "uuid": uuid,
+        "conversation_uuid": conversation_uuid,
+        "seq": seq,
+        "sender": sender,
+        "content": "" if gone else content,
+        "client_msg_id": client_msg_id,
+        "reply_to": None if gone else reply_to,
+        "attachments": [],
+        "reactions": [] if gone else reactions,
+        "mentions": [] if gone else mentions,
+        "created_at": created_at,
+        "edited_at": edited_at,
+        "deleted_at": deleted_at,
+    }
+
+
+def excerpt(row: Message, sender: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what a reply shows of the message that it answers."""
+    return {"uuid": row.uuid, "sender": sender, "excerpt": "" if row.deleted_at else row.content[:EXCERPT_CHARS]}
+
+
+def _excerpt(row: Message | None, senders: dict[int, Any]) -> dict[str, Any] | None:
+    return None if row is None else excerpt(row, senders.get(row.sender_id))
+
+
+def _replied(rows: Sequence[Message]) -> dict[int | None, Message]:
+    wanted = {row.reply_to_id for row in rows if row.reply_to_id is not None}
+    return {row.pk: row for row in Message.objects.filter(pk__in=wanted)} if wanted else {}
+
+
+def _reactions(message_ids: list[int], viewer_id: int | None) -> dict[int, list[dict[str, Any]]]:
+    """Return `[{emoji, count, mine?}]` by message, the first used first."""
+    counted: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
+    rows = Reaction.objects.filter(message_id__in=message_ids).order_by("id")
+    for message_id, user_id, emoji in rows.values_list("message_id", "user_id", "emoji"):
+        shown = counted[message_id].setdefault(
+            emoji, {"emoji": emoji, "count": 0} | ({"mine": False} if viewer_id is not None else {})
+        )
+        shown["count"] += 1
+        if user_id == viewer_id:
+            shown["mine"] = True
+    return {message_id: list(by_emoji.values()) for message_id, by_emoji in counted.items()}
+
+
+def encode(rows: Sequence[Event]) -> list[Encoded]:
+    """Return the events as the wire shows them, in the order given. `rows` may be of several conversations."""
+    message_ids = {row.message_id for row in rows if row.message_id is not None}
+    said = {row.pk: row for row in Message.objects.filter(pk__in=message_ids)} if message_ids else {}
+    shown = messages(list(said.values())) if said else {}
+    persons = people(_member_id(row) for row in rows)
+    conversations = Conversation.objects.in_bulk({row.conversation_id for row in rows})
+    return [_encoded(row, conversations[row.conversation_id], shown, persons) for row in rows]
+
+
+def _member_id(row: Event) -> int | None:
+    return row.payload.get("user_id") if row.kind.startswith("member.") else None
+
+
+def _encoded(row: Event, conversation: Conversation, shown: dict[int, Any], persons: dict[int, Any]) -> Encoded:
+    member_id = _member_id(row)
+    match row.kind.partition(".")[0]:
+        case "message":
+            data = shown[row.message_id]  # type: ignore[index]
+        case "reaction":
+            data = {
+                "message_uuid": shown[row.message_id]["uuid"],  # type: ignore[index]
+                "emoji": row.payload["emoji"],
+                "user_id": row.payload["user_id"],
+            }
+        case "member":
+            data = {"user": persons.get(member_id) if member_id else None, "role": row.payload.get("role")}
+        case _:
+            data = {
+                "uuid": conversation.uuid,
+                "kind": conversation.kind,
+                "title": row.payload.get("title", conversation.title),
+                "description": row.payload.get("description", conversation.description),
+            }
+    return encoded(
+        conversation_uuid=conversation.uuid,
+        seq=row.seq,
+        kind=row.kind,
+        at=row.at,
+        actor_id=row.actor_id,
+        data=data,
+        member_id=member_id,
+    )
+
+
+def encoded(
+    *,
+    conversation_uuid: uuid.UUID,
+    seq: int,
+    kind: str,
+    at: Any,
+    actor_id: int | None,
+    data: dict[str, Any],
+    member_id: int | None = None,
+) -> Encoded:
+    """Encode one event."""
+    shape = {
+        "conversation_uuid": conversation_uuid,
+        "seq": seq,
+        "kind": kind,
+        "at": at,
+        "actor_id": actor_id,
+        "data": data,
+    }
+    return Encoded(seq, kind, json.dumps(shape), member_id)

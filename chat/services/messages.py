@@ -1,0 +1,199 @@
+"""What is said: send, change, take back, react. One service for the socket and for REST."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from chat import events
+from chat.models import Block, Conversation, Event, Membership, Message, MessageRevision, Reaction
+from chat.services import content as contents
+from chat.services import sending
+from chat.services.sending import Send, Sent
+from common.errors import Blocked, NotFound, PermissionRefused, ValidationFailed
+from sessions.services import require_living
+
+DISTINCT_REACTIONS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """What the `ack` of an edit, a removal or a reaction tells. `seq` is that of the event; 0: nothing had to change."""
+
+    message: Message
+    conversation_uuid: uuid.UUID
+    seq: int
+    at: datetime
+
+
+def send(
+    *,
+    user_id: int,
+    session_id: int | None,
+    conversation_uuid: uuid.UUID,
+    content: str,
+    client_msg_id: uuid.UUID | None = None,
+    reply_to: uuid.UUID | None = None,
+) -> Sent:
+    """Store one message and return what its `ack` tells; a repeat is a duplicate and stores nothing.
+
+    Raises NotFound, Blocked, IdempotencyConflict, ValidationFailed, TokenNotValid.
+    """
+    outcome = sending.store(
+        [
+            Send(
+                user_id=user_id,
+                session_id=session_id,
+                conversation_uuid=conversation_uuid,
+                content=content,
+                client_msg_id=client_msg_id,
+                reply_to=reply_to,
+            )
+        ]
+    )[0]
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+@transaction.atomic
+def edit(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID, content: str) -> Changed:
+    """Replace what an own message says; what it said before is kept for moderators.
+
+    Raises NotFound (deleted ones included), PermissionRefused for somebody else's or after `CHAT_EDIT_WINDOW`.
+    """
+    _require_living(session_id)
+    conversation, _membership, message = _locked(user_id, message_uuid)
+    if message.sender_id != user_id:
+        raise PermissionRefused
+    now = timezone.now()
+    window = settings.CHAT_EDIT_WINDOW
+    if window and now > message.created_at + timedelta(seconds=window):
+        raise PermissionRefused(_("This message can no longer be changed."))
+    _refuse_blocked(conversation)
+    contents.require_sayable(content)
+    if content == message.content:
+        return Changed(message=message, conversation_uuid=conversation.uuid, seq=message.seq, at=now)
+    _keep_revision(message, by=user_id, at=now)
+    message.content, message.edited_at = content, now
+    message.save(update_fields=["content", "edited_at"])
+    return _told(conversation, message, "message.edited", user_id, now)
+
+
+@transaction.atomic
+def delete(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID) -> Changed:
+    """Take a message back: its sender, or an owner or admin of the group. It keeps its `seq` and loses its content.
+
+    Raises NotFound (already deleted ones included), PermissionRefused.
+    """
+    _require_living(session_id)
+    conversation, membership, message = _locked(user_id, message_uuid)
+    moderates = conversation.kind == Conversation.Kind.GROUP and membership.role != Membership.Role.MEMBER
+    if message.sender_id != user_id and not moderates:
+        raise PermissionRefused
+    now = timezone.now()
+    _keep_revision(message, by=user_id, at=now)
+    message.content, message.deleted_at, message.mentions = "", now, []
+    message.save(update_fields=["content", "deleted_at", "mentions"])
+    message.reactions.all().delete()
+    return _told(conversation, message, "message.deleted", user_id, now)
+
+
+@transaction.atomic
+def react(
+    *, user_id: int, session_id: int | None, message_uuid: uuid.UUID, emoji: str, remove: bool = False
+) -> Changed:
+    """Add or remove one's own reaction; doing it twice changes nothing. Raises NotFound, ValidationFailed, Blocked."""
+    _require_living(session_id)
+    contents.require_emoji(emoji)
+    conversation, _membership, message = _locked(user_id, message_uuid)
+    now = timezone.now()
+    if remove:
+        changed = Reaction.objects.filter(message=message, user_id=user_id, emoji=emoji).delete()[0] > 0
+    else:
+        _refuse_blocked(conversation)
+        _require_room(message, emoji)
+        _reaction, changed = Reaction.objects.get_or_create(
+            message=message, user_id=user_id, emoji=emoji, defaults={"created_at": now}
+        )
+    if not changed:
+        return Changed(message=message, conversation_uuid=conversation.uuid, seq=message.seq, at=now)
+    kind = "reaction.removed" if remove else "reaction.added"
+    return _told(conversation, message, kind, user_id, now, {"emoji": emoji, "user_id": user_id})
+
+
+def page(
+    membership: Membership, *, before_seq: int | None, after_seq: int | None, limit: int
+) -> tuple[list[Message], bool]:
+    """Return a page of messages in ascending order and whether there are more in the direction of reading.
+
+    By `(conversation, seq)`: the cost is that of the page, not of the conversation.
+    """
+    visible = Message.objects.filter(
+        conversation_id=membership.conversation_id, seq__gt=max(membership.visible_after_seq, after_seq or 0)
+    )
+    if before_seq is not None:
+        visible = visible.filter(seq__lt=before_seq)
+    if after_seq is not None:
+        found = list(visible.order_by("seq")[: limit + 1])
+        return found[:limit], len(found) > limit
+    found = list(visible.order_by("-seq")[: limit + 1])
+    return found[:limit][::-1], len(found) > limit
+
+
+def _require_living(session_id: int | None) -> None:
+    if session_id is not None:
+        require_living(session_id)
+
+
+def _locked(user_id: int, message_uuid: uuid.UUID) -> tuple[Conversation, Membership, Message]:
+    """Lock the message's conversation; return them as they are under the lock. Raises NotFound."""
+    conversation_id = (
+        Message.objects.filter(
+            uuid=message_uuid, conversation__memberships__user_id=user_id, conversation__memberships__left_seq=None
+        )
+        .values_list("conversation_id", flat=True)
+        .first()
+    )
+    if conversation_id is None:
+        raise NotFound
+    conversation = events.locked(conversation_id)
+    membership = Membership.objects.filter(conversation=conversation, user_id=user_id, left_seq=None).first()
+    message = Message.objects.filter(uuid=message_uuid, deleted_at=None).first()
+    if membership is None or message is None or message.seq <= membership.visible_after_seq:
+        raise NotFound
+    return conversation, membership, message
+
+
+def _refuse_blocked(conversation: Conversation) -> None:
+    if conversation.kind != Conversation.Kind.DIRECT:
+        return
+    pair = list(conversation.memberships.values_list("user_id", flat=True))
+    if Block.objects.filter(blocker_id__in=pair, blocked_id__in=pair).exists():
+        raise Blocked
+
+
+def _require_room(message: Message, emoji: str) -> None:
+    used = set(message.reactions.values_list("emoji", flat=True).distinct())
+    if emoji not in used and len(used) >= DISTINCT_REACTIONS:
+        raise ValidationFailed.of("emoji", "too_many_reactions", _("This message has too many different reactions."))
+
+
+def _keep_revision(message: Message, *, by: int, at: datetime) -> None:
+    MessageRevision.objects.create(message=message, content=message.content, replaced_at=at, replaced_by_id=by)
+
+
+def _told(
+    conversation: Conversation,
+    message: Message,
+    kind: str,
+    user_id: int,
+    at: datetime,
+    payload: dict[str, object] | None = None,
+) -> Changed:
+    event: Event = events.append(conversation, kind=kind, actor_id=user_id, at=at, message=message, payload=payload)
+    return Changed(message=message, conversation_uuid=conversation.uuid, seq=event.seq, at=at)

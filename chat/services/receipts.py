@@ -1,0 +1,60 @@
+"""How far a person has read. Only ever forwards, told only by those who share it."""
+
+import uuid
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from chat.models import ChatSettings, Membership, Message
+from chat.services import access
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """`moved`: something is seen now that was not before; `shared`: the others may know."""
+
+    conversation_id: int
+    conversation_uuid: uuid.UUID
+    user_id: int
+    up_to_seq: int
+    moved: bool
+    shared: bool
+
+
+def mark_seen(*, user_id: int, conversation_uuid: uuid.UUID, up_to_seq: int | None = None) -> Receipt:
+    """Mark everything up to `up_to_seq` as seen (absent: the newest there is); tell the members after commit.
+
+    Never moves back and never past the newest event. Raises NotFound.
+    """
+    with transaction.atomic():
+        membership = access.member_of(user_id, conversation_uuid)
+        head = membership.conversation.last_seq
+        wanted = head if up_to_seq is None else min(up_to_seq, head)
+        moved = wanted > membership.seen_seq and _move(membership, wanted)
+        shared = ChatSettings.objects.filter(user_id=user_id, share_receipts=False).first() is None
+        receipt = Receipt(
+            conversation_id=membership.conversation_id,
+            conversation_uuid=conversation_uuid,
+            user_id=user_id,
+            up_to_seq=max(wanted, membership.seen_seq),
+            moved=moved,
+            shared=shared,
+        )
+        if moved:
+            from chat import hub
+
+            transaction.on_commit(lambda: hub.tell_receipt(receipt), robust=True)
+    return receipt
+
+
+def _move(membership: Membership, seq: int) -> bool:
+    """Move forward unless somebody has moved further meanwhile (the condition decides, not what was read)."""
+    newest = Message.objects.filter(
+        conversation_id=membership.conversation_id, seq__lte=seq, seq__gt=membership.seen_seq
+    ).aggregate(number=Max("message_no"))["number"]
+    changes = {"seen_seq": seq, "seen_at": timezone.now()}
+    if newest is not None:
+        changes["seen_message_no"] = max(newest, membership.seen_message_no)
+    return bool(Membership.objects.filter(pk=membership.pk, seen_seq__lt=seq).update(**changes))

@@ -73,7 +73,7 @@ def append_all(
     at: datetime,
     message: Message | None = None,
 ) -> list[Event]:
-    """Store `(kind, payload)` entries in order, in two statements. A wake before commit cannot happen, nor after rollback."""
+    """Store `(kind, payload)` entries in order, in two statements, and tell them after commit (never a rollback)."""
     entries = list(entries)
     first = conversation.last_seq + 1
     conversation.last_seq += len(entries)

@@ -41,9 +41,7 @@ def messages(rows: Sequence[Message], *, viewer_id: int | None = None) -> dict[i
     replied = _replied(rows)
     reactions = _reactions([row.pk for row in rows], viewer_id)
     senders = people([row.sender_id for row in rows] + [row.sender_id for row in replied.values()])
-    uuids = dict(
-        Conversation.objects.filter(pk__in={row.conversation_id for row in rows}).values_list("pk", "uuid")
-    )
+    uuids = dict(Conversation.objects.filter(pk__in={row.conversation_id for row in rows}).values_list("pk", "uuid"))
     return {
         row.pk: message_dict(
             uuid=row.uuid,

@@ -1,3 +1,8 @@
-from django.urls import URLPattern
+"""The chat over REST."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("chat.conversation_urls")),
+    path("", include("chat.message_urls")),
+]

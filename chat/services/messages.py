@@ -10,19 +10,18 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chat import events
-from chat.models import Block, Conversation, Event, Membership, Message, MessageRevision, Reaction
+from chat.models import Block, Conversation, Event, Membership, Mention, Message, MessageRevision, Reaction
 from chat.services import content as contents
 from chat.services import sending
 from chat.services.sending import Send, Sent
 from common.errors import Blocked, NotFound, PermissionRefused, ValidationFailed
-from sessions.services import require_living
 
 DISTINCT_REACTIONS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Changed:
-    """What the `ack` of an edit, a removal or a reaction tells. `seq` is that of the event; 0: nothing had to change."""
+    """What the `ack` of an edit, a removal or a reaction tells; `seq` is the message's where nothing had to change."""
 
     message: Message
     conversation_uuid: uuid.UUID
@@ -80,7 +79,8 @@ def edit(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID, conte
         return Changed(message=message, conversation_uuid=conversation.uuid, seq=message.seq, at=now)
     _keep_revision(message, by=user_id, at=now)
     message.content, message.edited_at = content, now
-    message.save(update_fields=["content", "edited_at"])
+    message.mentions = _mention_anew(message)
+    message.save(update_fields=["content", "edited_at", "mentions"])
     return _told(conversation, message, "message.edited", user_id, now)
 
 
@@ -100,6 +100,7 @@ def delete(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID) -> 
     message.content, message.deleted_at, message.mentions = "", now, []
     message.save(update_fields=["content", "deleted_at", "mentions"])
     message.reactions.all().delete()
+    Mention.objects.filter(message=message).delete()
     return _told(conversation, message, "message.deleted", user_id, now)
 
 
@@ -147,6 +148,8 @@ def page(
 
 def _require_living(session_id: int | None) -> None:
     if session_id is not None:
+        from sessions.services import require_living
+
         require_living(session_id)
 
 
@@ -185,6 +188,24 @@ def _require_room(message: Message, emoji: str) -> None:
 
 def _keep_revision(message: Message, *, by: int, at: datetime) -> None:
     MessageRevision.objects.create(message=message, content=message.content, replaced_at=at, replaced_by_id=by)
+
+
+def _mention_anew(message: Message) -> list[int]:
+    found = sending.mentions_of(message.content, conversation_id=message.conversation_id, sender_id=message.sender_id)
+    Mention.objects.filter(message=message).exclude(user_id__in=found).delete()
+    Mention.objects.bulk_create(
+        [
+            Mention(
+                user_id=user_id,
+                conversation_id=message.conversation_id,
+                message=message,
+                message_no=message.message_no,
+            )
+            for user_id in found
+        ],
+        ignore_conflicts=True,
+    )
+    return found
 
 
 def _told(

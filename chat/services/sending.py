@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -227,7 +229,7 @@ def _admit(
 
 
 def _living_sessions(session_ids: set[int], now: datetime) -> dict[int, str]:
-    """Return the sessions by row id with why they are over ("" while living), locked against revocation until commit."""
+    """Return by row id why each session is over, "" while it lives; no revocation slips in before our commit."""
     if not session_ids:
         return {}
     name = connection.ops.quote_name
@@ -284,10 +286,12 @@ def _known(sends: Sequence[Send]) -> dict[tuple[int, uuid.UUID], Message]:
     ids = [send.client_msg_id for send in sends if send.client_msg_id is not None]
     if not ids:
         return {}
-    found = Message.objects.filter(client_msg_id__in=ids, sender_id__in={send.user_id for send in sends})
+    found = Message.objects.filter(client_msg_id__in=ids, sender_id__in={send.user_id for send in sends}).only(
+        "uuid", "seq", "created_at", "client_msg_id", "sender_id", "content_digest", "conversation_id"
+    )
     return {
         (row.sender_id, row.client_msg_id): row  # type: ignore[misc]
-        for row in found.only("uuid", "seq", "created_at", "client_msg_id", "sender_id", "content_digest", "conversation_id")
+        for row in found
     }
 
 
@@ -318,25 +322,32 @@ def _replied(uuids: set[uuid.UUID]) -> dict[uuid.UUID, Message]:
     return {row.uuid: row for row in Message.objects.filter(uuid__in=uuids)} if uuids else {}
 
 
+def mentions_of(content: str, *, conversation_id: int, sender_id: int | None) -> list[int]:
+    """Return the ids of the members whom the text mentions, in order; never strangers, never oneself."""
+    found = _members_named({conversation_id}, set(names := contents.mentioned(content)))
+    ids = (found.get((conversation_id, name)) for name in names)
+    return [user_id for user_id in dict.fromkeys(ids) if user_id and user_id != sender_id]
+
+
 def _resolve_mentions(written: list[_Row]) -> None:
-    """Turn `@name` into the ids of members; who is none is not mentioned, and neither is oneself."""
     names = {row.place: contents.mentioned(row.send.content) for row in written}
-    if not any(names.values()):
-        return
-    rooms = {row.room.id for row in written if names[row.place]}
     wanted = {name for found in names.values() for name in found}
-    members: dict[tuple[int, str], int] = {}
-    # Names are stored NFKC-normalised in the case that was chosen; `iexact` on each keeps to an index-free but small set.
-    query = Q()
-    for name in wanted:
-        query |= Q(user__username__iexact=name)
-    for conversation_id, user_id, username in Membership.objects.filter(
-        query, conversation_id__in=rooms, left_seq=None
-    ).values_list("conversation_id", "user_id", "user__username"):
-        members[conversation_id, username.casefold()] = user_id
+    members = _members_named({row.room.id for row in written if names[row.place]}, wanted)
     for row in written:
-        found = (members.get((row.room.id, name)) for name in names[row.place])
-        row.mentions = [user_id for user_id in dict.fromkeys(found) if user_id and user_id != row.send.user_id]
+        ids = (members.get((row.room.id, name)) for name in names[row.place])
+        row.mentions = [user_id for user_id in dict.fromkeys(ids) if user_id and user_id != row.send.user_id]
+
+
+def _members_named(conversation_ids: set[int], names: set[str]) -> dict[tuple[int, str], int]:
+    """Return the members of these names, whatever case either is written in."""
+    if not names:
+        return {}
+    named = reduce(or_, (Q(user__username__iexact=name) for name in names))
+    found = Membership.objects.filter(named, conversation_id__in=conversation_ids, left_seq=None)
+    return {
+        (conversation_id, username.casefold()): user_id
+        for conversation_id, user_id, username in found.values_list("conversation_id", "user_id", "user__username")
+    }
 
 
 _MESSAGE_COLUMNS = (
@@ -395,9 +406,7 @@ def _advance(written: list[_Row], now: datetime) -> None:
         )
 
 
-def _encode(
-    written: list[_Row], members: dict[tuple[int, int], Membership], now: datetime
-) -> list[events.Published]:
+def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now: datetime) -> list[events.Published]:
     """Encode each message once, from what is at hand; only replies need a look at their senders."""
     replied_people = payload.people(row.reply_to.sender_id for row in written if row.reply_to is not None)
     by_room: dict[int, list[events.Encoded]] = defaultdict(list)

@@ -1,0 +1,101 @@
+"""Messages over REST: history, send, change, take back, react. The socket uses the same services."""
+
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from chat import message_serializers as serializers
+from chat import payload
+from chat.models import Message
+from chat.services import access, messages
+from chat.views import ChatView
+from common.errors import ValidationFailed
+
+
+class MessagesView(ChatView):
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("before_seq", int, description="Only messages before this one, the newest of them."),
+            OpenApiParameter("after_seq", int, description="Only messages after this one, the oldest of them."),
+            OpenApiParameter("limit", int, description="Messages of a page, up to 100 (50)."),
+        ],
+        responses=serializers.MessagePageOutput,
+    )
+    def get(self, request: Request, conversation_uuid: UUID) -> Response:
+        """Read a page of the history, ascending; with neither bound the newest page."""
+        bounds = serializers.PageInput(data=request.query_params.dict())
+        bounds.is_valid(raise_exception=True)
+        membership = access.member_of(self.user_id, conversation_uuid)
+        rows, has_more = messages.page(membership, **bounds.validated_data)
+        shown = payload.messages(rows, viewer_id=self.user_id)
+        return Response({"results": [shown[row.pk] for row in rows], "has_more": has_more})
+
+    @extend_schema(
+        request=serializers.NewMessageInput,
+        responses={201: serializers.MessageOutput, 200: serializers.MessageOutput},
+    )
+    def post(self, request: Request, conversation_uuid: UUID) -> Response:
+        """Send a message; 200 when it is a repeat of one that is already stored."""
+        given = serializers.NewMessageInput(data=request.data)
+        given.is_valid(raise_exception=True)
+        fields = dict(given.validated_data)
+        if fields.pop("attachments"):
+            raise ValidationFailed.of("attachments", "does_not_exist", _("There is no such attachment."))
+        sent = messages.send(
+            user_id=self.user_id, session_id=session_of(request), conversation_uuid=conversation_uuid, **fields
+        )
+        row = Message.objects.get(uuid=sent.message_uuid)
+        return Response(payload.message(row, viewer_id=self.user_id), status=200 if sent.duplicate else 201)
+
+
+class MessageView(ChatView):
+    @extend_schema(request=serializers.EditInput, responses=serializers.MessageOutput)
+    def patch(self, request: Request, message_uuid: UUID) -> Response:
+        """Change what an own message says."""
+        given = serializers.EditInput(data=request.data)
+        given.is_valid(raise_exception=True)
+        changed = messages.edit(
+            user_id=self.user_id,
+            session_id=session_of(request),
+            message_uuid=message_uuid,
+            content=given.validated_data["content"],
+        )
+        return Response(payload.message(changed.message, viewer_id=self.user_id))
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, message_uuid: UUID) -> Response:
+        """Take a message back: an own one, or any as owner or admin of the group."""
+        messages.delete(user_id=self.user_id, session_id=session_of(request), message_uuid=message_uuid)
+        return Response(status=204)
+
+
+class ReactionView(ChatView):
+    @extend_schema(request=None, responses=serializers.MessageOutput)
+    def put(self, request: Request, message_uuid: UUID, emoji: str) -> Response:
+        """React with an emoji."""
+        changed = self._react(request, message_uuid, emoji, remove=False)
+        return Response(payload.message(changed.message, viewer_id=self.user_id))
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, message_uuid: UUID, emoji: str) -> Response:
+        """Take the reaction back."""
+        self._react(request, message_uuid, emoji, remove=True)
+        return Response(status=204)
+
+    def _react(self, request: Request, message_uuid: UUID, emoji: str, *, remove: bool) -> messages.Changed:
+        return messages.react(
+            user_id=self.user_id,
+            session_id=session_of(request),
+            message_uuid=message_uuid,
+            emoji=emoji,
+            remove=remove,
+        )
+
+
+def session_of(request: Any) -> int | None:
+    """Return the row id of the request's session, None for one authenticated without a token."""
+    return getattr(request.auth, "session_id", None)

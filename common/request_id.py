@@ -2,7 +2,8 @@
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import structlog
@@ -26,6 +27,17 @@ def sane_request_id(inbound: str | None) -> str:
     return inbound if inbound and _SANE.fullmatch(inbound) else new_request_id()
 
 
+@contextmanager
+def request_id_set(request_id: str) -> Iterator[None]:
+    """Make `request_id` the current one, for envelopes and log lines."""
+    token = _current.set(request_id)
+    try:
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            yield
+    finally:
+        _current.reset(token)
+
+
 class RequestIdMiddleware:
     """Stand first: what fails behind it is still answered with the id."""
 
@@ -34,11 +46,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = sane_request_id(request.headers.get("X-Request-ID"))
-        token = _current.set(request_id)
-        try:
-            with structlog.contextvars.bound_contextvars(request_id=request_id):
-                response = self.get_response(request)
-        finally:
-            _current.reset(token)
+        with request_id_set(request_id):
+            response = self.get_response(request)
         response["X-Request-ID"] = request_id
         return response

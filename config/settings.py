@@ -1,7 +1,7 @@
 """Every setting, read once from the environment, with its default beside it.
 
-`.env.example` lists them for people. A bad value stops the start with the names of all bad variables (environs), an
-unsafe combination is refused by `config/checks.py`.
+`.env.example` lists them for people. A bad value stops the start with the names of all bad variables, an unsafe
+combination is refused by `config/checks.py`.
 """
 
 import os
@@ -10,37 +10,44 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import environs
 from corsheaders.defaults import default_headers
 
+from config import environment
 from config.rates import RATES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 
-env = environs.FileAwareEnv(eager=False)
-env.read_env(BASE_DIR / ".env")
+env = environment.Environment(BASE_DIR / ".env")
 
 # --- How it runs ------------------------------------------------------------------------------------------------------
 
-# "embedded": one process, SQLite, nothing to install. "production": PostgreSQL, Redis, many processes, everything checked.
-MODE: str = env.str("ALVIAR_MODE", "embedded")
+# "embedded": one process, SQLite, nothing to install. "production": PostgreSQL, Redis, many processes, all checked.
+MODE: str = env.str("ALVIAR_MODE", "embedded", choices=("embedded", "production"))
 PRODUCTION = MODE == "production"
 DEBUG = env.bool("DEBUG", False)
 HOST: str = env.str("HOST", "127.0.0.1")
-PORT: int = env.int("PORT", 8000)
-WORKERS: int = env.int("WORKERS", 2 if PRODUCTION else 1)
+PORT: int = env.int("PORT", 8000, low=1, high=65_535)
+WORKERS: int = env.int("WORKERS", 2 if PRODUCTION else 1, low=1, high=256)
 SECRET_KEY: str = env.str("SECRET_KEY", "")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [] if PRODUCTION else ["*"])
-ALLOWED_ORIGINS: list[str] = env.list("ALLOWED_ORIGINS", [])
-PUBLIC_URL: str = env.str("PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
+ALLOWED_ORIGINS: list[str] = env.list("ALLOWED_ORIGINS", [], check=environment.origin)
+# Where a browser on this machine finds it, whatever HOST it listens on.
+LISTEN_URL = f"http://{f'[{HOST}]' if ':' in HOST else HOST}:{PORT}"
+LISTEN_URL = LISTEN_URL.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
+PUBLIC_URL: str = env.str("PUBLIC_URL", LISTEN_URL, check=environment.http_url).rstrip("/")
 HTTPS_ONLY = env.bool("HTTPS_ONLY", PRODUCTION)
 # How many reverse proxies of our own stand in front: that many entries of X-Forwarded-For are believed, from the right.
-TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", 0)
-BODY_LIMIT_BYTES: int = env.int("BODY_LIMIT_BYTES", 1024 * 1024)
-HTTP_THREADS: int = env.int("HTTP_THREADS", 8)
-HASH_THREADS: int = env.int("HASH_THREADS", 2)
-HASH_QUEUE: int = env.int("HASH_QUEUE", 64)
+TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", 0, high=10)
+BODY_LIMIT_BYTES: int = env.int("BODY_LIMIT_BYTES", 1024 * 1024, low=1024)
+ATTACHMENT_BYTES: int = env.int("ATTACHMENT_BYTES", 10 * 1024 * 1024, low=1024)
+HTTP_THREADS: int = env.int("HTTP_THREADS", 8, low=1, high=256)
+# The paths that hash a password have their own threads; beyond so many that wait, the answer is 503.
+HASH_THREADS: int = env.int("HASH_THREADS", 2, low=1, high=64)
+HASH_QUEUE: int = env.int("HASH_QUEUE", 64, high=100_000)
+# How long SIGTERM lets sockets and requests end, and how long a start waits for the database and Redis.
+DRAIN_SECONDS: int = env.int("DRAIN_SECONDS", 10, low=1, high=300)
+STARTUP_WAIT_SECONDS: int = env.int("STARTUP_WAIT_SECONDS", 30, high=3_600)
 MEDIA_ROOT: str = env.str("MEDIA_ROOT", str(VAR_DIR / "media"))
 
 
@@ -62,10 +69,12 @@ if not SECRET_KEY and not PRODUCTION:
 
 # --- Where things are kept --------------------------------------------------------------------------------------------
 
-DATABASE_URL: str = env.str("DATABASE_URL", f"sqlite:///{VAR_DIR / 'alviar.sqlite3'}")
-DATABASE_POOL_MAX: int = env.int("DATABASE_POOL_MAX", 20)
+DATABASE_URL: str = env.str(
+    "DATABASE_URL", f"sqlite:///{VAR_DIR / 'alviar.sqlite3'}", check=environment.database_url
+)
+DATABASE_POOL_MAX: int = env.int("DATABASE_POOL_MAX", 20, low=1, high=1_000)
 DATABASE_LOCK_TIMEOUT_MS: int = env.int("DATABASE_LOCK_TIMEOUT_MS", 5_000)
-REDIS_URL: str = env.str("REDIS_URL", "")
+REDIS_URL: str = env.str("REDIS_URL", "", check=environment.redis_urls)
 REDIS_URLS = [url.strip() for url in REDIS_URL.split(",") if url.strip()]
 
 
@@ -141,11 +150,13 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "common.request_id.RequestIdMiddleware",
+    "config.logs.AccessLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "config.http.RefusalMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -260,17 +271,17 @@ SPECTACULAR_SETTINGS = {
 
 # --- Tokens and sessions ----------------------------------------------------------------------------------------------
 
-ACCESS_TOKEN_LIFETIME: int = env.int("ACCESS_TOKEN_LIFETIME", 3_600)  # seconds
-SESSION_IDLE_LIFETIME: int = env.int("SESSION_IDLE_LIFETIME", 7 * 86_400)
-SESSION_ABSOLUTE_LIFETIME: int = env.int("SESSION_ABSOLUTE_LIFETIME", 30 * 86_400)
-REMEMBER_ME_IDLE_LIFETIME: int = env.int("REMEMBER_ME_IDLE_LIFETIME", 30 * 86_400)
-REMEMBER_ME_ABSOLUTE_LIFETIME: int = env.int("REMEMBER_ME_ABSOLUTE_LIFETIME", 90 * 86_400)
-REFRESH_REUSE_INTERVAL: int = env.int("REFRESH_REUSE_INTERVAL", 30)  # 0 to 60 seconds
-JWT_ALGORITHM: str = env.str("JWT_ALGORITHM", "HS256")  # HS256, EdDSA or RS256
+ACCESS_TOKEN_LIFETIME: int = env.int("ACCESS_TOKEN_LIFETIME", 3_600, low=1)  # seconds
+SESSION_IDLE_LIFETIME: int = env.int("SESSION_IDLE_LIFETIME", 7 * 86_400, low=1)
+SESSION_ABSOLUTE_LIFETIME: int = env.int("SESSION_ABSOLUTE_LIFETIME", 30 * 86_400, low=1)
+REMEMBER_ME_IDLE_LIFETIME: int = env.int("REMEMBER_ME_IDLE_LIFETIME", 30 * 86_400, low=1)
+REMEMBER_ME_ABSOLUTE_LIFETIME: int = env.int("REMEMBER_ME_ABSOLUTE_LIFETIME", 90 * 86_400, low=1)
+REFRESH_REUSE_INTERVAL: int = env.int("REFRESH_REUSE_INTERVAL", 30, high=60)  # 0 to 60 seconds
+JWT_ALGORITHM: str = env.str("JWT_ALGORITHM", "HS256", choices=("HS256", "EdDSA", "RS256"))
 JWT_SIGNING_KEYS: list[str] = env.list("JWT_SIGNING_KEYS", [])  # kid:key, the first signs, all verify
 JWT_ISSUER: str = env.str("JWT_ISSUER", "")
 JWT_AUDIENCE: str = env.str("JWT_AUDIENCE", "")
-JWT_LEEWAY: int = env.int("JWT_LEEWAY", 20)  # seconds
+JWT_LEEWAY: int = env.int("JWT_LEEWAY", 20, high=300)  # seconds
 GEOIP_DATABASE: str = env.str("GEOIP_DATABASE", "")
 ENDED_SESSION_RETENTION_DAYS: int = env.int("ENDED_SESSION_RETENTION_DAYS", 30)
 
@@ -292,28 +303,28 @@ SIMPLE_JWT = {
 # --- Accounts ---------------------------------------------------------------------------------------------------------
 
 REGISTRATION_OPEN = env.bool("REGISTRATION_OPEN", True)
-EMAIL_VERIFICATION: str = env.str("EMAIL_VERIFICATION", "optional")  # or "mandatory"
-LOCKOUT_ATTEMPTS: int = env.int("LOCKOUT_ATTEMPTS", 5)
+EMAIL_VERIFICATION: str = env.str("EMAIL_VERIFICATION", "optional", choices=("optional", "mandatory"))
+LOCKOUT_ATTEMPTS: int = env.int("LOCKOUT_ATTEMPTS", 5, low=1)
 LOCKOUT_SECONDS: int = env.int("LOCKOUT_SECONDS", 1_800)
-PASSWORD_RESET_LIFETIME: int = env.int("PASSWORD_RESET_LIFETIME", 3_600)
-EMAIL_VERIFICATION_LIFETIME: int = env.int("EMAIL_VERIFICATION_LIFETIME", 86_400)
+PASSWORD_RESET_LIFETIME: int = env.int("PASSWORD_RESET_LIFETIME", 3_600, low=1)
+EMAIL_VERIFICATION_LIFETIME: int = env.int("EMAIL_VERIFICATION_LIFETIME", 86_400, low=1)
 SECURITY_EVENT_RETENTION_DAYS: int = env.int("SECURITY_EVENT_RETENTION_DAYS", 365)
 BREACHED_PASSWORDS_FILE: str = env.str("BREACHED_PASSWORDS_FILE", "")
 
 # One rate each, "30/min"; 0 means none. Defaults and names stand in config/rates.py.
-RATE_LIMITS: dict[str, str] = {name: env.str(f"RATE_{name.upper()}", default) for name, default in RATES.items()}
+RATE_LIMITS: dict[str, str] = {
+    name: env.str(f"RATE_{name.upper()}", default, check=environment.rate) for name, default in RATES.items()
+}
 
 # --- Mail and tasks ---------------------------------------------------------------------------------------------------
 
-EMAIL_URL: str = env.str("EMAIL_URL", "")
+EMAIL_URL: str = env.str("EMAIL_URL", "", check=environment.email_url)
 MAIL_DIR: str = env.str("MAIL_DIR", "")
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "Alviar <no-reply@localhost>")
-EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", 10)
+EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", 10, low=1)
 if EMAIL_URL:
     # The URL's own timeout wins; without one a mail server that hangs would hold the worker for ever.
-    vars().update(
-        {"EMAIL_TIMEOUT": EMAIL_TIMEOUT, **{k: v for k, v in env.dj_email_url("EMAIL_URL").items() if v is not None}}
-    )
+    vars().update({"EMAIL_TIMEOUT": EMAIL_TIMEOUT, **environment.email_settings(EMAIL_URL)})
 elif MAIL_DIR or not PRODUCTION:
     EMAIL_BACKEND = "users.mail_files.EmailBackend"
     EMAIL_FILE_PATH = MAIL_DIR or str(VAR_DIR / "mail")
@@ -321,27 +332,32 @@ else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
+# The worker is a thread of the one embedded process, and a process of its own in production.
+TASKS_IN_PROCESS = env.bool("TASKS_IN_PROCESS", not PRODUCTION)
 
 # --- Chat -------------------------------------------------------------------------------------------------------------
 
-CHAT_FRAME_BYTES: int = env.int("CHAT_FRAME_BYTES", 65_536)
-CHAT_CONTENT_CHARS: int = env.int("CHAT_CONTENT_CHARS", 4_000)
+CHAT_FRAME_BYTES: int = env.int("CHAT_FRAME_BYTES", 65_536, low=1_024)
+CHAT_CONTENT_CHARS: int = env.int("CHAT_CONTENT_CHARS", 4_000, low=1)
 CHAT_MESSAGES_PER_10S: int = env.int("CHAT_MESSAGES_PER_10S", 20)
 CHAT_FRAMES_PER_MINUTE: int = env.int("CHAT_FRAMES_PER_MINUTE", 240)
-CHAT_HEARTBEAT_MS: int = env.int("CHAT_HEARTBEAT_MS", 25_000)
+CHAT_HEARTBEAT_MS: int = env.int("CHAT_HEARTBEAT_MS", 25_000, low=100)
 CHAT_HEARTBEAT_TIMEOUT: int = env.int("CHAT_HEARTBEAT_TIMEOUT", 60)
 CHAT_TOKEN_EXPIRING: int = env.int("CHAT_TOKEN_EXPIRING", 300)
 CHAT_MAX_AGE: int = env.int("CHAT_MAX_AGE", 12 * 3_600)
-CHAT_SWEEP_SECONDS: int = env.int("CHAT_SWEEP_SECONDS", 15)
-CHAT_SOCKETS_PER_SESSION: int = env.int("CHAT_SOCKETS_PER_SESSION", 3)
-CHAT_SOCKETS_PER_USER: int = env.int("CHAT_SOCKETS_PER_USER", 10)
-CHAT_DATABASE_THREADS: int = env.int("CHAT_DATABASE_THREADS", 4)
+CHAT_SWEEP_SECONDS: int = env.int("CHAT_SWEEP_SECONDS", 15, low=1)
+CHAT_SOCKETS_PER_SESSION: int = env.int("CHAT_SOCKETS_PER_SESSION", 3, low=1)
+CHAT_SOCKETS_PER_USER: int = env.int("CHAT_SOCKETS_PER_USER", 10, low=1)
+CHAT_DATABASE_THREADS: int = env.int("CHAT_DATABASE_THREADS", 4, low=1)
 CHAT_GROUP_MEMBERS: int = env.int("CHAT_GROUP_MEMBERS", 1_000)
 CHAT_EDIT_WINDOW: int = env.int("CHAT_EDIT_WINDOW", 0)  # seconds in which a message may be edited; 0: always
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
 
-LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO")
-LOG_FORMAT: str = env.str("LOG_FORMAT", "json" if PRODUCTION else "console")
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT: str = env.str("LOG_FORMAT", "json" if PRODUCTION else "console", choices=("console", "json"))
+LOGGING_CONFIG = "config.logs.configure"
+# Who may read /metrics: `Authorization: Bearer <METRICS_TOKEN>`; without one, loopback alone.
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
 
 env.seal()

@@ -1,0 +1,5 @@
+"""The map of the sockets."""
+
+from typing import Any
+
+websocket_urlpatterns: list[Any] = []

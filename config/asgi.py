@@ -1,0 +1,105 @@
+"""What a server runs: HTTP in one hop to Django's WSGI handler, sockets to Channels, and the start and end of both."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from config.wsgi import application as wsgi_application  # isort: skip  (first: it sets Django up)
+
+import structlog
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
+
+from chat.routing import websocket_urlpatterns
+from common import lifespan
+from config.http import HTTPBridge, SocketGate
+
+log = structlog.get_logger(__name__)
+
+
+async def _drain() -> None:
+    await lifespan.drain(within_s=settings.DRAIN_SECONDS)
+
+
+async def lifespan_application(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[..., Any]) -> None:
+    """Answer the ASGI lifespan protocol (uvicorn; daphne has none, see below)."""
+    await receive()
+    try:
+        await lifespan.startup()
+    except Exception as error:
+        log.exception("server.start_failed")
+        await send({"type": "lifespan.startup.failed", "message": str(error)})
+        return
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        _drain_before(signum)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await lifespan.shutdown(within_s=settings.DRAIN_SECONDS)
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _drain_before(signum: int) -> None:
+    """Let the server's own handler of `signum` run once the sockets have been told to go; a second signal at once.
+
+    A server stops listening to its sockets in that handler, so this is the last moment to say `bye`.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        previous = signal.getsignal(signum)
+        draining = False
+
+        def stop() -> None:
+            if callable(previous):
+                previous(signum, None)
+            else:
+                signal.signal(signum, previous or signal.SIG_DFL)
+                os.kill(os.getpid(), signum)
+
+        def on_signal(number: int, frame: Any) -> None:
+            nonlocal draining
+            if draining:
+                stop()
+            draining = True
+            loop.call_soon_threadsafe(lambda: loop.create_task(_drain()).add_done_callback(lambda _: stop()))
+
+        signal.signal(signum, on_signal)
+    except ValueError:  # not the main thread: whoever started this one has the signals
+        log.debug("server.no_signals_here")
+
+
+def _hook_into_daphne() -> None:
+    """Do the same on daphne, which speaks no lifespan: Twisted's triggers, set while this module is imported."""
+    from twisted.internet import reactor as _reactor
+    from twisted.internet.defer import Deferred
+
+    reactor: Any = _reactor
+
+    def as_deferred(work: Callable[[], Any]) -> Any:
+        return Deferred.fromFuture(asyncio.ensure_future(work()))
+
+    def start() -> None:
+        as_deferred(lifespan.startup).addErrback(lambda failure: log.error("server.start_failed", error=str(failure)))
+
+    async def end() -> None:
+        await _drain()
+        await lifespan.shutdown(within_s=settings.DRAIN_SECONDS)
+
+    reactor.callWhenRunning(lambda: reactor.callLater(0, start))
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: as_deferred(end))
+
+
+if "daphne.server" in sys.modules:
+    _hook_into_daphne()
+
+application = ProtocolTypeRouter(
+    {
+        "http": HTTPBridge(wsgi_application),
+        "websocket": SocketGate(URLRouter(websocket_urlpatterns), websocket_urlpatterns),
+        "lifespan": lifespan_application,
+    }
+)

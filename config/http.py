@@ -1,0 +1,315 @@
+"""HTTP and the socket's front door between an ASGI server and Django.
+
+Django's own ASGI handler hops to a thread for every sync middleware and signal, which costs four to seven times its WSGI
+handler; so the whole request takes one hop to a fixed pool of threads (docs/adr/http-in-one-hop.md).
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+from urllib.parse import unquote_to_bytes
+
+import structlog
+from django.conf import settings
+from django.db import connections
+from django.http import HttpRequest, HttpResponse
+
+from common import json
+from common.errors import (
+    ApplicationError,
+    InternalError,
+    NotFound,
+    PermissionRefused,
+    TemporarilyUnavailable,
+    TooLarge,
+    envelope,
+    respond,
+)
+from common.request_id import request_id_set, sane_request_id
+
+log = structlog.get_logger(__name__)
+
+REFUSAL = "alviar.refusal"
+RECEIVED_AT = "alviar.received_at"
+BLOCK_BYTES = 256 * 1024
+# What is read of a refused body and thrown away, so that its sender sees the answer and not a reset connection.
+DISCARD_BYTES, DISCARD_SECONDS = 64 * 1024 * 1024, 10.0
+
+Scope = dict[str, Any]
+Receive = Callable[[], Any]
+Send = Callable[[dict[str, Any]], Any]
+
+# The paths that hash a password, by method: they have threads of their own, so that logins hold up nothing else.
+_HASHING = {
+    "POST": re.compile(
+        r"/api/(users/)?auth/(login|register|password-reset/confirm|password-change|email-change)/|/admin/login/"
+    ),
+    "DELETE": re.compile(r"/api/users/me/"),
+}
+_UPLOAD = re.compile(r"/api/chat/attachments/")
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete or answered."""
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    stream: Iterator[bytes] | None = None
+    whole_blocks: bool = False
+    close: Callable[[], None] = lambda: None
+
+
+class HTTPBridge:
+    """An ASGI application that serves a WSGI application from a fixed pool of threads, in one hop for each request."""
+
+    def __init__(self, wsgi: Callable[..., Any]) -> None:
+        self.wsgi = wsgi
+        self.pool = ThreadPoolExecutor(settings.HTTP_THREADS, thread_name_prefix="http")
+        self.hash_pool = ThreadPoolExecutor(settings.HASH_THREADS, thread_name_prefix="hash")
+        self.hashing = 0  # running and waiting; counted on the event loop, so that no lock is needed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        environ = environ_of(scope)
+        try:
+            with SpooledTemporaryFile(max_size=settings.BODY_LIMIT_BYTES) as body:
+                await self._read(environ, body, receive)
+                await self._serve(environ, receive, send)
+        except ClientGone:
+            log.debug("http.client_gone", path=scope["path"])
+        except OSError as error:  # a server that says so when the connection is lost in the middle of an answer
+            log.debug("http.client_gone", path=scope["path"], error=type(error).__name__)
+
+    async def _read(self, environ: dict[str, Any], body: IO[bytes], receive: Receive) -> None:
+        """Collect the body into `body`, or note the refusal of one that is too large."""
+        limit = settings.BODY_LIMIT_BYTES
+        if _UPLOAD.fullmatch(_path(environ)):
+            limit = settings.ATTACHMENT_BYTES + 64 * 1024  # and the multipart wrapping
+        declared = environ["CONTENT_LENGTH"]
+        expects_continue = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
+        too_large = declared.isdigit() and int(declared) > limit
+        size, started = 0, time.monotonic()
+        if not (too_large and expects_continue):
+            async for chunk in _chunks(receive):
+                size += len(chunk)
+                too_large = too_large or size > limit
+                if not too_large:
+                    body.write(chunk)
+                elif size > limit + DISCARD_BYTES or time.monotonic() - started > DISCARD_SECONDS:
+                    break
+        body.seek(0)
+        environ["wsgi.input"] = body
+        # What came, not what was said: a lying header decides nothing.
+        environ["CONTENT_LENGTH"] = str(size)
+        if too_large:
+            body.truncate(0)
+            environ |= {"CONTENT_LENGTH": "0", REFUSAL: TooLarge()}
+
+    async def _serve(self, environ: dict[str, Any], receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        pool = self.pool
+        if REFUSAL not in environ and hashes_a_password(environ["REQUEST_METHOD"], _path(environ)):
+            if self.hashing < settings.HASH_THREADS + settings.HASH_QUEUE:
+                answer = await self._hash(loop, environ, receive)
+                await self._send(answer, environ, receive, send, self.hash_pool)
+                return
+            environ[REFUSAL] = TemporarilyUnavailable(retry_after=2)
+        answer = await loop.run_in_executor(pool, self._call, environ)
+        await self._send(answer, environ, receive, send, pool)
+
+    async def _hash(self, loop: asyncio.AbstractEventLoop, environ: dict[str, Any], receive: Receive) -> Answer:
+        """Wait for a thread that may hash; a client that leaves the queue costs no hash."""
+        self.hashing += 1
+        gone = asyncio.ensure_future(receive())
+        work = loop.run_in_executor(self.hash_pool, self._call, environ)
+        try:
+            await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and work.cancel():
+                raise ClientGone
+            return await work
+        finally:
+            gone.cancel()
+            self.hashing -= 1
+
+    def _call(self, environ: dict[str, Any]) -> Answer:
+        """Run the WSGI application (on a thread)."""
+        head: list[Any] = [500, []]
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+            head[:] = int(status[:3]), [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers]
+
+        try:
+            response: Iterable[bytes] = self.wsgi(environ, start_response)
+            close = getattr(response, "close", lambda: None)
+            if getattr(response, "streaming", False):
+                for connection in connections.all(initialized_only=True):
+                    connection.close_if_unusable_or_obsolete()  # the blocks come from whichever thread is free
+                is_file = getattr(response, "file_to_stream", None) is not None
+                return Answer(*head, b"", iter(response), is_file, close)
+            try:
+                return Answer(*head, b"".join(response))
+            finally:
+                close()
+        except Exception:
+            log.exception("http.unforeseen", path=_path(environ))
+            return Answer(*refusal_answer(InternalError(), environ.get("HTTP_X_REQUEST_ID")))
+
+    async def _send(
+        self, answer: Answer, environ: dict[str, Any], receive: Receive, send: Send, pool: ThreadPoolExecutor
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        headers = answer.headers
+        if isinstance(environ.get(REFUSAL), TooLarge):
+            headers = [*headers, (b"connection", b"close")]
+        without_body = environ["REQUEST_METHOD"] == "HEAD"
+        try:
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            if answer.stream is not None and not without_body:
+                gone = asyncio.ensure_future(receive())
+                try:
+                    while block := await loop.run_in_executor(pool, _next_block, answer):
+                        if gone.done():
+                            raise ClientGone
+                        await send({"type": "http.response.body", "body": block, "more_body": True})
+                finally:
+                    gone.cancel()
+            await send({"type": "http.response.body", "body": b"" if without_body else answer.body})
+        finally:
+            if answer.stream is not None:
+                pool.submit(answer.close)
+
+
+def _next_block(answer: Answer) -> bytes:
+    """Return the next piece of a stream (on a thread): one as it comes, or 256 KiB of a file; empty at the end."""
+    pieces, size = [], 0
+    assert answer.stream is not None
+    for piece in answer.stream:
+        pieces.append(piece)
+        size += len(piece)
+        if size >= BLOCK_BYTES or (size and not answer.whole_blocks):
+            break
+    return b"".join(pieces)
+
+
+async def _chunks(receive: Receive) -> Any:
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        yield message.get("body", b"")
+        if not message.get("more_body"):
+            return
+
+
+def _path(environ: dict[str, Any]) -> str:
+    return environ["PATH_INFO"]
+
+
+def hashes_a_password(method: str, path: str) -> bool:
+    pattern = _HASHING.get(method)
+    return bool(pattern and pattern.fullmatch(path))
+
+
+def scheme_of(scope: Scope) -> str:
+    """Return `https` or `http` as the client used it; a proxy's word counts only where proxies are trusted."""
+    if settings.TRUSTED_PROXY_COUNT:
+        said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-proto").decode("latin-1")
+        hops = [hop.strip().lower() for hop in said.split(",") if hop.strip()]
+        if hops:
+            return hops[-min(settings.TRUSTED_PROXY_COUNT, len(hops))]
+    return {"wss": "https", "ws": "http"}.get(scope.get("scheme", "http"), scope.get("scheme", "http"))
+
+
+def environ_of(scope: Scope) -> dict[str, Any]:
+    """Return the WSGI environment (PEP 3333) of an ASGI request, without its body."""
+    raw_path = scope.get("raw_path") or scope["path"].encode("utf-8")
+    server = scope.get("server") or ("localhost", 80)
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(raw_path.partition(b"?")[0]).decode("latin-1"),
+        "QUERY_STRING": scope.get("query_string", b"").decode("latin-1"),
+        "CONTENT_TYPE": "",
+        "CONTENT_LENGTH": "",
+        "SERVER_NAME": str(server[0]),
+        "SERVER_PORT": str(server[1] or 0),
+        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "REMOTE_ADDR": str((scope.get("client") or [""])[0]),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.get("scheme", "http"),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": settings.WORKERS > 1,
+        "wsgi.run_once": False,
+        RECEIVED_AT: time.perf_counter(),
+    }
+    for name, value in scope["headers"]:
+        # `X_Forwarded_For` and `X-Forwarded-For` are one name in WSGI: only the one with dashes may write it.
+        if b"_" in name:
+            continue
+        key = name.decode("latin-1").upper().replace("-", "_")
+        text = value.decode("latin-1")
+        if key not in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
+            key = f"HTTP_{key}"
+            if key in environ:
+                text = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{text}"
+        environ[key] = text
+    if "HTTP_X_FORWARDED_PROTO" in environ:
+        environ["HTTP_X_FORWARDED_PROTO"] = scheme_of(scope)
+    return environ
+
+
+def refusal_answer(
+    error: ApplicationError, inbound_request_id: str | None
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and envelope of a refusal outside of Django."""
+    request_id = sane_request_id(inbound_request_id)
+    with request_id_set(request_id):
+        body = json.dumps(envelope(error))
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "X-Request-ID": request_id}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    return error.status, [(k.lower().encode(), v.encode()) for k, v in headers.items()], body
+
+
+class RefusalMiddleware:
+    """Answer what the bridge refused, here, so that a refusal has its language, CORS headers and log line like any."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        refusal = request.META.get(REFUSAL)
+        return respond(refusal) if refusal else self.get_response(request)
+
+
+class SocketGate:
+    """Refuse, before the handshake, what is no socket of ours: another path, or plain `ws` where HTTPS is a must."""
+
+    def __init__(self, inner: Any, urlpatterns: list[Any]) -> None:
+        self.inner, self.urlpatterns = inner, urlpatterns
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if settings.HTTPS_ONLY and scheme_of(scope) != "https":
+            await self._refuse(PermissionRefused(), scope, receive, send)
+        elif not any(pattern.pattern.match(scope["path"].removeprefix("/")) for pattern in self.urlpatterns):
+            await self._refuse(NotFound(), scope, receive, send)
+        else:
+            await self.inner(scope, receive, send)
+
+    async def _refuse(self, error: ApplicationError, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close"})  # the server makes it HTTP 403
+            return
+        inbound = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), None)
+        status, headers, body = refusal_answer(error, inbound)
+        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": body})

@@ -17,9 +17,11 @@ from django.conf import settings
 
 from chat.routing import websocket_urlpatterns
 from common import lifespan
+from config.checks import refuse_unsafe_start
 from config.http import HTTPBridge, SocketGate
 
 log = structlog.get_logger(__name__)
+refuse_unsafe_start()
 
 
 async def _drain() -> None:

@@ -1,4 +1,4 @@
-"""`/healthz`: the process answers. `/readyz`: it can serve: the database is there; Redis away is `degraded`, still 200."""
+"""`/healthz`: the process answers. `/readyz`: the database is there too; Redis away is `degraded`, still 200."""
 
 from django.conf import settings
 from django.core.cache import cache

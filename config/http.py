@@ -1,13 +1,13 @@
 """HTTP and the socket's front door between an ASGI server and Django.
 
-Django's own ASGI handler hops to a thread for every sync middleware and signal, which costs four to seven times its WSGI
-handler; so the whole request takes one hop to a fixed pool of threads (docs/adr/http-in-one-hop.md).
+Django's own ASGI handler hops to a thread for every sync middleware and signal, which costs four to seven times its
+WSGI handler; so the whole request takes one hop to a fixed pool of threads (docs/adr/http-in-one-hop.md).
 """
 
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
@@ -63,7 +63,7 @@ class Answer:
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
-    stream: Iterator[bytes] | None = None
+    stream: Iterable[bytes] | None = None
     whole_blocks: bool = False
     close: Callable[[], None] = lambda: None
 
@@ -155,9 +155,15 @@ class HTTPBridge:
                 is_file = getattr(response, "file_to_stream", None) is not None
                 return Answer(*head, b"", iter(response), is_file, close)
             try:
-                return Answer(*head, b"".join(response))
+                body = b"".join(response)
             finally:
                 close()
+            status, headers = head
+            if status == 204:  # RFC 9110 §8.6: no Content-Length; Django's middleware sets one
+                headers = [(name, value) for name, value in headers if name != b"content-length"]
+            elif not any(name == b"content-length" for name, _ in headers):
+                headers.append((b"content-length", str(len(body)).encode()))
+            return Answer(status, headers, body)
         except Exception:
             log.exception("http.unforeseen", path=_path(environ))
             return Answer(*refusal_answer(InternalError(), environ.get("HTTP_X_REQUEST_ID")))
@@ -190,8 +196,7 @@ class HTTPBridge:
 def _next_block(answer: Answer) -> bytes:
     """Return the next piece of a stream (on a thread): one as it comes, or 256 KiB of a file; empty at the end."""
     pieces, size = [], 0
-    assert answer.stream is not None
-    for piece in answer.stream:
+    for piece in answer.stream or ():
         pieces.append(piece)
         size += len(piece)
         if size >= BLOCK_BYTES or (size and not answer.whole_blocks):

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # A worker that dies is started again after this long, doubled each time up to the last; forgotten after a good minute.
 RESTART_SECONDS, RESTART_SECONDS_MAX, GOOD_SECONDS = 0.5, 30.0, 60.0
 
@@ -46,9 +45,9 @@ def set_up(mode: str) -> Any:
 
     try:
         django.setup()
-        from django.core.management import call_command
+        from django.core.management import BaseCommand
 
-        call_command("check", verbosity=0)
+        BaseCommand().check()  # silent where nothing is found
     except (environs.EnvError, ImproperlyConfigured, SystemCheckError) as error:
         stop(f"Alviar does not start with these settings:\n{error}")
     return settings
@@ -56,7 +55,7 @@ def set_up(mode: str) -> Any:
 
 def die_with_parent() -> None:
     """Ask Linux for SIGTERM when the parent is gone, however it went (elsewhere: nothing)."""
-    with suppress(Exception):
+    with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
@@ -127,7 +126,9 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
-        stop(f"Cannot listen on {host}:{port}: {error.strerror or error}. Another PORT or HOST in the environment helps.")
+        stop(
+            f"Cannot listen on {host}:{port}: {error.strerror or error}. Another PORT or HOST in the environment helps."
+        )
     listener.setblocking(False)
     return listener
 
@@ -163,16 +164,17 @@ def serve_here(listener: socket.socket) -> None:
 def run() -> None:
     """The embedded server: migrate, make the demo people, say where everything is, serve."""
     settings = set_up("embedded")
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     if os.environ.get("MAKELEVEL"):
         die_with_parent()
     listener = listen(settings.HOST, settings.PORT)
     wait_for_stores(settings)
     migrate()
-    demo = settings.EMBEDDED_DATABASE and settings.DATABASE_URL_IS_DEFAULT and settings.HOST in LOOPBACK
-    if demo:
-        from django.core.management import call_command
+    from django.core.management import call_command
 
-        call_command("seed_demo", verbosity=0)
+    call_command("seed_demo", verbosity=0)
+    from config import demo
+
     base = settings.LISTEN_URL
     say(f"Alviar serves on {base}")
     for name, path in (
@@ -185,7 +187,7 @@ def run() -> None:
         ("WebSocket", "/ws/chat/"),
     ):
         say(f"  {name:<11} {base.replace('http', 'ws', 1) if path == '/ws/chat/' else base}{path}")
-    if demo:
+    if demo.is_allowed():
         say("  Sign in as  alice, bob, charlie or admin, password alviar-demo")
     serve_here(listener)
 
@@ -237,6 +239,7 @@ def serve() -> None:
     migrate()
     from django.core.management import call_command
 
+    call_command("seed_demo", verbosity=0)
     call_command("collectstatic", verbosity=0, interactive=False)
 
     stopping = False
@@ -266,7 +269,8 @@ def serve() -> None:
         part.replace(pid_file)
 
     while not stopping:
-        if any([child.look_after(time.monotonic()) for child in children]):
+        changed = [child.look_after(time.monotonic()) for child in children]
+        if any(changed):
             note()
         time.sleep(0.1)
 

@@ -69,9 +69,7 @@ if not SECRET_KEY and not PRODUCTION:
 
 # --- Where things are kept --------------------------------------------------------------------------------------------
 
-DATABASE_URL: str = env.str(
-    "DATABASE_URL", f"sqlite:///{VAR_DIR / 'alviar.sqlite3'}", check=environment.database_url
-)
+DATABASE_URL: str = env.str("DATABASE_URL", f"sqlite:///{VAR_DIR / 'alviar.sqlite3'}", check=environment.database_url)
 DATABASE_POOL_MAX: int = env.int("DATABASE_POOL_MAX", 20, low=1, high=1_000)
 DATABASE_LOCK_TIMEOUT_MS: int = env.int("DATABASE_LOCK_TIMEOUT_MS", 5_000)
 REDIS_URL: str = env.str("REDIS_URL", "", check=environment.redis_urls)
@@ -150,7 +148,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "common.request_id.RequestIdMiddleware",
-    "config.logs.AccessLogMiddleware",
+    "config.access_log.AccessLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -357,6 +355,7 @@ CHAT_EDIT_WINDOW: int = env.int("CHAT_EDIT_WINDOW", 0)  # seconds in which a mes
 LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT: str = env.str("LOG_FORMAT", "json" if PRODUCTION else "console", choices=("console", "json"))
 LOGGING_CONFIG = "config.logs.configure"
+LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}
 # Who may read /metrics: `Authorization: Bearer <METRICS_TOKEN>`; without one, loopback alone.
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
 

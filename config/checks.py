@@ -1,0 +1,83 @@
+"""Refuse unsafe starts, for every way to start: the server, `manage.py` and a plain import of `config.asgi`."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+KNOWN_KEYS = ("django-insecure-", "change-me", "changeme", "secret", "your-secret")
+
+
+@register(Tags.security)
+def safe_to_start(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    return [*_everywhere(), *(_production() if settings.PRODUCTION else [])]
+
+
+def _everywhere() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if settings.WORKERS > 1 and settings.EMBEDDED_DATABASE:
+        found.append(
+            Error("WORKERS is above 1 and the database is SQLite.", hint="Set DATABASE_URL.", id="alviar.E001")
+        )
+    if settings.WORKERS > 1 and not settings.REDIS_URLS:
+        found.append(
+            Error(
+                "WORKERS is above 1, but sockets, cache and rates live in the memory of one process.",
+                hint="Set REDIS_URL.",
+                id="alviar.E002",
+            )
+        )
+    if "rest_framework_simplejwt.token_blacklist" not in settings.INSTALLED_APPS:
+        found.append(Error("The token_blacklist app is not installed.", id="alviar.E003"))
+    if not (settings.SIMPLE_JWT["ROTATE_REFRESH_TOKENS"] and settings.SIMPLE_JWT["BLACKLIST_AFTER_ROTATION"]):
+        found.append(Error("Refresh tokens must rotate and be blacklisted after it.", id="alviar.E004"))
+    if settings.SESSION_ABSOLUTE_LIFETIME < settings.SESSION_IDLE_LIFETIME or (
+        settings.REMEMBER_ME_ABSOLUTE_LIFETIME < settings.REMEMBER_ME_IDLE_LIFETIME
+    ):
+        found.append(Error("A session's absolute lifetime is shorter than its idle lifetime.", id="alviar.E005"))
+    return found
+
+
+def _production() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    key = settings.SECRET_KEY
+    if len(key) < 32 or len(set(key)) < 8 or key.lower().startswith(KNOWN_KEYS):
+        found.append(
+            Error(
+                "SECRET_KEY is empty, short or a known default.",
+                hint="python -c 'import secrets; print(secrets.token_urlsafe(48))'",
+                id="alviar.E010",
+            )
+        )
+    if settings.DEBUG:
+        found.append(Error("DEBUG is on.", id="alviar.E011"))
+    if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
+        found.append(Error("ALLOWED_HOSTS is empty or `*`.", hint="ALLOWED_HOSTS=chat.example.com", id="alviar.E012"))
+    if settings.HTTPS_ONLY and not settings.PUBLIC_URL.startswith("https://"):
+        found.append(
+            Warning(
+                "PUBLIC_URL is not https:// although HTTPS_ONLY is on: the links in mails start with a redirect.",
+                hint="PUBLIC_URL=https://chat.example.com",
+                id="alviar.W010",
+            )
+        )
+    if not settings.JWT_SIGNING_KEYS:
+        found.append(
+            Warning(
+                "JWT_SIGNING_KEYS is not set: tokens are signed with a key derived from SECRET_KEY, "
+                "so that neither can be changed without the other.",
+                id="alviar.W011",
+            )
+        )
+    return found
+
+
+class UnsafeStart(RuntimeError):
+    """The settings do not allow a safe start; the text says what to change."""
+
+
+def refuse_unsafe_start() -> None:
+    """Raise UnsafeStart for any error above (for servers that import `config.asgi` without running any command)."""
+    errors = [message for message in safe_to_start(None) if message.level >= 40]
+    if errors:
+        raise UnsafeStart("Alviar does not start with these settings:\n" + "\n".join(map(str, errors)))

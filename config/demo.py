@@ -1,0 +1,59 @@
+"""The demo people: alice, bob, charlie and an admin, whose password everybody knows.
+
+They may sign in only while the database is the embedded SQLite file and the server listens on loopback alone.
+"""
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import transaction
+
+PASSWORD = "alviar-demo"  # noqa: S105  (known on purpose, see above)
+PEOPLE = {"alice": "Alice", "bob": "Bob", "charlie": "Charlie", "admin": "Admin"}
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+def is_allowed() -> bool:
+    return not settings.PRODUCTION and settings.EMBEDDED_DATABASE and settings.HOST in LOOPBACK
+
+
+def address(username: str) -> str:
+    return f"{username}@example.com"
+
+
+@transaction.atomic
+def make() -> None:
+    """Create the demo people, or let them in again after `shut_out`; whoever changed a password keeps it."""
+    User = get_user_model()
+    for username, first_name in PEOPLE.items():
+        user = User.objects.filter(username=username).first()
+        if user is None:
+            User.objects.create_user(
+                username=username,
+                email=address(username),
+                password=PASSWORD,
+                first_name=first_name,
+                email_verified=True,
+                is_staff=username == "admin",
+                is_superuser=username == "admin",
+            )
+        elif user.email == address(username) and not user.has_usable_password():
+            user.set_password(PASSWORD)
+            user.is_active = True
+            user.save(update_fields=["password", "is_active"])
+
+
+@transaction.atomic
+def shut_out() -> int:
+    """Shut out whoever still has the demo password, sessions included; return how many."""
+    from sessions import services
+
+    User = get_user_model()
+    count = 0
+    for user in User.objects.filter(username__in=PEOPLE, is_active=True):
+        if user.check_password(PASSWORD):
+            user.set_unusable_password()
+            user.is_active = False
+            user.save(update_fields=["password", "is_active"])
+            services.revoke_all(user_id=user.pk, reason="account_disabled")
+            count += 1
+    return count

@@ -1,0 +1,670 @@
+import type { AuthClient } from './auth.js';
+import { Connection, ConnectionState, type WebSocketConstructor } from './connection.js';
+import { PAGE_SIZE, TYPING_EXPIRES_MS, TYPING_REPEAT_MS } from './constants.js';
+import { Emitter, type Unsubscribe } from './emitter.js';
+import type {
+  Ack,
+  ChatEvent,
+  ClientFrame,
+  ErrorFrame,
+  Gap,
+  Hello,
+  PresenceRow,
+  ReactionData,
+  Receipt,
+  ServerFrame,
+  Typing,
+} from './frames.js';
+import { Outbox, type Draft, type OutboxItem } from './outbox.js';
+import type { Attachment, Conversation, Member, Message, Page, Person, Uuid } from './types.js';
+
+export interface ChatClientOptions {
+  auth: AuthClient;
+  /** The socket's address; made of the auth client's `baseUrl` when left out. */
+  url?: string;
+  /** Default: never give up. */
+  maxReconnectAttempts?: number;
+  WebSocket?: WebSocketConstructor;
+  random?: () => number;
+}
+
+/** A message of the timeline: stored by the server, or one's own on its way there. */
+export interface TimelineMessage extends Message {
+  /** `failed` will not be tried again by itself: `retry` or `discard` it. */
+  status: 'stored' | 'sending' | 'failed';
+  /** The server's words about a failed one. */
+  problem: string | null;
+}
+
+export interface ChatEvents {
+  state: ConnectionState;
+  hello: Hello;
+  /** Every chat event, once and in order. */
+  event: ChatEvent;
+  /** Every frame, for logs and tests. */
+  frame: ServerFrame;
+  /** The list has changed. */
+  conversations: readonly Conversation[];
+  /** The timeline of this conversation has changed. */
+  timeline: Uuid;
+  typing: { conversation_uuid: Uuid; user_ids: number[] };
+  presence: PresenceRow;
+  receipt: Receipt;
+  gap: Gap;
+  removed: Uuid;
+  /** An answer to nothing that anybody waits for. */
+  problem: ErrorFrame;
+}
+
+/** Raised by `edit`, `remove` and `react` when the server refuses. */
+export class FrameError extends Error {
+  constructor(readonly frame: ErrorFrame) {
+    super(frame.detail);
+    this.name = 'FrameError';
+  }
+}
+
+interface Timeline {
+  /** By uuid, in no order. */
+  messages: Map<Uuid, Message>;
+  hasMore: boolean;
+  loading: Promise<void> | null;
+  /** Loaded from the newest page on; before that only events have filled it. */
+  anchored: boolean;
+  /** Set by a gap that came while a page was on its way. */
+  stale: boolean;
+  sorted: readonly TimelineMessage[] | null;
+}
+
+/**
+ * Conversations, messages and everything that moves in them, over one `Connection`.
+ *
+ * What is sent waits in a queue until the server acknowledges it, over any number of reconnects; its `client_msg_id`
+ * makes a repeat harmless. Reads come by HTTP, changes by events, and a `gap` by reading again.
+ */
+export class ChatClient {
+  readonly connection: Connection;
+  readonly auth: AuthClient;
+  hello: Hello | null = null;
+
+  private readonly events = new Emitter<ChatEvents>();
+  private readonly outbox: Outbox;
+  private readonly byUuid = new Map<Uuid, Conversation>();
+  private sortedConversations: readonly Conversation[] | null = null;
+  private readonly timelines = new Map<Uuid, Timeline>();
+  private readonly typists = new Map<Uuid, Map<number, ReturnType<typeof setTimeout>>>();
+  private readonly presence = new Map<number, PresenceRow>();
+  private watched: number[] = [];
+  private readonly answers = new Map<string, { resolve: (ack: Ack) => void; reject: (error: Error) => void }>();
+  private nextRef = 1;
+  private readonly typingSent = new Map<Uuid, number>();
+  private readonly stopAuth: Unsubscribe;
+
+  constructor(options: ChatClientOptions) {
+    this.auth = options.auth;
+    this.connection = new Connection({
+      url: options.url ?? socketUrl(options.auth.baseUrl),
+      auth: options.auth,
+      onNewToken: 'authenticate',
+      maxReconnectAttempts: options.maxReconnectAttempts ?? Infinity,
+      ...(options.WebSocket && { WebSocket: options.WebSocket }),
+      ...(options.random && { random: options.random }),
+    });
+    this.outbox = new Outbox({
+      transmit: (item) => this.transmit(item),
+      changed: (conversation) => this.timelineChanged(conversation),
+    });
+    this.connection.on('frame', (frame) => this.received(frame));
+    this.connection.on('state', (state) => this.stateChanged(state));
+    this.stopAuth = options.auth.onSignOut(() => this.clear());
+  }
+
+  on = this.events.on.bind(this.events) as Emitter<ChatEvents>['on'];
+
+  get state(): ConnectionState {
+    return this.connection.state;
+  }
+
+  get me(): number | undefined {
+    return this.auth.user?.id ?? this.hello?.user_id;
+  }
+
+  /** Reads the list, then connects: the list's heads are the cursors from which `resume` goes on. */
+  connect = async (): Promise<void> => {
+    try {
+      await this.loadConversations();
+    } finally {
+      this.connection.connect();
+    }
+  };
+
+  disconnect = (): void => this.connection.disconnect();
+
+  /** For good: stops listening to the sign-in as well. */
+  close = (): void => {
+    this.stopAuth();
+    this.disconnect();
+    this.outbox.clear();
+  };
+
+  // Conversations
+
+  /** By last activity, pinned first. The same array until something changes. */
+  get conversations(): readonly Conversation[] {
+    this.sortedConversations ??= [...this.byUuid.values()].sort(
+      (a, b) => Number(b.pinned) - Number(a.pinned) || lastActivity(b).localeCompare(lastActivity(a)),
+    );
+    return this.sortedConversations;
+  }
+
+  conversation(uuid: Uuid): Conversation | undefined {
+    return this.byUuid.get(uuid);
+  }
+
+  loadConversations = async (): Promise<void> => {
+    let path: string | null = '/api/chat/conversations/?limit=100';
+    while (path) {
+      const page: Page<Conversation> = await this.auth.api('GET', path);
+      for (const conversation of page.results) this.takeConversation(conversation);
+      path = page.next;
+    }
+  };
+
+  /** Reads one conversation anew. */
+  reloadConversation = async (uuid: Uuid): Promise<Conversation> => {
+    const conversation = await this.auth.api<Conversation>('GET', `/api/chat/conversations/${uuid}/`);
+    this.takeConversation(conversation);
+    return conversation;
+  };
+
+  openDirect = (userId: number): Promise<Conversation> => this.create({ kind: 'direct', user_id: userId });
+
+  createGroup = (title: string, userIds: number[]): Promise<Conversation> =>
+    this.create({ kind: 'group', title, user_ids: userIds });
+
+  searchPeople = (query: string): Promise<Person[]> =>
+    this.auth
+      .api<Person[] | Page<Person>>('GET', `/api/users/search/?q=${encodeURIComponent(query)}`)
+      .then((answer) => (Array.isArray(answer) ? answer : answer.results));
+
+  members = (uuid: Uuid): Promise<Page<Member>> =>
+    this.auth.api('GET', `/api/chat/conversations/${uuid}/members/?limit=100`);
+
+  leave = async (uuid: Uuid): Promise<void> => {
+    await this.auth.api('POST', `/api/chat/conversations/${uuid}/leave/`, {});
+    this.dropConversation(uuid);
+  };
+
+  uploadAttachment = (file: Blob, name: string): Promise<Attachment> => {
+    const form = new FormData();
+    form.append('file', file, name);
+    return this.auth.api('POST', '/api/chat/attachments/', form);
+  };
+
+  private async create(body: object): Promise<Conversation> {
+    const conversation = await this.auth.api<Conversation>('POST', '/api/chat/conversations/', body);
+    this.takeConversation(conversation);
+    return conversation;
+  }
+
+  private takeConversation(conversation: Conversation): void {
+    const { uuid } = conversation;
+    const cursor = this.connection.sequencer.cursor(uuid);
+    // An answer older than the events that have come since would take them back.
+    if (cursor !== undefined && cursor > conversation.last_seq && this.byUuid.has(uuid)) return;
+    this.byUuid.set(uuid, conversation);
+    // A cursor that exists is moved by events only: what lies between would never be shown.
+    if (cursor === undefined) {
+      for (const event of this.connection.sequencer.advance(uuid, conversation.last_seq)) this.apply(event);
+    }
+    this.conversationsChanged();
+  }
+
+  private dropConversation(uuid: Uuid): void {
+    this.byUuid.delete(uuid);
+    this.timelines.delete(uuid);
+    this.conversationsChanged();
+    this.events.emit('removed', uuid);
+  }
+
+  private patchConversation(uuid: Uuid, patch: (conversation: Conversation) => Partial<Conversation>): void {
+    const conversation = this.byUuid.get(uuid);
+    if (!conversation) return;
+    this.byUuid.set(uuid, { ...conversation, ...patch(conversation) });
+    this.conversationsChanged();
+  }
+
+  private conversationsChanged(): void {
+    this.sortedConversations = null;
+    this.events.emit('conversations', this.conversations);
+  }
+
+  // The timeline
+
+  /** Messages by `seq`, then what is on its way. The same array until something changes. */
+  timeline(uuid: Uuid): readonly TimelineMessage[] {
+    const timeline = this.timelineOf(uuid);
+    if (!timeline.sorted) {
+      const stored = [...timeline.messages.values()].sort((a, b) => a.seq - b.seq);
+      const waiting = this.outbox.waitingIn(uuid).map((item) => this.asMessage(item));
+      timeline.sorted = [...stored.map((message) => ({ ...message, status: 'stored', problem: null }) as const), ...waiting];
+    }
+    return timeline.sorted;
+  }
+
+  hasOlder(uuid: Uuid): boolean {
+    return this.timelineOf(uuid).hasMore;
+  }
+
+  /** The newest page, once; later calls find it there. */
+  loadNewest = (uuid: Uuid): Promise<void> => {
+    const timeline = this.timelineOf(uuid);
+    return timeline.anchored ? Promise.resolve() : this.loadPage(uuid, '');
+  };
+
+  /** The page before the oldest message held. */
+  loadOlder = async (uuid: Uuid): Promise<void> => {
+    const timeline = this.timelineOf(uuid);
+    if (!timeline.anchored) return this.loadNewest(uuid);
+    if (!timeline.hasMore) return;
+    const oldest = Math.min(...[...timeline.messages.values()].map((message) => message.seq));
+    return this.loadPage(uuid, Number.isFinite(oldest) ? `&before_seq=${oldest}` : '');
+  };
+
+  private loadPage(uuid: Uuid, query: string): Promise<void> {
+    const timeline = this.timelineOf(uuid);
+    return (timeline.loading ??= (async () => {
+      try {
+        const path = `/api/chat/conversations/${uuid}/messages/?limit=${PAGE_SIZE}${query}`;
+        const page = await this.auth.api<{ results: Message[]; has_more: boolean }>('GET', path);
+        for (const message of page.results) this.takeMessage(timeline, message);
+        timeline.hasMore = page.has_more;
+        timeline.anchored = true;
+      } finally {
+        timeline.loading = null;
+      }
+      if (timeline.stale) {
+        timeline.stale = false;
+        await this.loadPage(uuid, '');
+      }
+      this.timelineChanged(uuid);
+    })());
+  }
+
+  private timelineOf(uuid: Uuid): Timeline {
+    let timeline = this.timelines.get(uuid);
+    if (!timeline) {
+      timeline = { messages: new Map(), hasMore: true, loading: null, anchored: false, stale: false, sorted: null };
+      this.timelines.set(uuid, timeline);
+    }
+    return timeline;
+  }
+
+  private timelineChanged(uuid: Uuid): void {
+    this.timelineOf(uuid).sorted = null;
+    this.events.emit('timeline', uuid);
+  }
+
+  private takeMessage(timeline: Timeline, message: Message): void {
+    const held = timeline.messages.get(message.uuid);
+    // Events are the same for everybody, so they cannot say which reactions are mine.
+    const reactions = message.reactions.map((reaction) => ({
+      ...reaction,
+      mine: reaction.mine ?? held?.reactions.find(({ emoji }) => emoji === reaction.emoji)?.mine ?? false,
+    }));
+    timeline.messages.set(message.uuid, { ...message, reactions });
+    if (message.client_msg_id && message.sender?.id === this.me) this.outbox.acknowledge(message.client_msg_id);
+  }
+
+  // Sending
+
+  /** Shows the message at once and sends it as soon as that can be; returns its `client_msg_id`. */
+  sendMessage = (conversation: Uuid, content: string, extra: Pick<Draft, 'reply_to' | 'attachments'> = {}): Uuid => {
+    this.typingSent.delete(conversation);
+    return this.outbox.add({ conversation_uuid: conversation, content, ...extra });
+  };
+
+  /** Tries a failed one again, under its old id. */
+  retry = (clientMsgId: Uuid): void => this.outbox.retry(clientMsgId);
+
+  discard = (clientMsgId: Uuid): void => this.outbox.discard(clientMsgId);
+
+  /** How many messages the server has not acknowledged yet. */
+  get unsentCount(): number {
+    return this.outbox.size;
+  }
+
+  edit = (message: Uuid, content: string): Promise<unknown> =>
+    this.change({ type: 'edit', message_uuid: message, content }, 'PATCH', `/api/chat/messages/${message}/`, { content });
+
+  remove = (message: Uuid): Promise<unknown> =>
+    this.change({ type: 'delete', message_uuid: message }, 'DELETE', `/api/chat/messages/${message}/`);
+
+  react = (message: Uuid, emoji: string, remove = false): Promise<unknown> =>
+    this.change(
+      { type: 'react', message_uuid: message, emoji, remove },
+      remove ? 'DELETE' : 'PUT',
+      `/api/chat/messages/${message}/reactions/${encodeURIComponent(emoji)}/`,
+    );
+
+  /** Everything up to here has been seen; without a number, everything there is. */
+  markSeen = (conversation: Uuid, upToSeq?: number): void => {
+    const known = this.byUuid.get(conversation);
+    const seq = upToSeq ?? known?.last_seq;
+    if (known && seq !== undefined && seq <= known.seen_seq && known.unread_count === 0) return;
+    this.connection.sendFrame({
+      type: 'mark_as_seen',
+      conversation_uuid: conversation,
+      ...(seq !== undefined && { up_to_seq: seq }),
+    });
+    if (seq !== undefined) this.seenByMe(conversation, seq);
+  };
+
+  /** Call at every key: it is sent once in a while, and its end only if its beginning was. */
+  setTyping = (conversation: Uuid, active: boolean): void => {
+    if (!this.connection.isOpen) return;
+    const sent = this.typingSent.get(conversation);
+    if (active ? sent !== undefined && Date.now() - sent < TYPING_REPEAT_MS : sent === undefined) return;
+    if (active) this.typingSent.set(conversation, Date.now());
+    else this.typingSent.delete(conversation);
+    this.connection.sendFrame({ type: 'typing', conversation_uuid: conversation, active });
+  };
+
+  /** Whose presence is told from now on; replaces the earlier list. */
+  watchPresence = (userIds: number[]): void => {
+    this.watched = [...new Set(userIds)].filter((id) => id !== this.me).slice(0, 100);
+    if (this.hello && this.connection.isOpen) this.askPresence();
+  };
+
+  presenceOf(userId: number): PresenceRow | undefined {
+    return this.presence.get(userId);
+  }
+
+  typingIn(conversation: Uuid): number[] {
+    return [...(this.typists.get(conversation)?.keys() ?? [])];
+  }
+
+  private askPresence(): void {
+    if (this.watched.length > 0) this.connection.sendFrame({ type: 'presence', user_ids: this.watched });
+  }
+
+  private transmit(item: OutboxItem): boolean {
+    if (!this.connection.isOpen || !this.hello) return false;
+    const { conversation_uuid, content, client_msg_id, reply_to, attachments } = item;
+    return this.connection.sendFrame({
+      type: 'message',
+      conversation_uuid,
+      content,
+      client_msg_id,
+      ...(reply_to && { reply_to }),
+      ...(attachments?.length && { attachments: attachments.map(({ uuid }) => uuid) }),
+    });
+  }
+
+  /** Over the socket when it is open, else by HTTP. */
+  private change(frame: ClientFrame, method: string, path: string, body?: object): Promise<unknown> {
+    if (!this.hello || !this.connection.isOpen) return this.auth.api(method, path, body);
+    const ref = `c${this.nextRef++}`;
+    return new Promise((resolve, reject) => {
+      this.answers.set(ref, { resolve, reject });
+      if (!this.connection.sendFrame({ ...frame, ref })) {
+        this.answers.delete(ref);
+        reject(new Error('The connection was lost'));
+      }
+    });
+  }
+
+  private asMessage(item: OutboxItem): TimelineMessage {
+    const { user } = this.auth;
+    const original = item.reply_to ? this.timelineOf(item.conversation_uuid).messages.get(item.reply_to) : undefined;
+    return {
+      uuid: item.client_msg_id,
+      conversation_uuid: item.conversation_uuid,
+      seq: Infinity,
+      sender: user,
+      content: item.content,
+      client_msg_id: item.client_msg_id,
+      reply_to: original ? { uuid: original.uuid, sender: original.sender, excerpt: original.content.slice(0, 100) } : null,
+      attachments: item.attachments ?? [],
+      reactions: [],
+      mentions: [],
+      created_at: new Date(item.createdAt).toISOString(),
+      edited_at: null,
+      deleted_at: null,
+      status: item.problem === null ? 'sending' : 'failed',
+      problem: item.problem,
+    };
+  }
+
+  // Receiving
+
+  private stateChanged(state: ConnectionState): void {
+    if (state !== ConnectionState.Open) {
+      this.hello = null;
+      this.outbox.pause();
+      this.typingSent.clear();
+      for (const { reject } of this.answers.values()) reject(new Error('The connection was lost'));
+      this.answers.clear();
+    }
+    this.events.emit('state', state);
+  }
+
+  private received(frame: ServerFrame): void {
+    this.events.emit('frame', frame);
+    switch (frame.type) {
+      case 'hello':
+        this.hello = frame;
+        this.events.emit('hello', frame);
+        this.askPresence();
+        // What the dead socket took with it goes again: the server knows each by its id.
+        this.outbox.resume(frame.limits?.messages_per_10s);
+        return;
+      case 'events':
+        for (const event of frame.events) this.apply(event);
+        return;
+      case 'ack':
+        if (frame.client_msg_id) this.acknowledged(frame, frame.client_msg_id);
+        this.answer(frame.ref)?.resolve(frame);
+        return;
+      case 'error':
+        return this.refused(frame);
+      case 'gap':
+        return this.fellBehind(frame);
+      case 'receipt':
+        return this.receiptCame(frame);
+      case 'typing':
+        return this.typingCame(frame);
+      case 'presence':
+        for (const row of frame.users) {
+          this.presence.set(row.user_id, row);
+          this.events.emit('presence', row);
+        }
+        return;
+      case 'removed':
+        return this.dropConversation(frame.conversation_uuid);
+      default:
+    }
+  }
+
+  private apply(event: ChatEvent): void {
+    const { conversation_uuid: uuid } = event;
+    const known = this.byUuid.has(uuid);
+    this.patchConversation(uuid, ({ last_seq }) => ({ last_seq: Math.max(last_seq, event.seq) }));
+    switch (event.kind) {
+      case 'message.created':
+      case 'message.edited':
+      case 'message.deleted':
+        this.messageChanged(event.kind, event.data, event.at);
+        break;
+      case 'reaction.added':
+      case 'reaction.removed':
+        this.reactionChanged(uuid, event.data, event.kind === 'reaction.added');
+        break;
+      case 'conversation.updated':
+        this.patchConversation(uuid, () => ({ title: event.data.title, description: event.data.description }));
+        break;
+      default:
+        // Who is a member, and with what right: few, and the row has more than the event.
+        if (known) void this.reloadConversation(uuid).catch(() => {});
+    }
+    if (!known) void this.reloadConversation(uuid).catch(() => {});
+    this.events.emit('event', event);
+  }
+
+  private messageChanged(kind: ChatEvent['kind'], message: Message, at: string): void {
+    const uuid = message.conversation_uuid;
+    const timeline = this.timelineOf(uuid);
+    const created = kind === 'message.created';
+    // An edit of a message that is not held belongs to a page that will be read later, edited.
+    if (created || timeline.messages.has(message.uuid)) this.takeMessage(timeline, message);
+    this.patchConversation(uuid, (conversation) => {
+      const last = conversation.last_message;
+      const patch: Partial<Conversation> = {};
+      if (created || last?.uuid === message.uuid) patch.last_message = message;
+      if (created) {
+        patch.updated_at = at;
+        const mine = message.sender?.id === this.me;
+        // Sending marks everything before as seen.
+        if (mine) Object.assign(patch, { unread_count: 0, mention_count: 0, seen_seq: message.seq });
+        else if (message.seq > conversation.seen_seq) {
+          patch.unread_count = conversation.unread_count + 1;
+          if (this.me !== undefined && message.mentions.includes(this.me)) {
+            patch.mention_count = conversation.mention_count + 1;
+          }
+        }
+      }
+      return patch;
+    });
+    if (created && message.sender) this.stopTyping(uuid, message.sender.id);
+    this.timelineChanged(uuid);
+  }
+
+  /**
+   * Counts a reaction. A page that was on its way when it happened may have counted it already, so a message that is
+   * being read is read once more instead.
+   */
+  private reactionChanged(uuid: Uuid, { message_uuid, emoji, user_id }: ReactionData, added: boolean): void {
+    const timeline = this.timelineOf(uuid);
+    if (timeline.loading) timeline.stale = true;
+    const message = timeline.messages.get(message_uuid);
+    if (!message) return;
+    const mine = user_id === this.me;
+    const held = message.reactions.find((reaction) => reaction.emoji === emoji);
+    const count = Math.max(0, (held?.count ?? 0) + (added ? 1 : -1));
+    const changed = { emoji, count, mine: mine ? added : (held?.mine ?? false) };
+    const reactions = held
+      ? message.reactions.map((reaction) => (reaction === held ? changed : reaction))
+      : [...message.reactions, changed];
+    timeline.messages.set(message_uuid, { ...message, reactions: reactions.filter((reaction) => reaction.count > 0) });
+    this.timelineChanged(uuid);
+  }
+
+  private acknowledged(ack: Ack, clientMsgId: Uuid): void {
+    const item = this.outbox.acknowledge(clientMsgId);
+    const timeline = this.timelineOf(ack.conversation_uuid);
+    // `ack` and event come in either order; the later of them finds its work done.
+    if (!item || timeline.messages.has(ack.message_uuid)) return;
+    const { status: _status, problem: _problem, ...message } = this.asMessage(item);
+    timeline.messages.set(ack.message_uuid, {
+      ...message,
+      uuid: ack.message_uuid,
+      seq: ack.seq,
+      created_at: ack.created_at,
+    });
+    this.timelineChanged(ack.conversation_uuid);
+  }
+
+  private answer(ref: string | undefined) {
+    const waiting = ref === undefined ? undefined : this.answers.get(ref);
+    if (ref !== undefined) this.answers.delete(ref);
+    return waiting;
+  }
+
+  private refused(frame: ErrorFrame): void {
+    const waiting = this.answer(frame.ref);
+    if (waiting) return waiting.reject(new FrameError(frame));
+    if (frame.client_msg_id) this.outbox.refuse(frame.client_msg_id, frame);
+    else this.events.emit('problem', frame);
+  }
+
+  /** Drops what is held and reads the newest page; the cursor is the connection's business. */
+  private fellBehind(gap: Gap): void {
+    const uuid = gap.conversation_uuid;
+    const timeline = this.timelineOf(uuid);
+    const wasOpen = timeline.anchored;
+    timeline.messages.clear();
+    timeline.anchored = false;
+    timeline.hasMore = true;
+    this.events.emit('gap', gap);
+    if (timeline.loading) timeline.stale = true;
+    else if (wasOpen) void this.loadPage(uuid, '').catch(() => {});
+    void this.reloadConversation(uuid).catch(() => {});
+    this.timelineChanged(uuid);
+  }
+
+  private receiptCame(receipt: Receipt): void {
+    const { conversation_uuid: uuid, user_id, up_to_seq } = receipt;
+    if (user_id === this.me) this.seenByMe(uuid, up_to_seq);
+    else {
+      this.patchConversation(uuid, ({ members }) => ({
+        members: members.map((member) =>
+          member.user.id === user_id ? { ...member, seen_seq: Math.max(member.seen_seq, up_to_seq) } : member,
+        ),
+      }));
+    }
+    this.events.emit('receipt', receipt);
+    this.timelineChanged(uuid);
+  }
+
+  private seenByMe(uuid: Uuid, upToSeq: number): void {
+    this.patchConversation(uuid, ({ seen_seq, last_seq, unread_count, mention_count }) => {
+      if (upToSeq >= last_seq) return { seen_seq: Math.max(seen_seq, upToSeq), unread_count: 0, mention_count: 0 };
+      const beyond = [...this.timelineOf(uuid).messages.values()].filter(
+        ({ seq, sender }) => seq > upToSeq && sender?.id !== this.me,
+      ).length;
+      return { seen_seq: Math.max(seen_seq, upToSeq), unread_count: Math.min(unread_count, beyond), mention_count };
+    });
+  }
+
+  private typingCame({ conversation_uuid: uuid, user_id, active }: Typing): void {
+    if (user_id === this.me) return;
+    if (!active) return this.stopTyping(uuid, user_id);
+    let typists = this.typists.get(uuid);
+    if (!typists) this.typists.set(uuid, (typists = new Map()));
+    clearTimeout(typists.get(user_id));
+    // The end may be lost with its sender's network.
+    typists.set(user_id, setTimeout(() => this.stopTyping(uuid, user_id), TYPING_EXPIRES_MS + 1_000));
+    this.events.emit('typing', { conversation_uuid: uuid, user_ids: this.typingIn(uuid) });
+  }
+
+  private stopTyping(uuid: Uuid, userId: number): void {
+    const typists = this.typists.get(uuid);
+    if (!typists?.has(userId)) return;
+    clearTimeout(typists.get(userId));
+    typists.delete(userId);
+    this.events.emit('typing', { conversation_uuid: uuid, user_ids: this.typingIn(uuid) });
+  }
+
+  /** Nothing of one person stays for the next. */
+  private clear(): void {
+    this.hello = null;
+    this.outbox.clear();
+    this.byUuid.clear();
+    this.timelines.clear();
+    for (const typists of this.typists.values()) for (const timer of typists.values()) clearTimeout(timer);
+    this.typists.clear();
+    this.presence.clear();
+    this.watched = [];
+    this.conversationsChanged();
+  }
+}
+
+function lastActivity(conversation: Conversation): string {
+  return conversation.last_message?.created_at ?? conversation.updated_at;
+}
+
+/** `https://host` → `wss://host/ws/chat/`; an empty base is the page's own origin. */
+export function socketUrl(baseUrl: string): string {
+  const base = baseUrl || globalThis.location?.origin || '';
+  return `${base.replace(/^http/, 'ws')}/ws/chat/`;
+}

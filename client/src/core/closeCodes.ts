@@ -1,0 +1,44 @@
+/** Why the server closed the socket. 4000–4499: reconnect; 4500–4999: do not. */
+export enum CloseCode {
+  Normal = 1000,
+  TokenNotValid = 4401,
+  HeartbeatTimeout = 4408,
+  ServerDrain = 4410,
+  TemporarilyUnavailable = 4411,
+  Internal = 4412,
+  SlowConsumer = 4413,
+  Throttled = 4429,
+  MaxAge = 4440,
+  SessionRevoked = 4503,
+  AccountDisabled = 4504,
+  Superseded = 4506,
+  BadFrame = 4507,
+}
+
+export type CloseVerdict =
+  /** Get another token, then connect; the second time in a row wait as for any fault. */
+  | 'refresh'
+  | 'backoff'
+  | 'at_once'
+  /** After the `reconnect_in_ms` of the `bye`. */
+  | 'when_told'
+  | 'sign_out'
+  | 'stop';
+
+export function verdictOn(code: number): CloseVerdict {
+  switch (code) {
+    case CloseCode.TokenNotValid:
+      return 'refresh';
+    case CloseCode.ServerDrain:
+    case CloseCode.Throttled:
+      return 'when_told';
+    case CloseCode.SlowConsumer:
+    case CloseCode.MaxAge:
+      return 'at_once';
+    case CloseCode.SessionRevoked:
+    case CloseCode.AccountDisabled:
+      return 'sign_out';
+    default:
+      return code >= 4500 && code <= 4999 ? 'stop' : 'backoff';
+  }
+}

@@ -1,0 +1,154 @@
+import { ACK_TIMEOUT_MS } from './constants.js';
+import type { ErrorFrame } from './frames.js';
+import type { Attachment, Uuid } from './types.js';
+import { uuid4 } from './uuid.js';
+
+export interface Draft {
+  conversation_uuid: Uuid;
+  content: string;
+  reply_to?: Uuid;
+  attachments?: Attachment[];
+}
+
+export interface OutboxItem extends Draft {
+  client_msg_id: Uuid;
+  createdAt: number;
+  /** The server's final no; null while it is waiting or on its way. */
+  problem: string | null;
+}
+
+interface Entry extends OutboxItem {
+  sentAt: number | null;
+}
+
+interface OutboxOptions {
+  /** Hands one to the socket; false when there is none. */
+  transmit(item: OutboxItem): boolean;
+  changed(conversation: Uuid): void;
+}
+
+const WINDOW_MS = 10_000;
+/** Room for the other tab of the same person's socket and for clocks that differ. */
+const WINDOW_SLACK_MS = 250;
+
+/**
+ * Messages that the server has not acknowledged, in the order in which they were written.
+ *
+ * All go again after a reconnect. They are paced to what the server takes in 10 s, so that a long time offline ends
+ * in a few seconds' sending and not in refusals.
+ */
+export class Outbox {
+  private readonly entries = new Map<Uuid, Entry>();
+  private readonly sentTimes: number[] = [];
+  private perWindow = 20;
+  private running = false;
+  private notBefore = 0;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly options: OutboxOptions) {}
+
+  get size(): number {
+    return this.entries.size;
+  }
+
+  add(draft: Draft): Uuid {
+    const entry: Entry = { ...draft, client_msg_id: uuid4(), createdAt: Date.now(), problem: null, sentAt: null };
+    this.entries.set(entry.client_msg_id, entry);
+    this.options.changed(entry.conversation_uuid);
+    this.flush();
+    return entry.client_msg_id;
+  }
+
+  waitingIn(conversation: Uuid): OutboxItem[] {
+    return [...this.entries.values()].filter((entry) => entry.conversation_uuid === conversation);
+  }
+
+  /** The socket is live: everything goes (again). */
+  resume(messagesPer10s?: number): void {
+    if (messagesPer10s && messagesPer10s > 0) this.perWindow = messagesPer10s;
+    this.running = true;
+    // The limit is the socket's, and this is another one.
+    this.sentTimes.length = 0;
+    this.notBefore = 0;
+    for (const entry of this.entries.values()) entry.sentAt = null;
+    this.flush();
+  }
+
+  pause(): void {
+    this.running = false;
+    clearTimeout(this.timer);
+  }
+
+  acknowledge(clientMsgId: Uuid): OutboxItem | undefined {
+    const entry = this.entries.get(clientMsgId);
+    if (!entry) return undefined;
+    this.entries.delete(clientMsgId);
+    this.options.changed(entry.conversation_uuid);
+    this.flush();
+    return entry;
+  }
+
+  refuse(clientMsgId: Uuid, { retryable, detail, retry_after_ms }: ErrorFrame): void {
+    const entry = this.entries.get(clientMsgId);
+    if (!entry) return;
+    if (retryable) {
+      // Those behind it wait as well, so that the order stays.
+      this.notBefore = Math.max(this.notBefore, Date.now() + (retry_after_ms ?? 1_000));
+      entry.sentAt = null;
+    } else {
+      entry.problem = detail;
+    }
+    this.options.changed(entry.conversation_uuid);
+    this.flush();
+  }
+
+  retry(clientMsgId: Uuid): void {
+    const entry = this.entries.get(clientMsgId);
+    if (!entry) return;
+    entry.problem = null;
+    entry.sentAt = null;
+    this.options.changed(entry.conversation_uuid);
+    this.flush();
+  }
+
+  discard(clientMsgId: Uuid): void {
+    const entry = this.entries.get(clientMsgId);
+    this.entries.delete(clientMsgId);
+    if (entry) this.options.changed(entry.conversation_uuid);
+  }
+
+  clear(): void {
+    this.pause();
+    this.entries.clear();
+  }
+
+  private flush(): void {
+    clearTimeout(this.timer);
+    if (!this.running) return;
+    const now = Date.now();
+    let wakeAt = Infinity;
+    for (const entry of this.entries.values()) {
+      if (entry.problem !== null) continue;
+      if (entry.sentAt !== null && now - entry.sentAt < ACK_TIMEOUT_MS) {
+        wakeAt = Math.min(wakeAt, entry.sentAt + ACK_TIMEOUT_MS);
+        continue;
+      }
+      const allowedAt = Math.max(this.notBefore, this.windowOpensAt(now));
+      if (allowedAt > now) {
+        wakeAt = Math.min(wakeAt, allowedAt);
+        break;
+      }
+      if (!this.options.transmit(entry)) return;
+      entry.sentAt = now;
+      this.sentTimes.push(now);
+      wakeAt = Math.min(wakeAt, now + ACK_TIMEOUT_MS);
+    }
+    if (wakeAt < Infinity) this.timer = setTimeout(() => this.flush(), wakeAt - now);
+  }
+
+  private windowOpensAt(now: number): number {
+    while (this.sentTimes.length > 0 && this.sentTimes[0]! <= now - WINDOW_MS - WINDOW_SLACK_MS) this.sentTimes.shift();
+    const oldest = this.sentTimes[this.sentTimes.length - this.perWindow];
+    return oldest === undefined ? now : oldest + WINDOW_MS + WINDOW_SLACK_MS;
+  }
+}

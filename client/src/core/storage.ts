@@ -1,0 +1,69 @@
+/** Where the tokens rest. `localStorage`, AsyncStorage and the adapters below all have this shape. */
+export interface TokenStorage {
+  getItem(key: string): string | null | Promise<string | null>;
+  setItem(key: string, value: string): void | Promise<void>;
+  removeItem(key: string): void | Promise<void>;
+  /** Tells of changes made elsewhere (another tab). Present only where several may share the storage. */
+  subscribe?(listener: (key: string | null) => void): () => void;
+}
+
+export const ACCESS_TOKEN_KEY = 'access_token';
+export const REFRESH_TOKEN_KEY = 'refresh_token';
+/** When the access token ends, the server's clock, the user and the session: nothing secret. */
+export const SESSION_FACTS_KEY = 'session_facts';
+
+export function memoryStorage(): TokenStorage {
+  const items = new Map<string, string>();
+  return {
+    getItem: (key) => items.get(key) ?? null,
+    setItem: (key, value) => void items.set(key, value),
+    removeItem: (key) => void items.delete(key),
+  };
+}
+
+/** The browser's localStorage, shared by all tabs. Any script of the page can read it: serve a strict CSP. */
+export function localStorageAdapter(storage: Storage = globalThis.localStorage): TokenStorage {
+  return {
+    getItem: (key) => storage.getItem(key),
+    setItem: (key, value) => storage.setItem(key, value),
+    removeItem: (key) => storage.removeItem(key),
+    subscribe(listener) {
+      const heard = (event: StorageEvent) => {
+        if (event.storageArea === storage || event.storageArea == null) listener(event.key);
+      };
+      globalThis.addEventListener?.('storage', heard);
+      return () => globalThis.removeEventListener?.('storage', heard);
+    },
+  };
+}
+
+/** The part of `expo-secure-store` that is used; the module itself has this shape. */
+export interface SecureStoreModule {
+  getItemAsync(key: string): Promise<string | null>;
+  setItemAsync(key: string, value: string): Promise<void>;
+  deleteItemAsync(key: string): Promise<void>;
+}
+
+/** Keychain and Keystore by Expo: `secureStorage(SecureStore)`. Each token has a key of its own and fits. */
+export function secureStorage(module: SecureStoreModule): TokenStorage {
+  return {
+    getItem: (key) => module.getItemAsync(key),
+    setItem: (key, value) => module.setItemAsync(key, value),
+    removeItem: (key) => module.deleteItemAsync(key),
+  };
+}
+
+/** localStorage where there is one that may be written (not in a private window that forbids it), else memory. */
+export function defaultStorage(): TokenStorage {
+  try {
+    const storage = globalThis.localStorage;
+    if (storage) {
+      storage.setItem('storage_probe', '1');
+      storage.removeItem('storage_probe');
+      return localStorageAdapter(storage);
+    }
+  } catch {
+    // Access denied: fall through.
+  }
+  return memoryStorage();
+}

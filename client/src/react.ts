@@ -1,0 +1,2 @@
+export * from './contexts/AuthContext.js';
+export * from './hooks/useWebSocketWithAuth.js';

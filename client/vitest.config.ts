@@ -1,0 +1,56 @@
+import { fileURLToPath } from 'node:url';
+
+import { defineConfig } from 'vitest/config';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** The example screens import what an Expo app has; here stubs stand in for it. */
+const alias = {
+  '@': here('./src'),
+  'react-native': here('./examples/stubs/react-native.tsx'),
+  'expo-router': here('./examples/stubs/expo-router.tsx'),
+  'expo-secure-store': here('./examples/stubs/expo-secure-store.ts'),
+};
+
+export default defineConfig({
+  resolve: { alias },
+  test: {
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.{ts,tsx}'],
+      exclude: ['src/index.ts', 'src/react.ts', 'src/generated/**'],
+      reporter: ['text'],
+      thresholds: { lines: 85, branches: 75 },
+    },
+    projects: [
+      {
+        resolve: { alias },
+        test: { name: 'unit', environment: 'happy-dom', include: ['tests/unit/**/*.test.{ts,tsx}'] },
+      },
+      {
+        resolve: { alias },
+        test: {
+          name: 'live',
+          environment: 'node',
+          include: ['tests/live/**/*.test.{ts,tsx}'],
+          globalSetup: ['tests/server.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        resolve: { alias },
+        test: {
+          name: 'browser',
+          environment: 'node',
+          include: ['tests/browser/**/*.test.ts'],
+          globalSetup: ['tests/server.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});

@@ -7,7 +7,7 @@ it. `code`, `reason` and `action` are stable, `detail` is translated.
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.core.exceptions import PermissionDenied
@@ -15,11 +15,12 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
-from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from common import json
 from common.request_id import current_request_id
+
+if TYPE_CHECKING:
+    from rest_framework.response import Response
 
 log = structlog.get_logger(__name__)
 
@@ -212,8 +213,12 @@ def from_exception(exc: Exception) -> ApplicationError | None:
     return None
 
 
-def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+def exception_handler(exc: Exception, context: dict[str, Any]) -> "Response | None":
     """Answer every exception of a DRF view with the envelope."""
+    # DRF's views import the authentication classes, which import this module.
+    from rest_framework.response import Response
+    from rest_framework.views import set_rollback
+
     error = from_exception(exc)
     if error is None:
         return None

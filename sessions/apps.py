@@ -6,3 +6,8 @@ class SessionsConfig(AppConfig):
     name = "sessions"
     label = "user_sessions"  # `sessions` belongs to django.contrib.sessions
     verbose_name = _("Sessions")
+
+    def ready(self) -> None:
+        from sessions import checks, purging, receivers  # noqa: F401
+
+        purging.register()

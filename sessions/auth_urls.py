@@ -1,5 +1,12 @@
 """Below both `/api/auth/` and `/api/users/auth/`."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from sessions import views
+
+urlpatterns: list[URLPattern] = [
+    path("token/refresh/", views.RefreshView.as_view()),
+    path("token/verify/", views.VerifyView.as_view()),
+    path("logout/", views.LogoutView.as_view()),
+    path("logout-all/", views.LogoutAllView.as_view()),
+]

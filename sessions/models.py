@@ -35,6 +35,7 @@ class UserSession(models.Model):
 
     # Rotation: the counter orders tokens (never `iat`), the claims re-sign the same successor for a retry.
     generation = models.PositiveIntegerField(default=0)
+    minimum_generation = models.PositiveIntegerField(default=0)  # raised by a password change: older tokens are void
     current_jti = models.CharField(max_length=32, default="")
     previous_jti = models.CharField(max_length=32, default="", blank=True)
     rotated_at = models.DateTimeField(null=True, blank=True)

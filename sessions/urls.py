@@ -1,3 +1,11 @@
-from django.urls import URLPattern
+"""Below `/api/users/sessions/`."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import URLPattern, path
+
+from sessions import views
+
+urlpatterns: list[URLPattern] = [
+    path("", views.SessionsView.as_view()),
+    path("<str:sid>/", views.SessionView.as_view()),
+    path("<str:sid>/revoke/", views.RevokeView.as_view()),
+]

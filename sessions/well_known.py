@@ -1,3 +1,5 @@
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from sessions import views
+
+urlpatterns: list[URLPattern] = [path(".well-known/jwks.json", views.jwks)]

@@ -1,0 +1,55 @@
+"""Refuse to start with tokens that could not be trusted."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from sessions import keys
+
+
+@checks.register(checks.Tags.security)
+def check_blacklist(**kwargs: Any) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = []
+    if "rest_framework_simplejwt.token_blacklist" not in settings.INSTALLED_APPS:
+        found.append(checks.Error("rest_framework_simplejwt.token_blacklist is not installed.", id="sessions.E001"))
+    for name in ("ROTATE_REFRESH_TOKENS", "BLACKLIST_AFTER_ROTATION"):
+        if not settings.SIMPLE_JWT.get(name):
+            found.append(checks.Error(f"SIMPLE_JWT['{name}'] is off: refresh tokens rotate here.", id="sessions.E002"))
+    return found
+
+
+@checks.register(checks.Tags.security)
+def check_keys(**kwargs: Any) -> list[checks.CheckMessage]:
+    try:
+        ring = keys.ring()
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), id="sessions.E003")]
+    if ring.derived:
+        return [
+            checks.Warning(
+                "JWT_SIGNING_KEYS is not set: tokens are signed with a key derived from SECRET_KEY.",
+                hint="manage.py rotate_signing_key prints a key of its own.",
+                id="sessions.W001",
+            )
+        ]
+    return []
+
+
+@checks.register(checks.Tags.security)
+def check_lifetimes(**kwargs: Any) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = []
+    if not 0 <= settings.REFRESH_REUSE_INTERVAL <= 60:
+        found.append(checks.Error("REFRESH_REUSE_INTERVAL is 0 to 60 seconds.", id="sessions.E004"))
+    if not 0 <= settings.JWT_LEEWAY <= 300:
+        found.append(checks.Error("JWT_LEEWAY is 0 to 300 seconds.", id="sessions.E005"))
+    for name in ("SESSION", "REMEMBER_ME"):
+        idle, absolute = (getattr(settings, f"{name}_{end}_LIFETIME") for end in ("IDLE", "ABSOLUTE"))
+        if not 0 < idle <= absolute:
+            found.append(
+                checks.Error(f"{name}_IDLE_LIFETIME is above 0 and at most the absolute one.", id="sessions.E006")
+            )
+    if settings.ACCESS_TOKEN_LIFETIME <= 0:
+        found.append(checks.Error("ACCESS_TOKEN_LIFETIME is above 0.", id="sessions.E007"))
+    return found

@@ -1,0 +1,64 @@
+"""What a device says of itself: its user agent, its fingerprint. Labels, never credentials."""
+
+import contextlib
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from django.core.cache import cache
+from django.db import IntegrityError, transaction
+from ua_parser import parse as parse_user_agent
+
+from sessions.models import UserSession
+
+log = structlog.get_logger(__name__)
+
+CLASH_SECONDS = 3_600
+
+
+@lru_cache(maxsize=4_096)
+def _parsed(user_agent: str) -> tuple[str | None, str | None, str | None]:
+    found = parse_user_agent(user_agent)
+    browser = found.user_agent and _named(found.user_agent.family, found.user_agent.major)
+    system = found.os and _named(found.os.family, found.os.major)
+    device = found.device and (found.device.model or found.device.family)
+    if not browser and user_agent.startswith("Dart/"):  # Flutter's own HTTP client
+        browser = _named("Dart", user_agent[5:].split(" ")[0])
+    return browser or None, system or None, None if device in {"Other", "Generic Smartphone"} else device or None
+
+
+def _named(family: str, version: str | None) -> str:
+    return f"{family} {version}" if version else family
+
+
+def client_of(user_agent: str) -> dict[str, str | None]:
+    """Return `{browser, os, device}`, each None where the user agent does not tell."""
+    browser, system, device = _parsed(user_agent)
+    return {"browser": browser, "os": system, "device": device}
+
+
+def warm() -> None:
+    """Build the parser's tables (0.2 s) at start-up rather than in somebody's login."""
+    _parsed("Dart/3.2 (dart:io)")
+
+
+def compare_fingerprint(authenticated: Any, fingerprint: str) -> None:
+    """Record the fingerprint that a device sends when it differs from its session's.
+
+    It is a label: a difference refuses nothing. Where another living session of the person already bears it, this one
+    keeps its own (one session per device), and is not asked again for an hour.
+    """
+    if not fingerprint or fingerprint == authenticated.device_fingerprint:
+        return
+    hold = f"fingerprint-clash:{authenticated.sid}"
+    with contextlib.suppress(Exception):
+        if cache.get(hold) == fingerprint:
+            return
+    try:
+        with transaction.atomic():
+            UserSession.objects.filter(pk=authenticated.session_id).update(device_fingerprint=fingerprint)
+        log.info("session.fingerprint_changed", sid=str(authenticated.sid), user_id=authenticated.user_id)
+    except IntegrityError:
+        log.info("session.fingerprint_clash", sid=str(authenticated.sid), user_id=authenticated.user_id)
+        with contextlib.suppress(Exception):
+            cache.set(hold, fingerprint, CLASH_SECONDS)

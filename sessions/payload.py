@@ -1,0 +1,51 @@
+"""Sessions and tokens as the contract writes them."""
+
+import uuid
+from typing import Any
+
+from django.utils import timezone
+
+from sessions import location, sockets
+from sessions.models import UserSession
+from sessions.tokens import TokenPair
+
+FINGERPRINT_SHOWN = 6
+
+
+def session(
+    user_session: UserSession, *, current_sid: uuid.UUID | None, open_sockets: int | None = None
+) -> dict[str, Any]:
+    """Return one session; `open_sockets` spares the look-up where a list has it already."""
+    sid = user_session.session_token
+    if open_sockets is None:
+        open_sockets = sockets.count([sid])[sid]
+    client = user_session.client or {}
+    return {
+        "id": sid,
+        "is_current": sid == current_sid,
+        "device_name": user_session.device_name,
+        "device_fingerprint": user_session.device_fingerprint[-FINGERPRINT_SHOWN:],
+        "ip_address": user_session.ip_address,
+        "location": location.described(user_session.location),
+        "user_agent": user_session.user_agent,
+        "client": {name: client.get(name) for name in ("browser", "os", "device")},
+        "created_at": user_session.created_at,
+        "last_seen_at": user_session.last_seen_at,
+        "idle_expires_at": user_session.idle_expires_at,
+        "absolute_expires_at": user_session.absolute_expires_at,
+        "remember_me": user_session.remember_me,
+        "sockets": open_sockets,
+    }
+
+
+def tokens(pair: TokenPair, user_session: UserSession, current_sid: uuid.UUID | None = None) -> dict[str, Any]:
+    """Return what login and refresh share. The session that a pair was made for is the current one."""
+    return {
+        "access": pair.access,
+        "refresh": pair.refresh,
+        "token_type": "Bearer",
+        "access_expires_in": pair.access_expires_in,
+        "refresh_expires_in": pair.refresh_expires_in,
+        "server_time": timezone.now(),
+        "session": session(user_session, current_sid=current_sid or user_session.session_token),
+    }

@@ -1,0 +1,48 @@
+"""A person who is disabled or deleted, by whatever way, loses sessions and sockets."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save, pre_delete
+from django.dispatch import receiver
+
+from common.signals import session_revoked, user_suspended
+from sessions import services
+from sessions.models import UserSession
+
+
+@receiver(post_save, sender=settings.AUTH_USER_MODEL)
+def end_sessions_of_a_disabled_person(sender: Any, instance: Any, created: bool, raw: bool, **kwargs: Any) -> None:
+    if created or raw or instance.is_active:
+        return
+    if services.revoke_all(user_id=instance.pk, reason="account_disabled"):
+        user_id = instance.pk
+        transaction.on_commit(lambda: user_suspended.send_robust(sender=sender, user_id=user_id), robust=True)
+
+
+@receiver(user_suspended)
+def end_sessions_of_a_suspended_person(user_id: int, **kwargs: Any) -> None:
+    services.revoke_all(user_id=user_id, reason="account_disabled")
+
+
+@receiver(pre_delete, sender=settings.AUTH_USER_MODEL)
+def remember_sessions_of_a_deleted_person(sender: Any, instance: Any, **kwargs: Any) -> None:
+    """The rows go with the person: note whose sockets to close."""
+    instance._sids_to_close = list(
+        UserSession.objects.filter(user_id=instance.pk, is_active=True).values_list("session_token", flat=True)
+    )
+
+
+@receiver(post_delete, sender=settings.AUTH_USER_MODEL)
+def close_sockets_of_a_deleted_person(sender: Any, instance: Any, **kwargs: Any) -> None:
+    sids: list[uuid.UUID] = getattr(instance, "_sids_to_close", [])
+    user_id = instance.pk  # Django sets it to None once the deletion is complete
+    if sids:
+        transaction.on_commit(
+            lambda: session_revoked.send_robust(
+                sender=UserSession, sids=sids, user_id=user_id, reason="account_disabled"
+            ),
+            robust=True,
+        )

@@ -1,0 +1,189 @@
+"""Rotate a refresh token: one parent, one successor.
+
+The parent presented again, by a client that lost the answer or by a second tab, gets the *same* successor: the row
+keeps its claims as text and they are signed again. That grace lasts while the successor is unused, or
+`REFRESH_REUSE_INTERVAL` seconds from the rotation. Whatever is older was copied: the session is revoked.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
+from django.db import transaction
+from django.utils import timezone
+
+from common import rates
+from common.client import Client
+from common.errors import TokenNotValid
+from sessions import devices, living, location, rows, services, tokens
+from sessions.models import UserSession
+from sessions.tokens import Claims, TokenPair
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotated:
+    user_session: UserSession
+    tokens: TokenPair
+    replayed: bool
+
+
+class Verdict(Enum):
+    ROTATE = "rotate"
+    REPLAY = "replay"
+    REUSED = "reused"
+
+
+def decide(user: Any, user_session: UserSession | None, claims: Claims, *, at: datetime) -> Verdict:
+    """Judge a refresh token by the row alone. Order comes from the counter, never from `iat` (one-second grain).
+
+    Raises: TokenNotValid (401): revoked is tested first, and has no grace.
+    """
+    row = living.require(user, user_session, claims, at=at)
+    if claims.token_type != tokens.REFRESH:
+        raise TokenNotValid("wrong_type", refresh_token=True)
+    if claims.is_expired(at=at):
+        raise TokenNotValid("expired", refresh_token=True)
+    if claims.gen < row.minimum_generation:
+        # From before a password change: no grace; and no revocation, which would hand a thief the new session's end.
+        raise TokenNotValid("session_revoked", refresh_token=True)
+    if claims.gen == row.generation:
+        if claims.jti != row.current_jti:
+            raise TokenNotValid("invalid", refresh_token=True)
+        return Verdict.ROTATE
+    if claims.gen > row.generation:  # signed by us for a row that a restored backup forgot
+        raise TokenNotValid("invalid", refresh_token=True)
+    is_parent = claims.gen == row.generation - 1 and claims.jti == row.previous_jti
+    if is_parent and (not row.successor_used or _is_recent(row, at=at)):
+        return Verdict.REPLAY
+    return Verdict.REUSED
+
+
+def _is_recent(row: UserSession, *, at: datetime) -> bool:
+    return row.rotated_at is not None and at - row.rotated_at <= timedelta(seconds=settings.REFRESH_REUSE_INTERVAL)
+
+
+def rotate(*, refresh: str, client: Client) -> Rotated:
+    """Return the successor of `refresh`, new or the same as before. At most five statements, no lock held between.
+
+    Raises: TokenNotValid (401), Throttled (429). The revocation for a reused token is committed before its error.
+    """
+    now = timezone.now()
+    try:
+        claims = tokens.parse(refresh)
+    except TokenNotValid as error:
+        raise TokenNotValid(error.reason, refresh_token=True) from None
+    rates.allow(name="refresh_session", key=str(claims.sid))
+    user, user_session = rows.load(user_id=claims.user_id, sid=claims.sid)
+    verdict = decide(user, user_session, claims, at=now)
+    assert user_session is not None  # noqa: S101 (decide refuses None)
+    if verdict is Verdict.ROTATE and (rotated := succeed(user_session, client, at=now)):
+        return rotated
+    if verdict is Verdict.REPLAY:
+        return replay(user_session, client, at=now)
+    return _decide_locked(claims, client)
+
+
+def _decide_locked(claims: Claims, client: Client) -> Rotated:
+    """Judge again with the row locked: another request was faster, or the token was used before."""
+    now = timezone.now()
+    with transaction.atomic():
+        row = UserSession.objects.select_for_update().filter(session_token=claims.sid).first()
+        user = get_user_model().objects.filter(pk=claims.user_id).first()
+        try:
+            verdict = decide(user, row, claims, at=now)
+        except TokenNotValid as error:
+            refused = error
+        else:
+            refused = None
+            assert row is not None  # noqa: S101
+            if verdict is Verdict.REUSED:
+                services.end_reused(row, client=client, gen=claims.gen, at=now)
+            elif verdict is Verdict.ROTATE:
+                rotated = succeed(row, client, at=now)
+                assert rotated is not None  # noqa: S101 (we hold its lock)
+                return rotated
+    # Here the transaction is committed: no error from now on can take the revocation back.
+    if refused is not None:
+        raise refused
+    if verdict is Verdict.REUSED:
+        raise TokenNotValid("token_reused", refresh_token=True)
+    return replay(row, client, at=now)
+
+
+def succeed(user_session: UserSession, client: Client, *, at: datetime) -> Rotated | None:
+    """Make the one successor; None where the row moved since it was read."""
+    idle, _ = services.lifetimes(remember_me=user_session.remember_me)
+    idle_end = at + idle
+    ends_at = min(idle_end, user_session.absolute_expires_at)
+    refresh = services.mint_refresh(user_session, gen=user_session.generation + 1, at=at, ends_at=ends_at)
+    changes = {
+        "generation": user_session.generation + 1,
+        "previous_jti": user_session.current_jti,
+        "rotated_at": at,
+        "successor_used": False,
+        "idle_expires_at": idle_end,
+        "expires_at": ends_at,
+        "last_seen_at": at,
+        **services.refresh_fields(refresh),
+        **_device_changes(user_session, client),
+    }
+    if not rows.swap(user_session, changes, retired_exp=user_session.expires_at, at=at):
+        return None
+    for name, value in changes.items():
+        setattr(user_session, name, value)
+    return Rotated(
+        user_session=user_session, tokens=services.pair_of(user_session, refresh.token, at=at), replayed=False
+    )
+
+
+def _device_changes(user_session: UserSession, client: Client) -> dict[str, Any]:
+    """Return what is new about the device, to be written with the rotation: phones move and update."""
+    changes: dict[str, Any] = {}
+    if client.ip_address and client.ip_address != user_session.ip_address:
+        changes |= {"ip_address": client.ip_address, "location": location.lookup(client.ip_address)}
+    if client.user_agent and client.user_agent != user_session.user_agent:
+        changes |= {"user_agent": client.user_agent, "client": devices.client_of(client.user_agent)}
+    return changes
+
+
+def replay(user_session: UserSession, client: Client, *, at: datetime) -> Rotated:
+    """Answer the parent once more with the successor that it already has. Writes nothing to the session."""
+    refresh = tokens.sign_again(
+        claims=user_session.refresh_claims,
+        kid=user_session.signing_kid,
+        algorithm=user_session.signing_algorithm,
+    )
+    if _is_first_replay(user_session):
+        services.tell_event("refresh_replayed", user_session=user_session, client=client, at=at)
+    return Rotated(user_session=user_session, tokens=services.pair_of(user_session, refresh, at=at), replayed=True)
+
+
+def _is_first_replay(user_session: UserSession) -> bool:
+    """Coalesce: eight tabs make one event a rotation; with the cache away rather one too many."""
+    with contextlib.suppress(Exception):
+        return cache.add(f"refresh-replayed:{user_session.pk}:{user_session.generation}", 1, 86_400)
+    return True
+
+
+def verify(raw: str) -> None:
+    """Pass for a living access token or the newest refresh token of a living session; changes no refresh token.
+
+    Raises: TokenNotValid (401).
+    """
+    from sessions.authentication import authenticate
+
+    claims = tokens.parse(raw)
+    if claims.token_type == tokens.ACCESS:
+        authenticate(raw)
+        return
+    user, user_session = rows.load(user_id=claims.user_id, sid=claims.sid)
+    if decide(user, user_session, claims, at=datetime.now(UTC)) is not Verdict.ROTATE:
+        raise TokenNotValid("invalid", refresh_token=True)

@@ -1,0 +1,94 @@
+"""What the session endpoints take, and the shapes of their answers for the schema."""
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from sessions.services import DEVICE_NAME_CHARS
+
+
+class TokenField(serializers.CharField):
+    """A token is taken as it is: whatever is wrong with it is 401 from the one place that reads tokens."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+        self.validators = []
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    refresh = TokenField()
+
+
+class VerifySerializer(serializers.Serializer[Any]):
+    token = TokenField()
+
+
+class LogoutSerializer(serializers.Serializer[Any]):
+    refresh = TokenField(required=False, allow_null=True, allow_blank=True)
+
+
+class LogoutAllSerializer(serializers.Serializer[Any]):
+    keep_current = serializers.BooleanField(default=False)
+
+
+class RenameSerializer(serializers.Serializer[Any]):
+    device_name = serializers.CharField(max_length=DEVICE_NAME_CHARS)
+
+    def validate_device_name(self, value: str) -> str:
+        if not value.isprintable():
+            raise serializers.ValidationError(_("A name holds no control characters."), code="invalid")
+        return value
+
+
+class LocationSerializer(serializers.Serializer[Any]):
+    country = serializers.CharField()
+    country_name = serializers.CharField()
+    region = serializers.CharField(allow_null=True)
+    city = serializers.CharField(allow_null=True)
+
+
+class DeviceClientSerializer(serializers.Serializer[Any]):
+    browser = serializers.CharField(allow_null=True)
+    os = serializers.CharField(allow_null=True)
+    device = serializers.CharField(allow_null=True)
+
+
+class SessionSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    is_current = serializers.BooleanField()
+    device_name = serializers.CharField(allow_blank=True)
+    device_fingerprint = serializers.CharField(allow_blank=True, help_text="the last 6 characters")
+    ip_address = serializers.IPAddressField(allow_null=True)
+    location = LocationSerializer(allow_null=True)
+    user_agent = serializers.CharField(allow_blank=True)
+    client = DeviceClientSerializer()
+    created_at = serializers.DateTimeField()
+    last_seen_at = serializers.DateTimeField()
+    idle_expires_at = serializers.DateTimeField()
+    absolute_expires_at = serializers.DateTimeField()
+    remember_me = serializers.BooleanField()
+    sockets = serializers.IntegerField()
+
+
+class TokensSerializer(serializers.Serializer[Any]):
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+    token_type = serializers.ChoiceField(choices=["Bearer"])
+    access_expires_in = serializers.IntegerField(help_text="seconds")
+    refresh_expires_in = serializers.IntegerField(help_text="seconds")
+    server_time = serializers.DateTimeField()
+    session = SessionSerializer()
+
+
+class EmptySerializer(serializers.Serializer[Any]):
+    pass
+
+
+class SuccessSerializer(serializers.Serializer[Any]):
+    success = serializers.BooleanField()
+
+
+class LoggedOutEverywhereSerializer(serializers.Serializer[Any]):
+    success = serializers.BooleanField()
+    revoked = serializers.IntegerField()

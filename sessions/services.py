@@ -1,0 +1,352 @@
+"""Start and end sessions, here and nowhere else. Rotation stands in `rotation.py`.
+
+Lock order: the person's row, then session rows by id. Every ending takes the session's row lock, fills simplejwt's
+blacklist and sends `session_revoked` after commit.
+"""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import connection, transaction
+from django.utils import timezone
+
+from common.client import FINGERPRINT_CHARS, Client
+from common.errors import NoActiveAccount, NotFound, TokenNotValid
+from common.signals import security_event, session_revoked
+from sessions import devices, location, rows, tokens
+from sessions.models import UserSession
+from sessions.tokens import Signed, TokenPair
+
+log = structlog.get_logger(__name__)
+
+DEVICE_NAME_CHARS = 100
+KNOWN_DEVICES = 200  # so many of a person's latest sessions tell whether a device is new
+# Endings that the person's timeline shows as such; the others have an event of their own kind, or are no news.
+TOLD = {"revoked", "logout_all", "admin"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    user_session: UserSession
+    tokens: TokenPair
+
+
+def lifetimes(*, remember_me: bool) -> tuple[timedelta, timedelta]:
+    """Return how long a session lives without a refresh, and at most."""
+    if remember_me:
+        seconds = settings.REMEMBER_ME_IDLE_LIFETIME, settings.REMEMBER_ME_ABSOLUTE_LIFETIME
+    else:
+        seconds = settings.SESSION_IDLE_LIFETIME, settings.SESSION_ABSOLUTE_LIFETIME
+    return timedelta(seconds=seconds[0]), timedelta(seconds=seconds[1])
+
+
+def pair_of(user_session: UserSession, refresh: str, *, at: datetime) -> TokenPair:
+    """Return `refresh` with a fresh access token of the session's generation."""
+    access = tokens.mint_access(
+        user_id=user_session.user_id,
+        sid=user_session.session_token,
+        gen=user_session.generation,
+        at=at,
+        session_ends_at=user_session.expires_at,
+    )
+    left = int((user_session.expires_at - at).total_seconds())
+    return TokenPair(
+        access=access.token,
+        refresh=refresh,
+        access_expires_in=min(settings.ACCESS_TOKEN_LIFETIME, left),
+        refresh_expires_in=left,
+    )
+
+
+def mint_refresh(user_session: UserSession, *, gen: int, at: datetime, ends_at: datetime) -> Signed:
+    return tokens.mint(
+        token_type=tokens.REFRESH,
+        user_id=user_session.user_id,
+        sid=user_session.session_token,
+        gen=gen,
+        at=at,
+        ends_at=ends_at,
+    )
+
+
+def refresh_fields(signed: Signed) -> dict[str, Any]:
+    """Return what a row keeps of its refresh token: enough to sign the same bytes again, never the token."""
+    return {
+        "current_jti": signed.jti,
+        "refresh_claims": signed.claims,
+        "signing_kid": signed.kid,
+        "signing_algorithm": signed.algorithm,
+    }
+
+
+def start(
+    *,
+    user: Any,
+    client: Client,
+    device_fingerprint: str = "",
+    device_name: str = "",
+    remember_me: bool = False,
+) -> Started:
+    """Start a session for a person who has just proved their password, in the caller's transaction or its own.
+
+    Takes the person's row lock, so that a password reset in between ends this login too. The device's earlier session
+    is replaced; a device not seen before is told by `security_event("new_device")`.
+
+    Raises: NoActiveAccount (401) where the person was disabled or changed the password since `user` was read.
+    """
+    now = timezone.now()
+    fingerprint = (device_fingerprint or client.device_fingerprint)[:FINGERPRINT_CHARS]
+    idle, absolute = lifetimes(remember_me=remember_me)
+    with transaction.atomic():
+        _require_unchanged(user)
+        is_new_device = _is_new_device(user, client, fingerprint)
+        if fingerprint:
+            same_device = UserSession.objects.filter(user_id=user.pk, is_active=True, device_fingerprint=fingerprint)
+            _end(list(same_device.select_for_update().order_by("pk")), reason="replaced", at=now)
+        user_session = UserSession(
+            user=user,
+            session_token=uuid.uuid4(),
+            device_fingerprint=fingerprint,
+            device_name=device_name[:DEVICE_NAME_CHARS],
+            ip_address=client.ip_address,
+            user_agent=client.user_agent,
+            client=devices.client_of(client.user_agent),
+            location=location.lookup(client.ip_address),
+            remember_me=remember_me,
+            created_at=now,
+            last_seen_at=now,
+            idle_expires_at=now + idle,
+            absolute_expires_at=now + absolute,
+            expires_at=min(now + idle, now + absolute),
+            generation=1,
+            minimum_generation=1,
+            successor_used=True,  # it has no parent that could ask again
+        )
+        refresh = mint_refresh(user_session, gen=1, at=now, ends_at=user_session.expires_at)
+        for name, value in refresh_fields(refresh).items():
+            setattr(user_session, name, value)
+        user_session.save(force_insert=True)
+        if is_new_device:
+            tell_event("new_device", user_session=user_session, client=client, at=now)
+    return Started(user_session=user_session, tokens=pair_of(user_session, refresh.token, at=now))
+
+
+def _require_unchanged(user: Any) -> None:
+    """Lock the person and refuse where what was proved no longer holds."""
+    now_there = get_user_model().objects.select_for_update(no_key=True).filter(pk=user.pk).first()
+    if now_there is None or not now_there.is_active:
+        raise NoActiveAccount
+    if getattr(now_there, "password_changed_at", None) != getattr(user, "password_changed_at", None):
+        raise NoActiveAccount
+
+
+def _is_new_device(user: Any, client: Client, fingerprint: str) -> bool:
+    """Tell whether nothing like this device signed in before. A person's very first session is no news to them."""
+    earlier = UserSession.objects.filter(user_id=user.pk).order_by("-pk")
+    known = list(earlier.values_list("device_fingerprint", "client")[:KNOWN_DEVICES])
+    if not known:
+        return False
+    if fingerprint:
+        return all(label != fingerprint for label, _ in known)
+    parsed = devices.client_of(client.user_agent)
+    return all(described != parsed for _, described in known)
+
+
+def revoke(*, user_id: int, sid: uuid.UUID, reason: str = "revoked", client: Client | None = None) -> bool:
+    """End one session of this person; tell whether it was still living.
+
+    Raises: NotFound (404) for a session that the person does not have: a stranger's does not exist.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        user_session = UserSession.objects.select_for_update().filter(user_id=user_id, session_token=sid).first()
+        if user_session is None:
+            raise NotFound
+        ended = _end([user_session], reason=reason, at=now)
+        if ended and reason in TOLD:
+            tell_event("session_revoked", user_session=user_session, client=client, at=now, reason=reason)
+    return bool(ended)
+
+
+def revoke_all(
+    *, user_id: int, except_sid: uuid.UUID | None = None, reason: str = "revoked", client: Client | None = None
+) -> int:
+    """End every session of this person but `except_sid`; return how many were living."""
+    now = timezone.now()
+    with transaction.atomic():
+        # The person first: a login in another transaction either has its session here already or will see the lock.
+        get_user_model().objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
+        active = UserSession.objects.select_for_update().filter(user_id=user_id, is_active=True).order_by("pk")
+        if except_sid is not None:
+            active = active.exclude(session_token=except_sid)
+        ended = _end(list(active), reason=reason, at=now)
+        if ended and reason in TOLD:
+            tell_event("session_revoked", user_id=user_id, client=client, at=now, reason=reason, sessions=len(ended))
+    return len(ended)
+
+
+def _end(user_sessions: list[UserSession], *, reason: str, at: datetime) -> list[UserSession]:
+    """End locked sessions; return those that were living. One that ran out before keeps that as its reason."""
+    ended = []
+    for user_session in user_sessions:
+        if not user_session.is_active:
+            continue
+        living = user_session.is_living(at=at)
+        user_session.is_active = False
+        user_session.ended_at = at if living else user_session.expires_at
+        user_session.end_reason = reason if living else "expired"
+        user_session.save(update_fields=["is_active", "ended_at", "end_reason"])
+        if living:
+            ended.append(user_session)
+    for user_session in ended:
+        rows.blacklist(
+            user_id=user_session.user_id, tokens=[(user_session.current_jti, user_session.expires_at)], at=at
+        )
+    if ended:
+        _tell_revoked(user_id=ended[0].user_id, sids=[one.session_token for one in ended], reason=reason)
+    return ended
+
+
+def _tell_revoked(*, user_id: int, sids: list[uuid.UUID], reason: str) -> None:
+    """Send `session_revoked` after commit; a receiver that fails keeps nobody else from hearing it."""
+
+    def send() -> None:
+        log.info("session.revoked", user_id=user_id, sids=[str(sid) for sid in sids], reason=reason)
+        for receiver, answer in session_revoked.send_robust(
+            sender=UserSession, sids=sids, user_id=user_id, reason=reason
+        ):
+            if isinstance(answer, Exception):
+                log.error("session.revoked_receiver_failed", receiver=str(receiver), exc_info=answer)
+
+    transaction.on_commit(send, robust=True)
+
+
+def end_reused(user_session: UserSession, *, client: Client, gen: int, at: datetime) -> None:
+    """End a locked session one of whose older refresh tokens came back, and tell its person by `refresh_reused`.
+
+    A receiver that fails must not undo the revocation: it runs in a savepoint of its own.
+    """
+    _end([user_session], reason="token_reused", at=at)
+    try:
+        with transaction.atomic():
+            tell_event(
+                "refresh_reused", user_session=user_session, client=client, at=at, age=user_session.generation - gen
+            )
+    except Exception:
+        log.exception("session.reuse_event_failed", sid=str(user_session.session_token))
+
+
+def tell_event(
+    kind: str,
+    *,
+    at: datetime,
+    client: Client | None,
+    user_session: UserSession | None = None,
+    user_id: int | None = None,
+    **detail: Any,
+) -> None:
+    """Send `security_event` in the caller's transaction, so that the line is stored with what it tells."""
+    security_event.send(
+        sender=UserSession,
+        user_id=user_session.user_id if user_session else user_id,
+        kind=kind,
+        at=at,
+        client=client,
+        session_id=user_session.session_token if user_session else None,
+        detail=detail,
+    )
+
+
+def reissue(*, user_session: UserSession) -> TokenPair:
+    """Return a new pair after a password change and void every older token of the session, with no grace.
+
+    Raises: TokenNotValid("session_revoked") where the session ended meanwhile.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        here = UserSession.objects.select_for_update().filter(pk=user_session.pk).first()
+        if here is None or not here.is_living(at=now):
+            raise TokenNotValid("session_revoked")
+        retired = (here.current_jti, here.expires_at)
+        idle, _ = lifetimes(remember_me=here.remember_me)
+        here.generation += 1
+        here.minimum_generation = here.generation
+        here.previous_jti, here.rotated_at, here.successor_used = "", now, True
+        here.idle_expires_at = now + idle
+        here.expires_at = min(here.idle_expires_at, here.absolute_expires_at)
+        here.last_seen_at = now
+        refresh = mint_refresh(here, gen=here.generation, at=now, ends_at=here.expires_at)
+        for name, value in refresh_fields(refresh).items():
+            setattr(here, name, value)
+        here.save()
+        rows.blacklist(user_id=here.user_id, tokens=[retired], at=now)
+    return pair_of(here, refresh.token, at=now)
+
+
+def living_ids(session_ids: Iterable[int]) -> set[int]:
+    """Return which of these sessions (row ids) live, and hold them so until the caller's transaction ends.
+
+    One statement for a whole batch of writes. On PostgreSQL the shared lock makes a revocation wait for the batch,
+    so that nothing commits after a session has ended; take it before any lock on conversations.
+    """
+    wanted = sorted(set(session_ids))
+    if not wanted:
+        return set()
+    user_table = connection.ops.quote_name(get_user_model()._meta.db_table)
+    table = connection.ops.quote_name(UserSession._meta.db_table)
+    share = "ORDER BY s.id FOR SHARE OF s" if connection.vendor == "postgresql" else ""
+    if share and not connection.in_atomic_block:
+        share = ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT s.id FROM {table} s JOIN {user_table} u ON u.id = s.user_id "  # noqa: S608
+            f"WHERE s.id IN ({', '.join(['%s'] * len(wanted))}) AND s.is_active AND s.expires_at > %s AND u.is_active "
+            f"{share}",
+            [*wanted, rows.db_value("expires_at", timezone.now())],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def require_living(session_id: int) -> None:
+    """Pass where the session (row id) lives; for a write inside its own transaction.
+
+    Raises: TokenNotValid("session_revoked").
+    """
+    if session_id not in living_ids([session_id]):
+        raise TokenNotValid("session_revoked")
+
+
+def rename(*, user_id: int, sid: uuid.UUID, device_name: str) -> UserSession:
+    """Name a device. Raises: NotFound (404) for a session that the person does not have or that has ended."""
+    now = timezone.now()
+    own = UserSession.objects.filter(user_id=user_id, session_token=sid, is_active=True, expires_at__gt=now)
+    if not own.update(device_name=device_name):
+        raise NotFound
+    return own.get()
+
+
+def living_of(user_id: int) -> Any:
+    """Return the person's living sessions."""
+    return UserSession.objects.filter(user_id=user_id, is_active=True, expires_at__gt=timezone.now())
+
+
+def logout(*, presented: list[str | bytes], client: Client) -> None:
+    """End the session of each token that one of our keys signed, access or refresh, expired or not.
+
+    Tokens of two sessions end both: whoever holds them could end them one by one. A token that is none, whose session
+    has ended, or that a password change has voided, ends nothing, and the answer is the same.
+    """
+    for raw in presented:
+        try:
+            claims = tokens.parse(raw)
+        except TokenNotValid:
+            continue
+        user_session = UserSession.objects.filter(user_id=claims.user_id, session_token=claims.sid).first()
+        if user_session is not None and claims.gen >= user_session.minimum_generation:
+            revoke(user_id=claims.user_id, sid=claims.sid, reason="logout", client=client)

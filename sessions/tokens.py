@@ -1,0 +1,164 @@
+"""Make and read tokens. What a token says is a claim; whether it still counts, the session's row decides.
+
+Claims, in this order: `token_type, exp, iat, jti, user_id (a string), sid, gen`, then `iss` and `aud` where configured.
+They are signed as text, and the text of the refresh token rests on the row, so that a retry gets the same bytes again.
+"""
+
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+from django.conf import settings
+from jwt import PyJWS
+
+from common import json
+from common.errors import TokenNotValid
+from sessions import keys
+
+ACCESS, REFRESH = "access", "refresh"
+TOKEN_CHARS = 8_192  # ours are below 600; more is not worth the decoding
+_JTI = re.compile(r"[0-9a-f]{32}")
+_USER_ID = re.compile(r"[1-9][0-9]{0,18}")
+_jws = PyJWS(algorithms=list(keys.ALGORITHMS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """The claims of a token whose signature is good. `exp` and `iat` in seconds since 1970."""
+
+    token_type: str
+    exp: int
+    iat: int
+    jti: str
+    user_id: int
+    sid: uuid.UUID
+    gen: int
+
+    def is_expired(self, *, at: datetime) -> bool:
+        """Tell with `JWT_LEEWAY` seconds of patience: two servers' clocks may differ."""
+        return at.timestamp() >= self.exp + settings.JWT_LEEWAY
+
+    @property
+    def expires_at(self) -> datetime:
+        return datetime.fromtimestamp(self.exp, UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenPair:
+    access: str
+    refresh: str
+    access_expires_in: int
+    refresh_expires_in: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signed:
+    """A token and what its text was made of."""
+
+    token: str
+    jti: str
+    exp: int
+    claims: str
+    kid: str
+    algorithm: str
+
+
+def mint(*, token_type: str, user_id: int, sid: uuid.UUID, gen: int, at: datetime, ends_at: datetime) -> Signed:
+    """Sign a new token with the first key. `exp` is `ends_at` rounded down: never past the session's end."""
+    jti = uuid.uuid4().hex
+    exp = int(ends_at.timestamp())
+    claims: dict[str, Any] = {
+        "token_type": token_type,
+        "exp": exp,
+        "iat": int(at.timestamp()),
+        "jti": jti,
+        "user_id": str(user_id),
+        "sid": str(sid),
+        "gen": gen,
+    }
+    if settings.JWT_ISSUER:
+        claims["iss"] = settings.JWT_ISSUER
+    if settings.JWT_AUDIENCE:
+        claims["aud"] = settings.JWT_AUDIENCE
+    text = json.dumps(claims)
+    key = keys.ring().signer
+    return Signed(token=key.sign(text), jti=jti, exp=exp, claims=text.decode(), kid=key.kid, algorithm=key.algorithm)
+
+
+def mint_access(*, user_id: int, sid: uuid.UUID, gen: int, at: datetime, session_ends_at: datetime) -> Signed:
+    ends_at = min(at + timedelta(seconds=settings.ACCESS_TOKEN_LIFETIME), session_ends_at)
+    return mint(token_type=ACCESS, user_id=user_id, sid=sid, gen=gen, at=at, ends_at=ends_at)
+
+
+def sign_again(*, claims: str, kid: str, algorithm: str) -> str:
+    """Return the same token for the same claims. Raises TokenNotValid where its key has left the ring."""
+    key = keys.ring(kid=kid).keys.get(kid)
+    if key is None or key.signing is None or key.algorithm != algorithm:
+        raise TokenNotValid("invalid", refresh_token=True)
+    return key.sign(claims.encode())
+
+
+def parse(raw: str | bytes) -> Claims:
+    """Return the claims of a token that one of our keys signed; its time and its session are not looked at.
+
+    The algorithm is the key's; `alg`, `jku`, `jwk` and `x5u` of the token choose nothing (RFC 8725 §3.1, §3.10).
+
+    Raises: TokenNotValid("invalid"), whatever is wrong: what differs would only help a forger.
+    """
+    try:
+        return _parse(raw)
+    except (jwt.PyJWTError, json.JSONDecodeError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
+        raise TokenNotValid("invalid") from None
+
+
+def _parse(raw: str | bytes) -> Claims:
+    if isinstance(raw, str):
+        raw = raw.encode("ascii")  # UnicodeEncodeError is a ValueError
+    if len(raw) > TOKEN_CHARS:
+        raise ValueError
+    header = _jws.get_unverified_header(raw)
+    if "crit" in header:  # RFC 7515 §4.1.11: we understand no extension, hence must refuse
+        raise ValueError
+    kid = header["kid"]
+    if not isinstance(kid, str):
+        raise TypeError
+    key = keys.ring(kid=kid).keys[kid]
+    body = _jws.decode(raw, key.verifying, algorithms=[key.algorithm])
+    return _claims(json.loads(body))
+
+
+def _claims(claims: Any) -> Claims:
+    """Take the claims only in exactly the types that we write."""
+    if type(claims) is not dict:
+        raise TypeError
+    for name in ("exp", "iat", "gen"):
+        if type(claims[name]) is not int or not 0 <= claims[name] < 1 << 40:
+            raise ValueError
+    for name, pattern in (("jti", _JTI), ("user_id", _USER_ID)):
+        if not pattern.fullmatch(claims[name]):
+            raise ValueError
+    user_id = int(claims["user_id"])
+    sid = uuid.UUID(claims["sid"])
+    if claims["token_type"] not in (ACCESS, REFRESH) or str(sid) != claims["sid"] or user_id >= 1 << 63:
+        raise ValueError
+    earliest = datetime.now(UTC).timestamp() + settings.JWT_LEEWAY
+    if claims["iat"] > earliest or ("nbf" in claims and not claims["nbf"] <= earliest):
+        raise ValueError
+    if settings.JWT_ISSUER and claims["iss"] != settings.JWT_ISSUER:
+        raise ValueError
+    if settings.JWT_AUDIENCE:
+        audience = claims["aud"]
+        if settings.JWT_AUDIENCE not in (audience if isinstance(audience, list) else [audience]):
+            raise ValueError
+    return Claims(
+        token_type=claims["token_type"],
+        exp=claims["exp"],
+        iat=claims["iat"],
+        jti=claims["jti"],
+        user_id=user_id,
+        sid=sid,
+        gen=claims["gen"],
+    )

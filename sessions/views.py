@@ -1,0 +1,204 @@
+"""Refresh, verify and leave; see one's sessions, name them, revoke them."""
+
+import uuid
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from common import json, rates
+from common.client import address_key, client_of
+from common.errors import NotFound, TokenNotValid
+from common.views import OpenAPIView, no_store
+from common.wire import CursorPagination
+from sessions import keys, payload, rotation, services, sockets
+from sessions.authentication import bearer, current_sid
+from sessions.models import UserSession
+from sessions.serializers import (
+    EmptySerializer,
+    LoggedOutEverywhereSerializer,
+    LogoutAllSerializer,
+    LogoutSerializer,
+    RefreshSerializer,
+    RenameSerializer,
+    SessionSerializer,
+    SuccessSerializer,
+    TokensSerializer,
+    VerifySerializer,
+)
+
+SID = OpenApiParameter("sid", OpenApiTypes.UUID, OpenApiParameter.PATH, description="the session's id")
+REPLAYED = OpenApiParameter(
+    "X-Refresh-Replayed",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    response=[200],
+    enum=["1"],
+    description="present where the answer repeats an earlier one",
+)
+# A revocation must outlive the error that tells of it, also under ATOMIC_REQUESTS.
+survives_errors = method_decorator(transaction.non_atomic_requests, name="dispatch")
+
+
+def taken(serializer: Any, request: Request) -> dict[str, Any]:
+    """Return the validated body. Raises: ValidationError (400)."""
+    serializer = serializer(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return serializer.validated_data
+
+
+@survives_errors
+class RefreshView(OpenAPIView):
+    @extend_schema(
+        operation_id="token_refresh",
+        tags=["sessions"],
+        auth=[],
+        parameters=[REPLAYED],
+        request=RefreshSerializer,
+        responses={200: TokensSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Rotate a refresh token: 200 like login, without `user`. The same token again gets the same successor."""
+        client = client_of(request)
+        rates.allow(name="refresh_address", key=address_key(client.ip_address))
+        rotated = rotation.rotate(refresh=taken(RefreshSerializer, request)["refresh"], client=client)
+        response = Response(payload.tokens(rotated.tokens, rotated.user_session))
+        if rotated.replayed:
+            response["X-Refresh-Replayed"] = "1"
+        return no_store(response)
+
+
+@survives_errors
+class VerifyView(OpenAPIView):
+    @extend_schema(
+        operation_id="token_verify",
+        tags=["sessions"],
+        auth=[],
+        request=VerifySerializer,
+        responses={200: OpenApiResponse(EmptySerializer, description="living")},
+    )
+    def post(self, request: Request) -> Response:
+        """Tell whether an access or refresh token lives: 200 `{}`, else 401."""
+        rotation.verify(taken(VerifySerializer, request)["token"])
+        return Response({})
+
+
+@survives_errors
+class LogoutView(OpenAPIView):
+    @extend_schema(
+        operation_id="logout",
+        tags=["sessions"],
+        request=LogoutSerializer,
+        responses={200: SuccessSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """End the session of the Bearer, which may be expired, and of `refresh`. Idempotent."""
+        refresh = taken(LogoutSerializer, request).get("refresh")
+        try:
+            access = bearer(request)
+        except TokenNotValid:
+            access = None
+        services.logout(presented=[raw for raw in (access, refresh) if raw], client=client_of(request))
+        return Response({"success": True})
+
+
+class LogoutAllView(APIView):
+    @extend_schema(
+        operation_id="logout_all",
+        tags=["sessions"],
+        request=LogoutAllSerializer,
+        responses={200: LoggedOutEverywhereSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """End every session of mine, or with `keep_current` every other one."""
+        keep = current_sid(request) if taken(LogoutAllSerializer, request)["keep_current"] else None
+        revoked = services.revoke_all(
+            user_id=request.user.pk, except_sid=keep, reason="logout_all", client=client_of(request)
+        )
+        return Response({"success": True, "revoked": revoked})
+
+
+class NewestFirst(CursorPagination):
+    ordering = ("-last_seen_at", "-id")
+
+
+class SessionsView(APIView):
+    @extend_schema(
+        operation_id="sessions_list",
+        tags=["sessions"],
+        parameters=[
+            OpenApiParameter("limit", OpenApiTypes.INT, description="at most 100"),
+            OpenApiParameter("cursor", OpenApiTypes.STR),
+        ],
+        responses={200: SessionSerializer(many=True)},
+    )
+    def get(self, request: Request) -> Response:
+        """List my living sessions, newest activity first."""
+        paginator = NewestFirst()
+        page: list[UserSession] = paginator.paginate_queryset(services.living_of(request.user.pk), request, self) or []
+        counts = sockets.count(one.session_token for one in page)
+        sid = current_sid(request)
+        return paginator.get_paginated_response(
+            [payload.session(one, current_sid=sid, open_sockets=counts[one.session_token]) for one in page]
+        )
+
+
+def sid_of(text: str) -> uuid.UUID:
+    """Return the id in a path. Raises: NotFound (404): what is no id is nobody's session."""
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise NotFound from None
+
+
+class SessionView(APIView):
+    @extend_schema(
+        operation_id="sessions_rename",
+        tags=["sessions"],
+        parameters=[SID],
+        request=RenameSerializer,
+        responses={200: SessionSerializer},
+    )
+    def patch(self, request: Request, sid: str) -> Response:
+        """Name the device of a session of mine."""
+        name = taken(RenameSerializer, request)["device_name"]
+        user_session = services.rename(user_id=request.user.pk, sid=sid_of(sid), device_name=name)
+        return Response(payload.session(user_session, current_sid=current_sid(request)))
+
+    @extend_schema(
+        operation_id="sessions_delete", tags=["sessions"], parameters=[SID], responses={200: SuccessSerializer}
+    )
+    def delete(self, request: Request, sid: str) -> Response:
+        """Revoke a session of mine."""
+        return revoke(request, sid)
+
+
+class RevokeView(APIView):
+    @extend_schema(
+        operation_id="sessions_revoke",
+        tags=["sessions"],
+        parameters=[SID],
+        request=None,
+        responses={200: SuccessSerializer},
+    )
+    def post(self, request: Request, sid: str) -> Response:
+        """Revoke a session of mine, the current one included. Idempotent."""
+        return revoke(request, sid)
+
+
+def revoke(request: Request, sid: str) -> Response:
+    services.revoke(user_id=request.user.pk, sid=sid_of(sid), reason="revoked", client=client_of(request))
+    return Response({"success": True})
+
+
+def jwks(request: HttpRequest) -> HttpResponse:
+    """Answer the public keys (RFC 7517 §5); with HS256 there are none to show."""
+    response = HttpResponse(json.dumps(keys.ring().jwks()), content_type="application/jwk-set+json")
+    response["Cache-Control"] = "public, max-age=300"
+    return response

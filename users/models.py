@@ -1,20 +1,35 @@
 """Who you are. Field names are those of the sessions guide."""
 
 import uuid
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Lower
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from users import names
 
 
 class User(AbstractUser):
-    """A person. `username` is NFKC-normalised, `username_key` its look-alike skeleton, by which it is found and unique."""
+    """A person. `username` is NFKC-normalised, `username_key` its look-alike skeleton: found by it and unique."""
 
+    username = models.CharField(
+        _("username"),
+        max_length=names.MAXIMUM_CHARS,
+        unique=True,
+        validators=[names.validate],
+        error_messages={"unique": _("A user with that username already exists.")},
+    )
     username_key = models.CharField(max_length=600, unique=True, editable=False)
+
+    # What search compares with, by prefix; kept by save().
+    search_username = models.CharField(max_length=600, db_index=True, default="", editable=False)
+    search_first_name = models.CharField(max_length=600, db_index=True, default="", editable=False)
+    search_last_name = models.CharField(max_length=600, db_index=True, default="", editable=False)
 
     # Authentication
     email_verified = models.BooleanField(_("e-mail verified"), default=False)
@@ -52,9 +67,12 @@ class User(AbstractUser):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.username = names.normalise(self.username)
         self.username_key = names.skeleton(self.username)
+        for field in ("username", "first_name", "last_name"):
+            setattr(self, f"search_{field}", names.fold(getattr(self, field))[:600])
         fields = kwargs.get("update_fields")
-        if fields is not None and "username" in fields:
-            kwargs["update_fields"] = {*fields, "username_key"}
+        if fields is not None:
+            kept = {f"search_{field}" for field in {"username", "first_name", "last_name"} & set(fields)}
+            kwargs["update_fields"] = {*fields, *kept} | ({"username_key"} if "username" in fields else set())
         super().save(*args, **kwargs)
 
 
@@ -68,6 +86,16 @@ class LoginCounter(models.Model):
     failures = models.PositiveIntegerField(default=0)
     locked_until = models.DateTimeField(null=True)
     last_failed_at = models.DateTimeField(null=True, db_index=True)
+    # How many of `failures` have been decided; the rest are being checked at this moment.
+    settled = models.PositiveIntegerField(default=0)
+
+
+def _reset_end() -> datetime:
+    return timezone.now() + timedelta(seconds=settings.PASSWORD_RESET_LIFETIME)
+
+
+def _verification_end() -> datetime:
+    return timezone.now() + timedelta(seconds=settings.EMAIL_VERIFICATION_LIFETIME)
 
 
 class SingleUseToken(models.Model):
@@ -86,11 +114,27 @@ class SingleUseToken(models.Model):
 class PasswordResetToken(SingleUseToken):
     """Lives `PASSWORD_RESET_LIFETIME` seconds (1 hour)."""
 
+    expires_at = models.DateTimeField(default=_reset_end)
+
 
 class EmailVerificationToken(SingleUseToken):
     """Lives `EMAIL_VERIFICATION_LIFETIME` seconds (24 hours). `email` is the address that it proves."""
 
     email = models.EmailField(blank=True, default="")
+    expires_at = models.DateTimeField(default=_verification_end)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Creating one by hand asks for a mail: `EmailVerificationToken.objects.create(user=user)` of the guide.
+
+        The secret in that mail is made when it is written (`single_use.issue`), which replaces this row.
+        """
+        asked = self._state.adding
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            if asked:
+                from users import mails
+
+                mails.send(self.user_id, "verify_email")
 
 
 class SecurityEvent(models.Model):

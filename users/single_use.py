@@ -25,6 +25,14 @@ def digest(raw: uuid.UUID) -> uuid.UUID:
     return uuid.UUID(int=number & ~(0x3 << 62) | 0x2 << 62)
 
 
+def parse(raw: str) -> uuid.UUID:
+    """Return the UUID that somebody typed or followed. Raises InvalidOrExpiredToken for anything else."""
+    try:
+        return uuid.UUID(raw)
+    except ValueError:
+        raise InvalidOrExpiredToken from None
+
+
 def lifetime(model: type[SingleUseToken]) -> timedelta:
     if issubclass(model, PasswordResetToken):
         return timedelta(seconds=settings.PASSWORD_RESET_LIFETIME)
@@ -32,13 +40,25 @@ def lifetime(model: type[SingleUseToken]) -> timedelta:
 
 
 def issue(model: type[Token], user: User, **fields: object) -> uuid.UUID:
-    """Void the older ones of this person and return the secret of a new one; only its digest is kept."""
+    """Void the older ones of this person and return the secret of a new one; only its digest is kept.
+
+    A replaced one is deleted, a spent one kept: verify-email tells the two apart.
+    """
     raw = uuid.uuid4()
     row = model(user=user, token=digest(raw), expires_at=timezone.now() + lifetime(model), **fields)
     with transaction.atomic():
-        model.objects.filter(user=user, is_used=False).update(is_used=True)
+        model.objects.filter(user=user, is_used=False).delete()
         model.objects.bulk_create([row])  # not save(): saving one is what asks for a mail
     return raw
+
+
+def peek(model: type[Token], raw: uuid.UUID) -> Token:
+    """Return the living token without spending it. Raises InvalidOrExpiredToken."""
+    living = model.objects.filter(token=digest(raw), is_used=False, expires_at__gt=timezone.now())
+    row = living.select_related("user").first()
+    if row is None:
+        raise InvalidOrExpiredToken
+    return row
 
 
 def spend(model: type[Token], raw: uuid.UUID) -> Token:

@@ -1,3 +1,11 @@
-from django.urls import URLPattern
+"""Below `/api/users/`."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from users import views
+
+urlpatterns = [
+    path("me/", views.MeView.as_view()),
+    path("me/export/", views.ExportView.as_view()),
+    path("search/", views.SearchView.as_view()),
+]

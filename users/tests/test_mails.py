@@ -65,7 +65,7 @@ def test_the_reset_link_is_made_from_the_public_url_and_only_its_digest_is_store
 def test_a_newer_reset_link_voids_the_older(alice):
     sent("password_reset", alice)
     sent("password_reset", alice)
-    assert list(PasswordResetToken.objects.order_by("pk").values_list("is_used", flat=True)) == [True, False]
+    assert PasswordResetToken.objects.get().is_used is False
 
 
 def test_a_verification_goes_to_the_address_that_it_proves(alice):

@@ -1,0 +1,42 @@
+"""Close one's account: what is the person's is erased, what others hold stays without a name."""
+
+from django.contrib.auth.hashers import make_password
+from django.db import transaction
+from django.utils import timezone
+
+from common.client import Client
+from common.signals import user_closing
+from sessions import services as sessions
+from users import credentials, lockout, mails, names
+from users.models import EmailVerificationToken, PasswordResetToken, SecurityEvent, User
+
+
+def close(*, user_id: int, password: str, client: Client) -> None:
+    """Revoke every session, erase the personal data and keep an empty row, all or nothing.
+
+    `user_closing` is sent inside the transaction, so that each app erases its part of it.
+
+    Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
+    """
+    user = User.objects.get(pk=user_id)
+    credentials.require(user=user, password=password, field="password", client=client)
+    with transaction.atomic():
+        address, language = user.email, user.language
+        sessions.revoke_all(user_id=user_id, reason="account_closed")
+        user_closing.send(sender=User, user_id=user_id)
+        for model in (PasswordResetToken, EmailVerificationToken, SecurityEvent):
+            model.objects.filter(user_id=user_id).delete()
+        lockout.unlock(user_id)
+        _erase(user)
+        if address:
+            mails.send(user_id, "account_closed", to=address, language=language)
+
+
+def _erase(user: User) -> None:
+    blank = User(pk=user.pk, username=names.closed(user.pk), password=make_password(None), is_active=False)
+    blank.date_joined, blank.closed_at = user.date_joined, timezone.now()
+    blank.email_notifications = blank.push_notifications = False
+    blank._state.adding = False
+    blank.save(force_update=True)
+    user.groups.clear()
+    user.user_permissions.clear()

@@ -1,0 +1,37 @@
+"""Django's own sign-in (the admin, `authenticate()`), under the same lockout as the API."""
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from common import rates
+from common.client import address_key, client_of
+from common.errors import AccountLocked
+from users import credentials, lockout
+from users.login import find
+from users.models import User
+
+
+class LockoutBackend(ModelBackend):
+    """A refusal is final (PermissionDenied): no other backend is asked whether it knows the password."""
+
+    def authenticate(  # type: ignore[override]
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        identifier = username or kwargs.get(User.USERNAME_FIELD)
+        if not identifier or password is None:
+            return None
+        client = client_of(request) if request is not None else None
+        if client and rates.hit(name="login", key=address_key(client.ip_address)) is not None:
+            raise PermissionDenied
+        user, name = find(str(identifier))
+        counter = lockout.counter_of_user(user.pk) if user else lockout.counter_of_name(name)
+        try:
+            guess = credentials.verify(user=user, password=password, counter=counter, client=client)
+        except (credentials.WrongPassword, AccountLocked):
+            raise PermissionDenied from None
+        lockout.succeed(guess)
+        User.objects.filter(pk=guess.counter.user_id).update(login_attempts=0, locked_until=None)
+        return user

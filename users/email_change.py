@@ -1,0 +1,50 @@
+"""Move the account to another e-mail address: only once the link mailed to the new one is followed."""
+
+from django.db import transaction
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from common import rates
+from common.client import Client
+from common.signals import security_event
+from users import credentials, mails
+from users.models import PasswordResetToken, User
+
+
+def request(*, user_id: int, email: str, password: str, client: Client) -> None:
+    """Mail the new address a link and tell the old one; where it is taken, tell its owner. The answer is the same.
+
+    Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
+    """
+    user = User.objects.get(pk=user_id)
+    credentials.require(user=user, password=password, field="password", client=client)
+    if rates.hit(name="mail_account_hourly", key=f"email_change:{user_id}") is not None:
+        return
+    owner = User.objects.alias(lower=Lower("email")).filter(lower=email.lower()).exclude(pk=user_id).first()
+    with transaction.atomic():
+        if owner:
+            mails.send(owner.pk, "email_taken")
+        else:
+            mails.send(user_id, "verify_email", email=email)
+        if user.email and user.email.lower() != email.lower():
+            mails.send(user_id, "email_change_old_address", to=user.email, new_email=email)
+
+
+def complete(*, user: User, email: str, client: Client) -> None:
+    """Write the proven address; call inside the transaction that spends its link.
+
+    Links that were mailed to the old address open nothing any more.
+
+    Raises: IntegrityError where somebody else has it by now.
+    """
+    User.objects.filter(pk=user.pk).update(email=email, email_verified=True)
+    PasswordResetToken.objects.filter(user=user, is_used=False).update(is_used=True)
+    security_event.send(
+        sender=User,
+        user_id=user.pk,
+        kind="email_changed",
+        at=timezone.now(),
+        client=client,
+        session_id=None,
+        detail={},
+    )

@@ -1,0 +1,58 @@
+"""Prove an e-mail address: by the link of a registration, of a resend, or of an address change.
+
+Source: section "Vérification d'Email".
+"""
+
+from django.db import IntegrityError, transaction
+
+from common import rates
+from common.client import Client, address_key
+from common.errors import InvalidOrExpiredToken
+from users import addresses, email_change, mail_limits, mails, single_use
+from users.models import EmailVerificationToken, User
+
+
+def verify(*, token: str, client: Client) -> None:
+    """Spend the link and mark its address as verified; where it is a new address, it becomes the account's.
+
+    The same link once more, by an account whose address it has verified, is fine: mail scanners and double clicks.
+
+    Raises: Throttled, InvalidOrExpiredToken (also where the new address has been taken meanwhile).
+    """
+    rates.allow(name="verify_email", key=address_key(client.ip_address))
+    raw = single_use.parse(token)
+    try:
+        with transaction.atomic():
+            row = single_use.spend(EmailVerificationToken, raw)
+            user = row.user
+            if not user.is_active:
+                raise InvalidOrExpiredToken
+            if row.email and row.email.lower() != user.email.lower():
+                email_change.complete(user=user, email=row.email, client=client)
+            else:
+                User.objects.filter(pk=user.pk).update(email_verified=True)
+    except IntegrityError:
+        raise InvalidOrExpiredToken from None
+    except InvalidOrExpiredToken:
+        if not _has_verified(raw):
+            raise
+
+
+def _has_verified(raw: object) -> bool:
+    row = (
+        EmailVerificationToken.objects.filter(token=single_use.digest(raw), is_used=True).select_related("user").first()
+    )
+    if row is None or not row.user.is_active or not row.user.email_verified:
+        return False
+    return (row.email or row.user.email).lower() == row.user.email.lower()
+
+
+def resend(*, client: Client, user_id: int | None = None, email: str = "") -> None:
+    """Mail a new link to the account that asks, or to the account of an address, if there is one to verify.
+
+    Raises: Throttled by the client's address; past the account's own limit nothing is mailed and nothing is said.
+    """
+    rates.allow(name="resend_verification", key=address_key(client.ip_address))
+    address = addresses.key(User.objects.values_list("email", flat=True).get(pk=user_id) if user_id else email)
+    if mail_limits.within("resend_verification", address):
+        mails.send_verification(email=address, language=client.language)

@@ -1,0 +1,29 @@
+"""What we hold about a person, for that person. Source: GDPR articles 15 and 20."""
+
+from typing import Any
+
+from django.utils import timezone
+
+from common.signals import user_exporting
+from users import payload
+from users.models import SecurityEvent, User
+
+_EVENT = ("id", "kind", "at", "ip_address", "location", "client", "session_id", "detail")
+
+
+def export(*, user_id: int) -> dict[str, Any]:
+    """Return the profile, the security timeline and what every app adds (`user_exporting`)."""
+    user = User.objects.get(pk=user_id)
+    own = {
+        "exported_at": timezone.now(),
+        "user": payload.user(user)
+        | {
+            "last_login_ip": user.last_login_ip,
+            "device_fingerprint": user.device_fingerprint,
+            "password_changed_at": user.password_changed_at,
+        },
+        "security_events": list(SecurityEvent.objects.filter(user_id=user_id).order_by("-at").values(*_EVENT)),
+    }
+    for _receiver, part in user_exporting.send(sender=User, user_id=user_id):
+        own |= part or {}
+    return own

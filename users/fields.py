@@ -1,0 +1,119 @@
+"""Serializer fields of accounts: what comes out of them is normalised and possible."""
+
+import unicodedata
+import zoneinfo
+from functools import cache
+from typing import Any
+
+import phonenumbers
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils.translation import get_supported_language_variant
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from common.fields import StrictCharField
+from users import addresses, names
+
+# They turn the reading direction of what follows them (UAX #9), in a mail or a list of names.
+_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_JOINERS = frozenset("\u200c\u200d")  # Persian and Indic spelling needs them
+
+
+class SecretField(StrictCharField):
+    """A password, as typed: any character but NUL. The bound is far beyond the rules' own; it saves the work."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"trim_whitespace": False, "write_only": True, "max_length": 4096, **kwargs})
+
+
+class LinkTokenField(StrictCharField):
+    """The UUID of a mailed link. What is no UUID opens nothing, like any unknown one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": 4096, "help_text": "UUID", **kwargs})
+
+
+class UsernameField(StrictCharField):
+    def to_internal_value(self, data: Any) -> str:
+        name = names.normalise(super().to_internal_value(data))
+        _convert(names.validate, name)
+        return name
+
+
+class AddressField(StrictCharField):
+    """An e-mail address that mail can go to, in its stored spelling."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": addresses.MAXIMUM_CHARS, **kwargs})
+
+    def to_internal_value(self, data: Any) -> str:
+        return str(_convert(addresses.normalise, super().to_internal_value(data)))
+
+
+class TypedAddressField(serializers.EmailField, StrictCharField):
+    """An address that somebody says is theirs; whether mail can go there is nobody's business but the task's."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": addresses.MAXIMUM_CHARS, **kwargs})
+
+
+class PlainTextField(StrictCharField):
+    """A line that others read: no control, format or private characters."""
+
+    def to_internal_value(self, data: Any) -> str:
+        text = unicodedata.normalize("NFC", super().to_internal_value(data))
+        if any(char in _BIDI_CONTROLS or (not char.isprintable() and char not in _JOINERS) for char in text):
+            raise serializers.ValidationError(_("Control characters are not allowed."), code="invalid")
+        return text
+
+
+@extend_schema_field({"type": "string", "maxLength": 10, "example": "fr"})
+class LanguageField(StrictCharField):
+    """A language that the product speaks; a regional one is its language (`fr-CA` is `fr`)."""
+
+    def to_internal_value(self, data: Any) -> str:
+        try:
+            return get_supported_language_variant(super().to_internal_value(data).lower())
+        except LookupError:
+            raise serializers.ValidationError(_("This language is not available."), code="invalid_choice") from None
+
+
+class TimezoneField(StrictCharField):
+    """An IANA time zone."""
+
+    def to_internal_value(self, data: Any) -> str:
+        zone = super().to_internal_value(data)
+        if zone not in _zones():
+            raise serializers.ValidationError(_("This is not a time zone."), code="invalid_choice")
+        return zone
+
+
+class PhoneNumberField(StrictCharField):
+    """A telephone number with its country code; kept in E.164, '' for none."""
+
+    def to_internal_value(self, data: Any) -> str:
+        number = super().to_internal_value(data)
+        if not number:
+            return ""
+        try:
+            parsed = phonenumbers.parse(number)
+        except phonenumbers.NumberParseException:
+            parsed = None
+        if parsed is None or not phonenumbers.is_valid_number(parsed):
+            raise serializers.ValidationError(
+                _("Enter a telephone number with its country code, such as +213 21 23 45 67."), code="invalid"
+            )
+        return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones()) - {"localtime", "Factory"}
+
+
+def _convert(function: Any, value: str) -> Any:
+    try:
+        return function(value)
+    except DjangoValidationError as error:
+        raise serializers.ValidationError(error.messages, code=error.code) from None

@@ -1,0 +1,165 @@
+"""Five failed passwords lock an account for half an hour, however many arrive at once.
+
+A guess is *reserved* by one conditional UPDATE before it is hashed, and stands as a failure until the password proves
+right: read, hash, then write would let every parallel guess through. Unknown names are counted in the same way, by an
+HMAC, so that neither an answer nor the table tells them from known ones. A username and an e-mail of one person share a
+counter; a remembered device (`device_tokens`) has its own, so that a stranger cannot lock the owner out of a phone.
+
+Source: OWASP Authentication Cheat Sheet, account lockout; ASVS 5.0 6.1.1 and 6.3.1; section "Verrouillage de Compte".
+"""
+
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from common.client import Client
+from common.errors import AccountLocked
+from common.signals import security_event
+from users import mails
+from users.models import LoginCounter, User
+
+# A password that is being checked elsewhere is waited for, so that five right ones at once do not refuse the sixth.
+WAIT_STEP_SECONDS = 0.02
+WAIT_STEPS = 100
+# A check that was reserved this long ago died with its process; it stays counted.
+CHECK_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counter:
+    """What a guess counts against. `user_id` is set where User mirrors the counter."""
+
+    key: str
+    user_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """A reserved attempt. `locked_until` is set on the one that locks, should it fail."""
+
+    counter: Counter
+    failures: int
+    at: datetime
+    locked_until: datetime | None
+
+
+def counter_of_user(user_id: int) -> Counter:
+    return Counter(key=_digest(f"user:{user_id}"), user_id=user_id)
+
+
+def counter_of_name(name: str) -> Counter:
+    """`name`: the canonical spelling of an identifier that nobody has."""
+    return Counter(key=_digest(f"name:{name}"))
+
+
+def counter_of_device(device_id: uuid.UUID) -> Counter:
+    return Counter(key=_digest(f"device:{device_id}"))
+
+
+def _digest(identity: str) -> str:
+    return salted_hmac("users.lockout", identity, algorithm="sha256").hexdigest()
+
+
+def reserve(counter: Counter) -> Guess:
+    """Count one failure ahead of the check, in a statement of its own.
+
+    Raises: AccountLocked (`account_locked`), at no cost but a read, and without making the lockout longer.
+    """
+    for _step in range(WAIT_STEPS):
+        now = timezone.now()
+        guess = _reserve(counter, now)
+        if guess is not None:
+            return guess
+        row = LoginCounter.objects.filter(key=counter.key).first()
+        if row is None or row.locked_until is None:
+            continue  # a right password has just cleared it
+        if row.settled >= row.failures or row.last_failed_at < now - timedelta(seconds=CHECK_SECONDS):
+            break
+        time.sleep(WAIT_STEP_SECONDS)
+    until = row.locked_until if row and row.locked_until else timezone.now() + timedelta(seconds=1)
+    raise AccountLocked(locked_until=until, retry_after=(until - timezone.now()).total_seconds())
+
+
+_RESERVE = """
+INSERT INTO users_logincounter AS counter (key, failures, settled, last_failed_at, locked_until)
+VALUES (%(key)s, 1, 0, %(now)s, CASE WHEN %(limit)s <= 1 THEN %(until)s END)
+ON CONFLICT (key) DO UPDATE SET
+    failures = CASE WHEN counter.last_failed_at <= %(forgotten)s THEN 1 ELSE counter.failures + 1 END,
+    settled = CASE WHEN counter.last_failed_at <= %(forgotten)s THEN 0 ELSE counter.settled END,
+    locked_until = CASE
+        WHEN (CASE WHEN counter.last_failed_at <= %(forgotten)s THEN 1 ELSE counter.failures + 1 END) >= %(limit)s
+        THEN %(until)s END,
+    last_failed_at = %(now)s
+WHERE counter.last_failed_at <= %(forgotten)s OR counter.failures < %(limit)s
+RETURNING failures
+"""
+_CAST = ("%(until)s END", "%(until)s::timestamptz END")
+
+
+def _reserve(counter: Counter, now: datetime) -> Guess | None:
+    limit, lasting = settings.LOCKOUT_ATTEMPTS, timedelta(seconds=settings.LOCKOUT_SECONDS)
+    if not limit:  # switched off
+        return Guess(counter=counter, failures=0, at=now, locked_until=None)
+    times = {"now": now, "until": now + lasting, "forgotten": now - lasting}
+    adapt = connection.ops.adapt_datetimefield_value
+    sql = _RESERVE.replace(*_CAST) if connection.vendor == "postgresql" else _RESERVE
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"key": counter.key, "limit": limit} | {name: adapt(at) for name, at in times.items()})
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    return Guess(counter=counter, failures=row[0], at=now, locked_until=times["until"] if row[0] >= limit else None)
+
+
+def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
+    """Let the reserved failure stand, mirror it on User and tell the owner.
+
+    A name that nobody has takes the same statements, so that the time tells nothing.
+    """
+    counter = guess.counter
+    with transaction.atomic():
+        LoginCounter.objects.filter(key=counter.key).update(settled=F("settled") + 1)
+        User.objects.filter(pk=counter.user_id or 0).update(
+            login_attempts=guess.failures, locked_until=guess.locked_until
+        )
+        if user_id is None:
+            return
+        _tell(user_id, "login_failed", guess.at, client, {})
+        if guess.locked_until:
+            event_id = _tell(user_id, "lockout", guess.at, client, {"locked_until": guess.locked_until.isoformat()})
+            mails.send(user_id, "account_locked", **({"event_id": event_id} if event_id else {}))
+
+
+def _tell(user_id: int, kind: str, at: datetime, client: Client | None, detail: dict[str, str]) -> str:
+    """Send the event; return the id of the row that a receiver stored, if one did."""
+    told = security_event.send(
+        sender=User, user_id=user_id, kind=kind, at=at, client=client, session_id=None, detail=detail
+    )
+    return next((str(stored.pk) for _receiver, stored in told if getattr(stored, "pk", None)), "")
+
+
+def succeed(guess: Guess) -> None:
+    """Forget the failures of this counter: a right password resets it. The caller clears User's mirror."""
+    LoginCounter.objects.filter(key=guess.counter.key).delete()
+
+
+def unlock(user_id: int) -> None:
+    """Lift the lockout of an account: after a reset, and by the admin. Atomic."""
+    with transaction.atomic():
+        LoginCounter.objects.filter(key=counter_of_user(user_id).key).delete()
+        User.objects.filter(pk=user_id).update(login_attempts=0, locked_until=None)
+
+
+def purge() -> int:
+    """Delete counters that no longer count; return how many. Mirrors of ended lockouts are cleared with them."""
+    now = timezone.now()
+    User.objects.filter(locked_until__lte=now).update(login_attempts=0, locked_until=None)
+    old = Q(last_failed_at__lte=now - timedelta(seconds=settings.LOCKOUT_SECONDS))
+    return LoginCounter.objects.filter(old).delete()[0]

@@ -1,0 +1,102 @@
+"""Sign in with a username or an e-mail address and a password."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from common import rates
+from common.client import Client, address_key
+from common.errors import EmailNotVerified, NoActiveAccount
+from common.signals import security_event
+from sessions import services as sessions
+from users import addresses, credentials, device_tokens, lockout, names
+from users.models import User
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedIn:
+    user: User
+    started: sessions.Started
+    device_token: str
+
+
+def login(
+    *,
+    username: str,
+    password: str,
+    client: Client,
+    device_fingerprint: str = "",
+    device_name: str = "",
+    remember_me: bool = False,
+    device_token: str = "",
+) -> LoggedIn:
+    """Check the password and start a session on the device.
+
+    The time, body and status of a refusal do not tell whether the account exists. Counting commits before the refusal.
+
+    Raises: Throttled, AccountLocked, NoActiveAccount, EmailNotVerified (where mandatory, after a right password).
+    """
+    rates.allow(name="login", key=address_key(client.ip_address))
+    user, name = find(username)
+    device_id = device_tokens.read(device_token, user=user)
+    if device_id:
+        counter = lockout.counter_of_device(device_id)
+    else:
+        counter = lockout.counter_of_user(user.pk) if user else lockout.counter_of_name(name)
+    try:
+        guess = credentials.verify(user=user, password=password, counter=counter, client=client)
+    except credentials.WrongPassword:
+        raise NoActiveAccount from None
+    if user is None:  # never: nobody's password is never right
+        raise NoActiveAccount
+    if settings.EMAIL_VERIFICATION == "mandatory" and not user.email_verified:
+        lockout.succeed(guess)
+        raise EmailNotVerified
+    with transaction.atomic():
+        _mark(user, guess, client=client, device_fingerprint=device_fingerprint, at=timezone.now())
+        started = sessions.start(
+            user=user,
+            client=client,
+            device_fingerprint=device_fingerprint,
+            device_name=device_name,
+            remember_me=remember_me,
+        )
+        security_event.send(
+            sender=User,
+            user_id=user.pk,
+            kind="login",
+            at=user.last_login,
+            client=client,
+            session_id=started.user_session.session_token,
+            detail={},
+        )
+    return LoggedIn(user=user, started=started, device_token=device_tokens.make(user, device_id=device_id))
+
+
+def find(identifier: str) -> tuple[User | None, str]:
+    """Return whom the identifier names, and its canonical spelling. What holds an `@` is an address, never a name."""
+    if "@" in identifier:
+        address = addresses.key(identifier)
+        people = User.objects.alias(lower=Lower("email")).filter(lower=address)
+        return people.first() if address else None, address or names.skeleton(identifier)
+    key = names.skeleton(identifier)
+    return User.objects.filter(username_key=key).first(), key
+
+
+def _mark(user: User, guess: lockout.Guess, *, client: Client, device_fingerprint: str, at: datetime) -> None:
+    """Write what a login writes on User, and hold the row until the session stands.
+
+    The password is part of the condition: a reset that commits while it was being checked also ends this login.
+    """
+    fields = {"last_login": at, "last_login_ip": client.ip_address, "device_fingerprint": device_fingerprint}
+    if guess.counter.user_id:
+        fields |= {"login_attempts": 0, "locked_until": None}
+    if not User.objects.filter(pk=user.pk, password=user.password, is_active=True).update(**fields):
+        raise NoActiveAccount
+    for field, value in fields.items():
+        setattr(user, field, value)
+    lockout.succeed(guess)

@@ -1,0 +1,14 @@
+"""How often one account may be mailed because somebody typed its address.
+
+Counted by an HMAC of the address, known or not, before anything is looked up: the answer and its time stay the same.
+"""
+
+from django.utils.crypto import salted_hmac
+
+from common import rates
+
+
+def within(purpose: str, address: str) -> bool:
+    """Count one mail for `purpose` to the account of this address; return whether it may leave."""
+    key = f"{purpose}:{salted_hmac('users.mail_limits', address.lower(), algorithm='sha256').hexdigest()[:32]}"
+    return all(rates.hit(name=name, key=key) is None for name in ("mail_account", "mail_account_hourly"))

@@ -1,0 +1,57 @@
+"""Open an account."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+
+from common import rates
+from common.client import Client, address_key
+from common.errors import RegistrationClosed, ValidationFailed
+from users import mails, names, new_password
+from users.models import User
+
+_TAKEN = {
+    "username": _("A user with that username already exists."),
+    "email": _("A user with that e-mail address already exists."),
+}
+
+
+def register(*, username: str, email: str, password: str, client: Client, preferences: Mapping[str, Any]) -> User:
+    """Create the account and ask for its verification mail in one transaction.
+
+    `username` and `email` are normalised and possible; `preferences`: `language`, `timezone` where given.
+
+    Raises: RegistrationClosed, Throttled, ValidationFailed (`unique`, or the codes of the password validators).
+    """
+    if not settings.REGISTRATION_OPEN:
+        raise RegistrationClosed
+    rates.allow(name="register", key=address_key(client.ip_address))
+    user = User(username=username, email=email, **preferences)
+    require_free(username=username, email=email)
+    new_password.validate(password, user=user, field="password")
+    user.set_password(password)
+    try:
+        with transaction.atomic():
+            user.save()
+            mails.send(user.pk, "verify_email")
+    except IntegrityError:
+        # Somebody took the name or the address between the look and the insert.
+        require_free(username=username, email=email)
+        raise
+    return user
+
+
+def require_free(*, username: str = "", email: str = "", except_id: int | None = None) -> None:
+    """Raise ValidationFailed (`unique`) for a name that looks like a taken one, and for a taken address."""
+    others = User.objects.exclude(pk=except_id) if except_id else User.objects.all()
+    taken = []
+    if username and others.filter(username_key=names.skeleton(username)).exists():
+        taken.append("username")
+    if email and others.alias(lower=Lower("email")).filter(lower=email.lower()).exists():
+        taken.append("email")
+    if taken:
+        raise ValidationFailed({field: [{"message": _TAKEN[field], "code": "unique"}] for field in taken})

@@ -1,0 +1,23 @@
+"""Find people by the beginning of their names."""
+
+from django.db.models import Q, QuerySet
+
+from users import names
+from users.models import User
+
+MINIMUM_CHARS = 2
+
+
+def people(*, query: str, searcher_id: int) -> QuerySet[User]:
+    """Return active people each word of `query` begins a name of; never by address or number, never the searcher.
+
+    Prefixes of stored, folded columns, so that an index answers; Django escapes the wildcards of LIKE.
+    """
+    found = User.objects.filter(is_active=True).exclude(pk=searcher_id)
+    for word in names.fold(query).split():
+        found = found.filter(
+            Q(search_username__startswith=word)
+            | Q(search_first_name__startswith=word)
+            | Q(search_last_name__startswith=word)
+        )
+    return found

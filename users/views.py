@@ -1,0 +1,169 @@
+"""Accounts over HTTP: take input, call one service, shape the answer."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from rest_framework import status
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from common.client import client_of
+from common.errors import ValidationFailed
+from common.views import OpenAPIView, no_store
+from common.wire import CursorPagination
+from sessions import payload as sessions_payload
+from sessions.authentication import SessionJWTAuthentication, current_sid
+from users import (
+    account_closing,
+    email_change,
+    email_verification,
+    export,
+    login,
+    password_change,
+    password_reset,
+    payload,
+    profile,
+    register,
+    search,
+    serializers,
+)
+from users.models import User
+
+
+def read(serializer: type[Serializer], request: Request, **kwargs: Any) -> dict[str, Any]:
+    """Return the validated body. Raises ValidationError."""
+    reader = serializer(data=request.data, **kwargs)
+    reader.is_valid(raise_exception=True)
+    return dict(reader.validated_data)
+
+
+class RegisterView(OpenAPIView):
+    def post(self, request: Request) -> Response:
+        given = read(serializers.RegisterSerializer, request)
+        user = register.register(
+            username=given.pop("username"),
+            email=given.pop("email"),
+            password=given.pop("password"),
+            client=client_of(request),
+            preferences=given,
+        )
+        return Response({"user": payload.user(user)}, status=status.HTTP_201_CREATED)
+
+
+class LoginView(OpenAPIView):
+    def post(self, request: Request) -> Response:
+        given = read(serializers.LoginSerializer, request)
+        client = client_of(request)
+        given["device_fingerprint"] = given["device_fingerprint"] or client.device_fingerprint
+        logged_in = login.login(client=client, **given)
+        user_session = logged_in.started.user_session
+        tokens = sessions_payload.tokens(logged_in.started.tokens, user_session, current_sid=user_session.session_token)
+        return no_store(
+            Response({**tokens, "user": payload.user(logged_in.user), "device_token": logged_in.device_token})
+        )
+
+
+class PasswordResetView(OpenAPIView):
+    def post(self, request: Request) -> Response:
+        password_reset.request(**read(serializers.PasswordResetSerializer, request), client=client_of(request))
+        return Response({"detail": _("If there is an account with this address, a mail is on its way to it.")})
+
+
+class PasswordResetConfirmView(OpenAPIView):
+    def post(self, request: Request) -> Response:
+        given = read(serializers.PasswordResetConfirmSerializer, request)
+        password_reset.confirm(token=given["token"], password=given["new_password"], client=client_of(request))
+        return Response({"detail": _("Your password was changed. Please sign in.")})
+
+
+class PasswordChangeView(APIView):
+    def post(self, request: Request) -> Response:
+        given = read(serializers.PasswordChangeSerializer, request)
+        sid = current_sid(request)
+        changed = password_change.change(
+            user_id=request.user.pk,
+            old_password=given["old_password"],
+            password=given["new_password"],
+            sid=sid,
+            client=client_of(request),
+        )
+        answer: dict[str, Any] = {"detail": _("Your password was changed.")}
+        if changed.tokens and changed.user_session:
+            answer |= sessions_payload.tokens(changed.tokens, changed.user_session, current_sid=sid)
+        return no_store(Response(answer))
+
+
+class VerifyEmailView(OpenAPIView):
+    def post(self, request: Request) -> Response:
+        email_verification.verify(**read(serializers.VerifyEmailSerializer, request), client=client_of(request))
+        return Response({"detail": _("Your e-mail address is verified.")})
+
+
+class ResendVerificationView(OpenAPIView):
+    """Open, but a Bearer that is sent must be good."""
+
+    authentication_classes = [SessionJWTAuthentication]
+    permission_classes = [AllowAny]
+
+    def post(self, request: Request) -> Response:
+        if request.user.is_authenticated:
+            email_verification.resend(client=client_of(request), user_id=request.user.pk)
+        else:
+            given = read(serializers.ResendVerificationSerializer, request)
+            email_verification.resend(client=client_of(request), email=given["email"])
+        return Response({"detail": _("If this address is waiting to be verified, a mail is on its way to it.")})
+
+
+class EmailChangeView(APIView):
+    def post(self, request: Request) -> Response:
+        given = read(serializers.EmailChangeSerializer, request)
+        email_change.request(
+            user_id=request.user.pk,
+            email=given["new_email"],
+            password=given["password"],
+            client=client_of(request),
+        )
+        return Response({"detail": _("Please follow the link that we mailed to the new address.")})
+
+
+class MeView(APIView):
+    def get(self, request: Request) -> Response:
+        return Response(payload.user(request.user))
+
+    def patch(self, request: Request) -> Response:
+        changes = read(serializers.UserSerializer, request, partial=True)
+        return Response(payload.user(profile.update(user_id=request.user.pk, changes=changes)))
+
+    def delete(self, request: Request) -> Response:
+        given = read(serializers.PasswordSerializer, request)
+        account_closing.close(user_id=request.user.pk, password=given["password"], client=client_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ExportView(APIView):
+    def get(self, request: Request) -> Response:
+        response = Response(export.export(user_id=request.user.pk))
+        response["Content-Disposition"] = 'attachment; filename="alviar-export.json"'
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+class PeoplePagination(CursorPagination):
+    ordering = ("search_username", "id")
+
+
+class SearchView(APIView):
+    def get(self, request: Request) -> Response:
+        query = request.query_params.get("q", "").strip()
+        if len(query) < search.MINIMUM_CHARS:
+            raise ValidationFailed.of("q", "min_length", _("Type at least 2 characters."))
+        if "\0" in query:
+            raise ValidationFailed.of("q", "invalid", _("Control characters are not allowed."))
+        pages = PeoplePagination()
+        people: list[User] = pages.paginate_queryset(
+            search.people(query=query, searcher_id=request.user.pk), request, view=self
+        )
+        return pages.get_paginated_response([payload.person(user) for user in people])

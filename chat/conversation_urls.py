@@ -1,5 +1,30 @@
 """Conversations, members, blocks, reports, settings."""
 
-from django.urls import URLPattern
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
 
-urlpatterns: list[URLPattern] = []
+from chat import conversation_views as conversations
+from chat import safety_views as safety
+
+
+class PersonId(IntConverter):
+    """An id that a bigint column holds; a longer one is nobody's."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_converter(PersonId, "person")
+
+urlpatterns = [
+    path("conversations/", conversations.ConversationsView.as_view()),
+    path("conversations/<uuid:conversation_uuid>/", conversations.ConversationView.as_view()),
+    path("conversations/<uuid:conversation_uuid>/settings/", conversations.ConversationSettingsView.as_view()),
+    path("conversations/<uuid:conversation_uuid>/members/", conversations.MembersView.as_view()),
+    path("conversations/<uuid:conversation_uuid>/members/<person:member_id>/", conversations.MemberView.as_view()),
+    path("conversations/<uuid:conversation_uuid>/leave/", conversations.LeaveView.as_view()),
+    path("conversations/<uuid:conversation_uuid>/seen/", conversations.SeenView.as_view()),
+    path("blocks/", safety.BlocksView.as_view()),
+    path("blocks/<person:blocked_id>/", safety.BlockView.as_view()),
+    path("reports/", safety.ReportsView.as_view()),
+    path("settings/", safety.ChatSettingsView.as_view()),
+]

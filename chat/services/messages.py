@@ -95,6 +95,24 @@ def delete(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID) -> 
     moderates = conversation.kind == Conversation.Kind.GROUP and membership.role != Membership.Role.MEMBER
     if message.sender_id != user_id and not moderates:
         raise PermissionRefused
+    return _take_back(conversation, message, user_id)
+
+
+@transaction.atomic
+def moderate(*, moderator_id: int, message_uuid: uuid.UUID) -> bool:
+    """Take a message back where the moderator is no member; return whether it was still there."""
+    conversation_id = Message.objects.filter(uuid=message_uuid).values_list("conversation_id", flat=True).first()
+    if conversation_id is None:
+        return False
+    conversation = events.locked(conversation_id)
+    message = Message.objects.filter(uuid=message_uuid, deleted_at=None).first()
+    if message is None:
+        return False
+    _take_back(conversation, message, moderator_id)
+    return True
+
+
+def _take_back(conversation: Conversation, message: Message, user_id: int) -> Changed:
     now = timezone.now()
     _keep_revision(message, by=user_id, at=now)
     message.content, message.deleted_at, message.mentions = "", now, []

@@ -1,0 +1,179 @@
+"""Moderation. Conversations show counts only; what was said is shown for a reported message and the few around it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from chat.models import Conversation, Message, Report
+from chat.services import reports
+from common.errors import ApplicationError, NotFound, PermissionRefused
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that the chat itself writes: looked at, never typed in."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnlyAdmin):
+    """Counts, no titles, no members, no messages: who talks to whom about what is not the operator's to read."""
+
+    list_display = ["uuid", "kind", "members_count", "messages_count", "open_reports", "created_at", "updated_at"]
+    list_filter = ["kind"]
+    search_fields = ["uuid__exact"]
+    search_help_text = _("the whole UUID")
+    ordering = ["-updated_at"]
+    fields = readonly_fields = list_display
+    show_full_result_count = False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Conversation], search_term: str
+    ) -> tuple[QuerySet[Conversation], bool]:
+        import uuid
+
+        if not search_term:
+            return queryset, False
+        try:
+            return queryset.filter(uuid=uuid.UUID(search_term.strip())), False
+        except ValueError:
+            return queryset.none(), False
+
+    @admin.display(description=_("messages"))
+    def messages_count(self, row: Conversation) -> int:
+        return row.last_message_no
+
+    @admin.display(description=_("open reports"))
+    def open_reports(self, row: Conversation) -> int:
+        return Report.objects.filter(message__conversation=row, status=Report.Status.OPEN).count()
+
+
+Step = Callable[..., None]
+STEPS: dict[str, tuple[Step, Any]] = {
+    "remove_message": (reports.remove_message, _("Remove the message")),
+    "suspend_sender": (reports.suspend_sender, _("Suspend the sender")),
+    "dismiss": (reports.dismiss, _("Dismiss the report")),
+}
+
+
+@admin.register(Report)
+class ReportAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "status", "reason", "sender", "reporter", "resolved_by", "resolved_at"]
+    list_filter = ["status"]
+    list_select_related = ["message__sender", "reporter", "resolved_by"]
+    ordering = ["-created_at"]
+    fields = ["status", "reason", "reporter", "created_at", "sender", "context", "resolved_by", "resolved_at"]
+    readonly_fields = fields
+    actions = list(STEPS)
+    change_form_template = "chat/admin/report.html"
+
+    @admin.display(description=_("sender"))
+    def sender(self, row: Report) -> str:
+        return _name(row.message)
+
+    @admin.display(description=_("what was said"))
+    def context(self, row: Report) -> SafeString:
+        """Show the reported message, what it said before an edit or a removal, and the few messages around it."""
+        context = reports.context_of(row)
+        lines = [(_("before"), message) for message in context.before]
+        lines += [(_("reported"), context.reported)]
+        lines += [(_("after"), message) for message in context.after]
+        shown = format_html_join(
+            "", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            ((place, _name(message), message.created_at, _said(message)) for place, message in lines),
+        )  # fmt: skip
+        earlier = format_html_join(
+            "", "<tr><td>{}</td><td></td><td>{}</td><td>{}</td></tr>",
+            ((_("earlier version"), revision.replaced_at, revision.content) for revision in context.revisions),
+        )  # fmt: skip
+        return format_html("<table>{}{}</table>", shown, earlier)
+
+    # --- What a moderator does ------------------------------------------------------------------------------------
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is not None and request.method == "GET" and self.has_view_permission(request, row):
+            reports.viewed(row, moderator_id=_moderator(request))
+            self._note(request, row, gettext("Read the reported message and its context."))
+        steps = {name: label for name, (_step, label) in STEPS.items()}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "steps": steps})
+
+    def response_change(self, request: HttpRequest, obj: Report) -> HttpResponse:
+        for name in STEPS:
+            if f"_{name}" in request.POST:
+                self._take(request, [obj], name)
+        return self.response_post_save_change(request, obj)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Write nothing for the form, which has no field; each step notes itself."""
+
+    @admin.action(description=STEPS["remove_message"][1], permissions=["change"])
+    def remove_message(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
+        self._take(request, queryset.select_related("message"), "remove_message")
+
+    @admin.action(description=STEPS["suspend_sender"][1], permissions=["change"])
+    def suspend_sender(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
+        self._take(request, queryset.select_related("message"), "suspend_sender")
+
+    @admin.action(description=STEPS["dismiss"][1], permissions=["change"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
+        self._take(request, queryset, "dismiss")
+
+    def _take(self, request: HttpRequest, rows: Any, name: str) -> None:
+        step, label = STEPS[name]
+        for row in rows:
+            try:
+                step(row, moderator_id=_moderator(request))
+            except (NotFound, PermissionRefused) as error:
+                self.message_user(request, _refused(error), messages.ERROR)
+            else:
+                self._note(request, row, str(label))
+                self.message_user(request, label, messages.SUCCESS)
+
+    def _note(self, request: HttpRequest, row: Report, text: str) -> None:
+        LogEntry.objects.create(
+            user_id=_moderator(request),
+            content_type=ContentType.objects.get_for_model(Report),
+            object_id=str(row.pk),
+            object_repr=str(row.uuid),
+            action_flag=CHANGE,
+            change_message=text,
+        )
+
+
+def _moderator(request: HttpRequest) -> int:
+    assert request.user.pk is not None  # noqa: S101 - the admin lets nobody anonymous in
+    return int(request.user.pk)
+
+
+def _refused(error: ApplicationError) -> Any:
+    if isinstance(error, NotFound):
+        return _("The sender's account is closed.")
+    return _("Staff are suspended by an administrator only.")
+
+
+def _name(message: Message) -> str:
+    sender = message.sender
+    return sender.get_username() if sender is not None else gettext("deleted user")
+
+
+def _said(message: Message) -> str:
+    return gettext("(deleted)") if message.deleted_at else message.content

@@ -1,0 +1,160 @@
+"""Conversations and members as REST shows them. A page of any length costs the same number of queries."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, F, QuerySet, Window
+from django.db.models.functions import Coalesce, RowNumber
+
+from chat import payload, presence
+from chat.models import Conversation, Membership, Mention, Message
+from chat.services import blocks
+
+# Members shown with a conversation; the members list has all.
+MEMBERS_SHOWN = 20
+
+
+def conversation(viewer_id: int, row: Conversation) -> dict[str, Any]:
+    """Return one conversation: a row of the list and its description. The viewer is a member."""
+    return {**conversations(viewer_id, [row])[0], "description": row.description}
+
+
+def conversations(viewer_id: int, rows: Sequence[Conversation]) -> list[dict[str, Any]]:
+    """Return the rows of the conversation list, as the viewer sees them; rows they just left are dropped."""
+    ids = [row.pk for row in rows]
+    mine = {
+        membership.conversation_id: membership
+        for membership in Membership.objects.filter(user_id=viewer_id, left_seq=None, conversation_id__in=ids)
+    }
+    shown = _first_members(viewer_id, ids)
+    last = _last_messages(viewer_id, [row for row in rows if row.pk in mine], mine)
+    mentions = _unread_mentions(viewer_id, ids)
+    return [
+        {
+            **_own(row, mine[row.pk]),
+            "members": shown[row.pk],
+            "last_message": last.get(row.pk),
+            "mention_count": mentions.get(row.pk, 0),
+        }
+        for row in rows
+        if row.pk in mine
+    ]
+
+
+def _own(row: Conversation, mine: Membership) -> dict[str, Any]:
+    return {
+        "uuid": row.uuid,
+        "kind": row.kind,
+        "title": row.title,
+        "members_count": row.members_count,
+        "last_seq": row.last_seq,
+        "seen_seq": mine.seen_seq,
+        "unread_count": unread_count(row, mine),
+        "muted_until": mine.muted_until,
+        "pinned": mine.pinned,
+        "archived": mine.archived,
+        "my_role": mine.role,
+        "history_visible": row.history_visible,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+
+
+def unread_count(row: Conversation, mine: Membership) -> int:
+    """Return how many messages came after the last one seen: numbers are subtracted, no row is counted."""
+    return max(0, row.last_message_no - mine.seen_message_no)
+
+
+def _unread_mentions(viewer_id: int, ids: Iterable[int]) -> dict[int, int]:
+    rows = (
+        Mention.objects.filter(
+            user_id=viewer_id,
+            conversation_id__in=ids,
+            conversation__memberships__user_id=viewer_id,
+            conversation__memberships__seen_message_no__lt=F("message_no"),
+        )
+        .values("conversation_id")
+        .annotate(unread=Count("pk"))
+    )
+    return {row["conversation_id"]: row["unread"] for row in rows}
+
+
+def _last_messages(
+    viewer_id: int, rows: Sequence[Conversation], mine: dict[int, Membership]
+) -> dict[int, dict[str, Any]]:
+    """Return the last message by conversation, where it is one that the viewer may see."""
+    last = [row.last_message_id for row in rows if row.last_message_id]
+    messages = [
+        message
+        for message in Message.objects.filter(pk__in=last)
+        if message.seq > mine[message.conversation_id].visible_after_seq
+    ]
+    bodies = payload.messages(messages, viewer_id=viewer_id)
+    return {message.conversation_id: bodies[message.pk] for message in messages}
+
+
+def member_rows() -> QuerySet[Membership]:
+    """Return living memberships with all that a row of the members list needs."""
+    return (
+        Membership.objects.filter(left_seq=None)
+        .select_related("user")
+        .only(
+            "conversation_id", "user", "role", "seen_seq", "joined_at",
+            "user__id", "user__username", "user__first_name", "user__last_name", "user__closed_at",
+        )
+        .annotate(
+            share_receipts=Coalesce(F("user__chat_settings__share_receipts"), True),
+            share_presence=Coalesce(F("user__chat_settings__share_presence"), True),
+        )
+    )  # fmt: skip
+
+
+def _first_members(viewer_id: int, ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    rows = list(
+        member_rows()
+        .filter(conversation_id__in=ids)
+        .annotate(place=Window(RowNumber(), partition_by="conversation_id", order_by="pk"))
+        .filter(place__lte=MEMBERS_SHOWN)
+        .order_by("conversation_id", "pk")
+    )
+    shown: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row, body in zip(rows, members(viewer_id, rows), strict=True):
+        shown[row.conversation_id].append(body)
+    return shown
+
+
+def members(viewer_id: int, rows: Sequence[Membership]) -> list[dict[str, Any]]:
+    """Return rows of the members list from `member_rows()`.
+
+    What a person does not share is null or false to everybody else; a person's presence also to those they block.
+    """
+    others = {row.user_id for row in rows} - {viewer_id}
+    hidden = blocks.blockers_of(viewer_id, others) | {row.user_id for row in rows if not row.share_presence}
+    states = presence.states({row.user_id for row in rows} - (hidden - {viewer_id}))
+    return [_member(row, viewer_id, states.get(row.user_id)) for row in rows]
+
+
+def _member(row: Any, viewer_id: int, state: Any) -> dict[str, Any]:
+    return {
+        "user": payload.person(row.user),
+        "role": row.role,
+        "seen_seq": row.seen_seq if row.share_receipts or row.user_id == viewer_id else None,
+        "joined_at": row.joined_at,
+        "online": bool(state and state.online),
+        "last_seen_at": state.last_seen_at if state else None,
+    }
+
+
+def seen(viewer_id: int, conversation_uuid: UUID) -> dict[str, Any]:
+    """Return how far the viewer has read and what is left."""
+    mine = Membership.objects.select_related("conversation").get(
+        conversation__uuid=conversation_uuid, user_id=viewer_id
+    )
+    return {
+        "conversation_uuid": conversation_uuid,
+        "seen_seq": mine.seen_seq,
+        "unread_count": unread_count(mine.conversation, mine),
+        "mention_count": _unread_mentions(viewer_id, [mine.conversation_id]).get(mine.conversation_id, 0),
+    }

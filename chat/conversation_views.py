@@ -1,0 +1,172 @@
+"""Conversations and who is in them, over REST."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from chat import conversation_payload, serializers
+from chat.models import Conversation, Membership
+from chat.services import access, conversations, members, receipts
+from chat.views import ChatView
+from common.errors import NotFound
+from common.wire import CursorPagination
+
+LIMIT = OpenApiParameter("limit", int, description="Rows of a page, up to 100.")
+CURSOR = OpenApiParameter("cursor", str, description="From `next` or `previous`.")
+
+
+class ByActivity(CursorPagination):
+    ordering = ("-updated_at", "-id")
+
+
+class ByJoining(CursorPagination):
+    ordering = "id"
+
+
+class ConversationsView(ChatView):
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("archived", bool, description="The archived ones instead of the others."),
+            OpenApiParameter("q", str, description="Part of the title or of another member's name."),
+            LIMIT,
+            CURSOR,
+        ],
+        responses=serializers.page_of(serializers.ConversationRowOutput),
+    )
+    def get(self, request: Request) -> Response:
+        """List my conversations by last activity."""
+        wanted = serializers.ConversationFilterInput(data=request.query_params.dict())
+        wanted.is_valid(raise_exception=True)
+        pages = ByActivity()
+        rows = pages.paginate_queryset(
+            conversations.listed(user_id=self.user_id, **wanted.validated_data), request, view=self
+        )
+        return pages.get_paginated_response(conversation_payload.conversations(self.user_id, rows))
+
+    @extend_schema(
+        request=PolymorphicProxySerializer(
+            component_name="NewConversation",
+            serializers={"direct": serializers.NewDirectInput, "group": serializers.NewGroupInput},
+            resource_type_field_name="kind",
+        ),
+        responses={201: serializers.ConversationOutput, 200: serializers.ConversationOutput},
+    )
+    def post(self, request: Request) -> Response:
+        """Open the direct conversation with a person (200 where it exists), or create a group."""
+        kind = serializers.KindInput(data=request.data)
+        kind.is_valid(raise_exception=True)
+        if kind.validated_data["kind"] == Conversation.Kind.DIRECT:
+            direct = serializers.NewDirectInput(data=request.data)
+            direct.is_valid(raise_exception=True)
+            conversation, created = conversations.open_direct(
+                user_id=self.user_id, other_id=direct.validated_data["user_id"]
+            )
+        else:
+            group = serializers.NewGroupInput(data=request.data)
+            group.is_valid(raise_exception=True)
+            fields = {name: value for name, value in group.validated_data.items() if name != "kind"}
+            conversation, created = conversations.create_group(user_id=self.user_id, **fields), True
+        body = conversation_payload.conversation(self.user_id, conversation)
+        return Response(body, status=201 if created else 200)
+
+
+class ConversationView(ChatView):
+    @extend_schema(responses=serializers.ConversationOutput)
+    def get(self, request: Request, conversation_uuid: UUID) -> Response:
+        """Show one of my conversations."""
+        return Response(shown(self.user_id, conversation_uuid))
+
+    @extend_schema(request=serializers.ConversationInput, responses=serializers.ConversationOutput)
+    def patch(self, request: Request, conversation_uuid: UUID) -> Response:
+        """Change a group's title, description or `history_visible`; its owners and admins may."""
+        changes = serializers.ConversationInput(data=request.data)
+        changes.is_valid(raise_exception=True)
+        conversation = conversations.update(
+            user_id=self.user_id, conversation_uuid=conversation_uuid, **changes.validated_data
+        )
+        return Response(conversation_payload.conversation(self.user_id, conversation))
+
+
+class ConversationSettingsView(ChatView):
+    @extend_schema(request=serializers.ConversationSettingsInput, responses=serializers.ConversationOutput)
+    def patch(self, request: Request, conversation_uuid: UUID) -> Response:
+        """Mute, pin or archive the conversation for me alone."""
+        changes = serializers.ConversationSettingsInput(data=request.data)
+        changes.is_valid(raise_exception=True)
+        conversations.update_settings(
+            user_id=self.user_id, conversation_uuid=conversation_uuid, **changes.validated_data
+        )
+        return Response(shown(self.user_id, conversation_uuid))
+
+
+class MembersView(ChatView):
+    @extend_schema(parameters=[LIMIT, CURSOR], responses=serializers.page_of(serializers.MemberOutput))
+    def get(self, request: Request, conversation_uuid: UUID) -> Response:
+        """List the members in the order in which they first joined."""
+        mine = access.member_of(self.user_id, conversation_uuid)
+        pages = ByJoining()
+        rows = pages.paginate_queryset(
+            conversation_payload.member_rows().filter(conversation_id=mine.conversation_id), request, view=self
+        )
+        return pages.get_paginated_response(conversation_payload.members(self.user_id, rows))
+
+    @extend_schema(request=serializers.PeopleInput, responses={200: serializers.ConversationOutput})
+    def post(self, request: Request, conversation_uuid: UUID) -> Response:
+        """Add people to a group; who is in it already stays as they are."""
+        people = serializers.PeopleInput(data=request.data)
+        people.is_valid(raise_exception=True)
+        conversation = members.add(user_id=self.user_id, conversation_uuid=conversation_uuid, **people.validated_data)
+        return Response(conversation_payload.conversation(self.user_id, conversation))
+
+
+class MemberView(ChatView):
+    @extend_schema(request=serializers.RoleInput, responses=serializers.MemberOutput)
+    def patch(self, request: Request, conversation_uuid: UUID, member_id: int) -> Response:
+        """Give a member another role; owners may."""
+        wanted = serializers.RoleInput(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        member = members.change_role(
+            user_id=self.user_id, conversation_uuid=conversation_uuid, member_id=member_id, **wanted.validated_data
+        )
+        return Response(shown_member(self.user_id, member))
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, conversation_uuid: UUID, member_id: int) -> Response:
+        """Remove a member; oneself is leaving."""
+        members.remove(user_id=self.user_id, conversation_uuid=conversation_uuid, member_id=member_id)
+        return Response(status=204)
+
+
+class LeaveView(ChatView):
+    @extend_schema(request=None, responses={200: serializers.SuccessOutput})
+    def post(self, request: Request, conversation_uuid: UUID) -> Response:
+        """Leave a group. After the last owner the longest-standing admin, else member, becomes owner."""
+        members.leave(user_id=self.user_id, conversation_uuid=conversation_uuid)
+        return Response({"success": True})
+
+
+class SeenView(ChatView):
+    @extend_schema(request=serializers.SeenInput, responses={200: serializers.SeenOutput})
+    def post(self, request: Request, conversation_uuid: UUID) -> Response:
+        """Mark everything up to a `seq` as seen; only ever forwards."""
+        seen = serializers.SeenInput(data=request.data)
+        seen.is_valid(raise_exception=True)
+        receipts.mark_seen(user_id=self.user_id, conversation_uuid=conversation_uuid, **seen.validated_data)
+        return Response(conversation_payload.seen(self.user_id, conversation_uuid))
+
+
+def shown(user_id: int, conversation_uuid: UUID) -> dict[str, Any]:
+    """Return the conversation as its member sees it. Raises NotFound."""
+    mine = access.member_of(user_id, conversation_uuid)
+    return conversation_payload.conversation(user_id, Conversation.objects.get(pk=mine.conversation_id))
+
+
+def shown_member(user_id: int, member: Membership) -> dict[str, Any]:
+    """Return one row of the members list."""
+    rows = list(conversation_payload.member_rows().filter(pk=member.pk))
+    if not rows:  # they left since
+        raise NotFound
+    return conversation_payload.members(user_id, rows)[0]

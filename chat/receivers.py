@@ -1,0 +1,56 @@
+"""What the chat does when an account closes or asks for its data."""
+
+from typing import Any
+
+from django.db.models import F
+from django.utils import timezone
+
+from chat import events
+from chat.models import Block, ChatSettings, Membership, Mention, Message, Report
+from chat.services import members
+
+
+def leave_everything(user_id: int, **kwargs: Any) -> None:
+    """End every membership with `member.left`, handing over groups; erase settings, blocks and unread mentions.
+
+    Messages stay: they are part of what the others were told, and show no sender once the account is closed. Part of
+    the transaction that closes the account. Conversations are locked in the order of their ids, as everywhere.
+    """
+    now = timezone.now()
+    ids = Membership.objects.filter(user_id=user_id, left_seq=None).order_by("conversation_id")
+    for conversation_id in list(ids.values_list("conversation_id", flat=True)):
+        conversation = events.locked(conversation_id)
+        if member := members.living(conversation, user_id):
+            members.end(conversation, member, actor_id=user_id, at=now)
+    ChatSettings.objects.filter(user_id=user_id).delete()
+    Block.objects.filter(blocker_id=user_id).delete()
+    Block.objects.filter(blocked_id=user_id).delete()
+    Mention.objects.filter(user_id=user_id).delete()
+    Report.objects.filter(reporter_id=user_id).update(reporter=None)
+
+
+def export(user_id: int, **kwargs: Any) -> dict[str, Any]:
+    """Return what the chat holds of the person: their own words and choices, nobody else's."""
+    settings = ChatSettings.objects.filter(user_id=user_id).values("share_receipts", "share_presence").first()
+    conversations = Membership.objects.filter(user_id=user_id).order_by("conversation_id")
+    sent = Message.objects.filter(sender_id=user_id, deleted_at=None).order_by("pk")
+    blocked = Block.objects.filter(blocker_id=user_id).order_by("pk")
+    reports = Report.objects.filter(reporter_id=user_id).order_by("pk")
+    return {
+        "chat": {
+            "settings": settings or {"share_receipts": True, "share_presence": True},
+            "conversations": list(
+                conversations.values(
+                    "role", "joined_at", "left_at", "seen_seq", "muted_until", "pinned", "archived",
+                    uuid=F("conversation__uuid"), kind=F("conversation__kind"), title=F("conversation__title"),
+                )
+            ),
+            "messages": list(
+                sent.values(
+                    "uuid", "seq", "content", "created_at", "edited_at", conversation_uuid=F("conversation__uuid")
+                )
+            ),
+            "blocks": list(blocked.values("created_at", user_id=F("blocked_id"))),
+            "reports": list(reports.values("uuid", "reason", "status", "created_at", message_uuid=F("message__uuid"))),
+        }
+    }  # fmt: skip

@@ -1,0 +1,150 @@
+"""Open conversations and change what they are called."""
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Concat
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from chat import events
+from chat.models import Conversation, Membership
+from chat.services import access, blocks, members, people
+from common.errors import Blocked, PermissionRefused, ValidationFailed
+
+
+def listed(*, user_id: int, archived: bool = False, q: str = "") -> QuerySet[Conversation]:
+    """Return the person's conversations, archived or not; with `q` those of that title or with such another member."""
+    mine = Membership.objects.filter(user_id=user_id, left_seq=None, archived=archived)
+    rows = Conversation.objects.filter(pk__in=mine.values("conversation_id"))
+    if not (q := q.strip()):
+        return rows
+    named = (
+        Membership.objects.filter(conversation_id=OuterRef("pk"), left_seq=None)
+        .exclude(user_id=user_id)
+        .alias(full_name=Concat("user__first_name", Value(" "), "user__last_name"))
+        .filter(Q(full_name__icontains=q) | Q(user__username__icontains=q))
+    )
+    return rows.filter(Q(title__icontains=q) | Exists(named))
+
+
+def direct_key(one: int, other: int) -> str:
+    """Return the name of the one conversation of two people: "7:12"."""
+    return f"{min(one, other)}:{max(one, other)}"
+
+
+@transaction.atomic
+def open_direct(*, user_id: int, other_id: int) -> tuple[Conversation, bool]:
+    """Return the direct conversation of two people and whether it is new.
+
+    The unique `direct_key` decides between parallel calls: the later one waits for the earlier and finds its row.
+    Raises ValidationFailed for oneself, NotFound for nobody, Blocked whichever of the two blocks the other.
+    """
+    if other_id == user_id:
+        raise ValidationFailed.of("user_id", "self", _("You cannot talk to yourself."))
+    people.require_one(other_id)
+    if blocks.is_blocked_between(user_id, other_id):
+        raise Blocked
+    key = direct_key(user_id, other_id)
+    if existing := Conversation.objects.filter(direct_key=key).first():
+        return existing, False
+    try:
+        with transaction.atomic():
+            conversation = _create(
+                user_id=user_id, user_ids=[user_id, other_id], kind=Conversation.Kind.DIRECT, direct_key=key
+            )
+    except IntegrityError:
+        return Conversation.objects.get(direct_key=key), False
+    return conversation, True
+
+
+@transaction.atomic
+def create_group(*, user_id: int, title: str, user_ids: Iterable[int], history_visible: bool = False) -> Conversation:
+    """Create a group that the person owns.
+
+    Raises ValidationFailed naming unknown people or where there are too many, Blocked if one of them blocks the
+    creator.
+    """
+    others = set(user_ids) - {user_id}
+    members.require_room(1 + len(others))
+    people.require_all(others)
+    blocks.refuse_blockers(user_id, among=others)
+    return _create(
+        user_id=user_id,
+        user_ids=[user_id, *sorted(others)],
+        kind=Conversation.Kind.GROUP,
+        title=title,
+        history_visible=history_visible,
+    )
+
+
+def _create(*, user_id: int, user_ids: list[int], kind: str, **fields: Any) -> Conversation:
+    """Store the conversation, its first members and their events: `conversation.created`, then who joined."""
+    now = timezone.now()
+    conversation = Conversation.objects.create(
+        kind=kind, created_by_id=user_id, created_at=now, updated_at=now, members_count=len(user_ids), **fields
+    )
+    owner = user_id if kind == Conversation.Kind.GROUP else None
+    Membership.objects.bulk_create(_first_member(conversation, person, owner=owner, at=now) for person in user_ids)
+    joined = [("member.joined", members.event_payload(person, _first_role(person, owner))) for person in user_ids]
+    events.append_all(
+        conversation, [("conversation.created", described(conversation)), *joined], actor_id=user_id, at=now
+    )
+    return conversation
+
+
+def _first_role(user_id: int, owner: int | None) -> str:
+    return Membership.Role.OWNER if user_id == owner else Membership.Role.MEMBER
+
+
+def _first_member(conversation: Conversation, user_id: int, *, owner: int | None, at: datetime) -> Membership:
+    # All of the first members joined with event 1 and see the whole of it.
+    return Membership(
+        conversation=conversation, user_id=user_id, role=_first_role(user_id, owner), joined_at=at, joined_seq=1
+    )
+
+
+def described(conversation: Conversation) -> dict[str, str]:
+    """Return what a `conversation.*` event keeps."""
+    return {"title": conversation.title, "description": conversation.description}
+
+
+@transaction.atomic
+def update(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> Conversation:
+    """Change title, description or `history_visible` of a group; tell its members what they can see of that.
+
+    Making the history visible opens it to present members too; hiding it again takes nothing back from them and holds
+    for who joins from then on. Raises NotFound for strangers, PermissionRefused for members and where it is direct.
+    """
+    conversation, membership = members.locked_with(user_id=user_id, conversation_uuid=conversation_uuid)
+    if conversation.kind == Conversation.Kind.DIRECT or membership.role == Membership.Role.MEMBER:
+        raise PermissionRefused
+    changed = {name: value for name, value in changes.items() if getattr(conversation, name) != value}
+    if not changed:
+        return conversation
+    for name, value in changed.items():
+        setattr(conversation, name, value)
+    conversation.save(update_fields=list(changed))
+    if changed.get("history_visible"):
+        conversation.memberships.filter(left_seq=None).update(visible_after_seq=0)
+    events.append(
+        conversation,
+        kind="conversation.updated",
+        actor_id=user_id,
+        at=timezone.now(),
+        payload=described(conversation),
+    )
+    return conversation
+
+
+def update_settings(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> None:
+    """Set `muted_until`, `pinned` or `archived` for this person alone. Raises NotFound for strangers."""
+    membership = access.member_of(user_id, conversation_uuid)
+    if changes:
+        Membership.objects.filter(conversation_id=membership.conversation_id, user_id=user_id, left_seq=None).update(
+            **changes
+        )

@@ -1,0 +1,204 @@
+"""Who is in a group: add, remove, leave, promote, hand over. Every change is an event made under the row lock.
+
+A group may have several owners. An owner may do everything; an admin adds people and removes members; a member may
+leave.
+"""
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Case, IntegerField, Value, When
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from chat import events
+from chat.models import Conversation, Membership
+from chat.services import access, blocks, people
+from common.errors import NotFound, PermissionRefused, ValidationFailed
+
+Role = Membership.Role
+RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
+
+
+def locked_with(*, user_id: int, conversation_uuid: uuid.UUID) -> tuple[Conversation, Membership]:
+    """Lock the conversation and return it with the person's membership as it is under the lock. Raises NotFound."""
+    conversation = events.locked(access.member_of(user_id, conversation_uuid).conversation_id)
+    membership = living(conversation, user_id)
+    if membership is None:  # they were removed while this call waited
+        raise NotFound
+    return conversation, membership
+
+
+def _locked_group(*, user_id: int, conversation_uuid: uuid.UUID) -> tuple[Conversation, Membership]:
+    conversation, membership = locked_with(user_id=user_id, conversation_uuid=conversation_uuid)
+    if conversation.kind != Conversation.Kind.GROUP:  # two people have one conversation, and it has these two
+        raise PermissionRefused
+    return conversation, membership
+
+
+def living(conversation: Conversation, user_id: int) -> Membership | None:
+    """Return the person's membership if they are in the conversation now."""
+    return Membership.objects.filter(conversation=conversation, user_id=user_id, left_seq=None).first()
+
+
+def require_room(count: int) -> None:
+    """Pass if a group may have that many members. Raises ValidationFailed."""
+    limit = settings.CHAT_GROUP_MEMBERS
+    if count > limit:
+        raise ValidationFailed.of(
+            "user_ids", "too_many_members", _("A group has at most %(limit)s members.") % {"limit": limit}
+        )
+
+
+def event_payload(user_id: int, role: str) -> dict[str, Any]:
+    """Return what a `member.*` event keeps: the id, never the name, so that a closed account's name is nowhere."""
+    return {"user_id": user_id, "role": str(role)}
+
+
+@transaction.atomic
+def add(*, user_id: int, conversation_uuid: uuid.UUID, user_ids: Iterable[int]) -> Conversation:
+    """Add people; who is a member already stays as they are.
+
+    Someone who left comes back as a member who joined now. Raises NotFound for strangers, PermissionRefused below
+    admin, ValidationFailed naming unknown people or where there are too many, Blocked if one of them blocks who adds.
+    """
+    conversation, me = _locked_group(user_id=user_id, conversation_uuid=conversation_uuid)
+    if me.role == Role.MEMBER:
+        raise PermissionRefused
+    known = {row.user_id: row for row in conversation.memberships.filter(user_id__in=set(user_ids))}
+    new = sorted(person for person in set(user_ids) if person not in known or known[person].left_seq is not None)
+    if not new:
+        return conversation
+    require_room(conversation.members_count + len(new))
+    people.require_all(new)
+    blocks.refuse_blockers(user_id, among=new)
+
+    now = timezone.now()
+    first = conversation.last_seq + 1
+    rows = [
+        _joining(known.get(person), conversation, person, seq=first + place, at=now) for place, person in enumerate(new)
+    ]
+    Membership.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["conversation", "user"],
+        update_fields=[field.name for field in Membership._meta.concrete_fields if field.name not in KEPT],
+    )
+    conversation.members_count += len(new)
+    conversation.save(update_fields=["members_count"])
+    events.append_all(
+        conversation,
+        [("member.joined", event_payload(person, Role.MEMBER)) for person in new],
+        actor_id=user_id,
+        at=now,
+    )
+    return conversation
+
+
+# What the row of someone who comes back keeps.
+KEPT = {"id", "conversation", "user"}
+
+
+def _joining(
+    before: Membership | None, conversation: Conversation, user_id: int, *, seq: int, at: datetime
+) -> Membership:
+    """Return the row of who joins with event `seq`: they see from there on, and nothing of before counts as unread."""
+    return Membership(
+        conversation=conversation,
+        user_id=user_id,
+        role=Role.MEMBER,
+        joined_at=at,
+        joined_seq=seq,
+        joined_message_no=conversation.last_message_no,
+        visible_after_seq=0 if conversation.history_visible else seq - 1,
+        seen_seq=conversation.last_seq,
+        seen_message_no=conversation.last_message_no,
+    )
+
+
+@transaction.atomic
+def change_role(*, user_id: int, conversation_uuid: uuid.UUID, member_id: int, role: str) -> Membership:
+    """Promote, demote or make an owner, oneself included; a group keeps at least one owner.
+
+    To hand a group over: make the other one owner, then step down or leave. Raises NotFound, PermissionRefused for who
+    is not an owner, ValidationFailed for the last owner's own step down.
+    """
+    conversation, me = _locked_group(user_id=user_id, conversation_uuid=conversation_uuid)
+    member = living(conversation, member_id)
+    if member is None:
+        raise NotFound
+    if me.role != Role.OWNER:
+        raise PermissionRefused
+    if member.role == role:
+        return member
+    if member.role == Role.OWNER and not _other_owner(conversation, member):
+        raise ValidationFailed.of("role", "last_owner", _("A group needs an owner: make somebody else owner first."))
+    _set_role(conversation, member, role, actor_id=user_id, at=timezone.now())
+    return member
+
+
+def _other_owner(conversation: Conversation, member: Membership) -> bool:
+    owners = conversation.memberships.filter(left_seq=None, role=Role.OWNER)
+    return owners.exclude(pk=member.pk).exists()
+
+
+def _set_role(conversation: Conversation, member: Membership, role: str, *, actor_id: int | None, at: datetime) -> None:
+    member.role = role
+    member.save(update_fields=["role"])
+    events.append(
+        conversation,
+        kind="member.role_changed",
+        actor_id=actor_id,
+        at=at,
+        payload=event_payload(member.user_id, role),
+    )
+
+
+@transaction.atomic
+def remove(*, user_id: int, conversation_uuid: uuid.UUID, member_id: int) -> None:
+    """Remove a member; oneself is leaving. Admins remove members, owners anyone. Raises NotFound, PermissionRefused."""
+    conversation, me = _locked_group(user_id=user_id, conversation_uuid=conversation_uuid)
+    member = living(conversation, member_id)
+    if member is None:
+        raise NotFound
+    if member_id != user_id and not _may_remove(me, member):
+        raise PermissionRefused
+    end(conversation, member, actor_id=user_id, at=timezone.now())
+
+
+def _may_remove(me: Membership, member: Membership) -> bool:
+    return me.role == Role.OWNER or RANK[Role(me.role)] > RANK[Role(member.role)]
+
+
+def leave(*, user_id: int, conversation_uuid: uuid.UUID) -> None:
+    """Leave a group. Raises NotFound for strangers, PermissionRefused in a direct conversation."""
+    remove(user_id=user_id, conversation_uuid=conversation_uuid, member_id=user_id)
+
+
+def end(conversation: Conversation, member: Membership, *, actor_id: int | None, at: datetime) -> None:
+    """End a membership of the *locked* conversation with `member.left`, which is the last that this person sees.
+
+    The last owner is followed by the longest-standing admin, else by the longest-standing member.
+    """
+    event = events.append(
+        conversation,
+        kind="member.left",
+        actor_id=actor_id,
+        at=at,
+        payload=event_payload(member.user_id, member.role),
+    )
+    member.left_at, member.left_seq = at, event.seq
+    member.save(update_fields=["left_at", "left_seq"])
+    conversation.members_count = max(0, conversation.members_count - 1)
+    conversation.save(update_fields=["members_count"])
+    if member.role == Role.OWNER and not _other_owner(conversation, member) and (heir := _heir(conversation)):
+        _set_role(conversation, heir, Role.OWNER, actor_id=None, at=at)
+
+
+def _heir(conversation: Conversation) -> Membership | None:
+    rank = Case(When(role=Role.ADMIN, then=Value(0)), default=Value(1), output_field=IntegerField())
+    return conversation.memberships.filter(left_seq=None).order_by(rank, "joined_seq", "pk").first()

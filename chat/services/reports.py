@@ -1,0 +1,120 @@
+"""Reports of messages, and what a moderator does with one: look at the context, remove, suspend, dismiss.
+
+Every step of a moderator is logged as `moderation.<step>` here and in the admin's own history there.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from chat.models import Message, MessageRevision, Report
+from chat.services import messages
+from common.errors import NotFound, PermissionRefused
+from common.signals import user_suspended
+from sessions import services as sessions
+
+log = structlog.get_logger(__name__)
+
+# Messages shown on either side of a reported one.
+CONTEXT = 5
+
+
+def visible_message(*, user_id: int, message_uuid: uuid.UUID) -> Message:
+    """Return a message that the person can see. Raises NotFound."""
+    message = Message.objects.filter(
+        uuid=message_uuid,
+        conversation__memberships__user_id=user_id,
+        conversation__memberships__left_seq=None,
+        conversation__memberships__visible_after_seq__lt=F("seq"),
+    ).first()
+    if message is None:
+        raise NotFound
+    return message
+
+
+def report(*, user_id: int, message_uuid: uuid.UUID, reason: str) -> tuple[Report, bool]:
+    """Report a message; return the report and whether it is new (a person reports a message once). Raises NotFound."""
+    message = visible_message(user_id=user_id, message_uuid=message_uuid)
+    row, created = Report.objects.get_or_create(
+        message=message, reporter_id=user_id, defaults={"reason": reason, "created_at": timezone.now()}
+    )
+    if created:
+        log.info("moderation.reported", report=str(row.uuid), message=str(message_uuid), user_id=user_id)
+    return row, created
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a moderator sees of a conversation: the reported message, what it said before, a few messages around it."""
+
+    reported: Message
+    revisions: Sequence[MessageRevision]
+    before: Sequence[Message]
+    after: Sequence[Message]
+
+
+def context_of(row: Report) -> Context:
+    """Return the surroundings of a reported message."""
+    reported = row.message
+    around = Message.objects.filter(conversation_id=reported.conversation_id).select_related("sender")
+    return Context(
+        reported=reported,
+        revisions=list(reported.revisions.order_by("pk")),
+        before=list(around.filter(seq__lt=reported.seq).order_by("-seq")[:CONTEXT])[::-1],
+        after=list(around.filter(seq__gt=reported.seq).order_by("seq")[:CONTEXT]),
+    )
+
+
+def viewed(row: Report, *, moderator_id: int) -> None:
+    """Record that a moderator read the reported message and its surroundings."""
+    log.info("moderation.viewed", report=str(row.uuid), moderator_id=moderator_id)
+
+
+@transaction.atomic
+def remove_message(row: Report, *, moderator_id: int) -> None:
+    """Delete the reported message for everyone and resolve its reports."""
+    messages.moderate(moderator_id=moderator_id, message_uuid=row.message.uuid)
+    _close(row, Report.Status.RESOLVED, moderator_id=moderator_id)
+    log.info(
+        "moderation.message_removed", report=str(row.uuid), message=str(row.message.uuid), moderator_id=moderator_id
+    )
+
+
+@transaction.atomic
+def suspend_sender(row: Report, *, moderator_id: int) -> None:
+    """Suspend who wrote it: no sign-in, every session revoked, sockets closed; resolve the message's reports.
+
+    Raises NotFound where the account is gone, PermissionRefused for staff, whom only an administrator suspends.
+    """
+    people = get_user_model()._default_manager
+    sender = people.select_for_update().filter(pk=row.message.sender_id).first()
+    if sender is None:
+        raise NotFound
+    if sender.is_staff or sender.is_superuser:
+        raise PermissionRefused
+    if sender.is_active:
+        people.filter(pk=sender.pk).update(is_active=False)
+        sessions.revoke_all(user_id=sender.pk, reason="account_disabled")
+        transaction.on_commit(lambda: user_suspended.send(sender=Report, user_id=sender.pk))
+    _close(row, Report.Status.RESOLVED, moderator_id=moderator_id)
+    log.info("moderation.person_suspended", report=str(row.uuid), user_id=sender.pk, moderator_id=moderator_id)
+
+
+def dismiss(row: Report, *, moderator_id: int) -> None:
+    """Close one report without consequence."""
+    Report.objects.filter(pk=row.pk, status=Report.Status.OPEN).update(
+        status=Report.Status.DISMISSED, resolved_at=timezone.now(), resolved_by_id=moderator_id
+    )
+    log.info("moderation.dismissed", report=str(row.uuid), moderator_id=moderator_id)
+
+
+def _close(row: Report, status: str, *, moderator_id: int) -> None:
+    Report.objects.filter(message_id=row.message_id, status=Report.Status.OPEN).update(
+        status=status, resolved_at=timezone.now(), resolved_by_id=moderator_id
+    )

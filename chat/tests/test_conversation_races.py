@@ -1,0 +1,112 @@
+"""Calls at the same time, in threads that really meet: on SQLite, and on PostgreSQL where that is configured."""
+
+import pytest
+
+from chat.models import Conversation, Event, Membership
+from chat.services import conversations, members
+from chat.services import settings as choices
+from chat.tests.calls import at_once
+from common.errors import NotFound
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def group(alice, bob, charlie):
+    return conversations.create_group(user_id=alice.pk, title="Garden", user_ids=[bob.pk, charlie.pk])
+
+
+def whole(conversation):
+    """Assert what no order of calls may break: no hole in the log, the count right, an owner wherever somebody is."""
+    conversation.refresh_from_db()
+    seqs = list(Event.objects.filter(conversation=conversation).order_by("seq").values_list("seq", flat=True))
+    assert seqs == list(range(1, conversation.last_seq + 1))
+    living = Membership.objects.filter(conversation=conversation, left_seq=None)
+    assert conversation.members_count == living.count()
+    if conversation.kind == "group" and living.exists():
+        assert living.filter(role="owner").exists()
+
+
+def test_parallel_opens_make_one_direct_conversation(alice, bob):
+    pairs = [(alice, bob), (bob, alice)] * 4
+    results = at_once(
+        *(
+            lambda one=one, other=other: conversations.open_direct(user_id=one.pk, other_id=other.pk)
+            for one, other in pairs
+        )
+    )
+    assert len({conversation.pk for conversation, _created in results}) == 1
+    assert [created for _conversation, created in results].count(True) == 1
+    whole(Conversation.objects.get())
+
+
+def test_two_owners_leaving_at_once_leave_an_owner(group, alice, bob, charlie):
+    members.change_role(user_id=alice.pk, conversation_uuid=group.uuid, member_id=bob.pk, role="owner")
+    at_once(
+        lambda: members.leave(user_id=alice.pk, conversation_uuid=group.uuid),
+        lambda: members.leave(user_id=bob.pk, conversation_uuid=group.uuid),
+    )
+    whole(group)
+    assert Membership.objects.get(left_seq=None).user == charlie
+    assert Membership.objects.get(left_seq=None).role == "owner"
+
+
+def test_two_owners_stepping_down_at_once_leave_an_owner(group, alice, bob):
+    members.change_role(user_id=alice.pk, conversation_uuid=group.uuid, member_id=bob.pk, role="owner")
+
+    def step_down(user):
+        return members.change_role(user_id=user.pk, conversation_uuid=group.uuid, member_id=user.pk, role="member")
+
+    results = at_once(lambda: step_down(alice), lambda: step_down(bob))
+    assert sum(isinstance(result, Exception) for result in results) == 1
+    whole(group)
+
+
+def test_adding_the_same_person_at_once_adds_them_once(group, alice, person):
+    dora = person("dora")
+    add = lambda: members.add(user_id=alice.pk, conversation_uuid=group.uuid, user_ids=[dora.pk])  # noqa: E731
+    at_once(add, add, add, add)
+    whole(group)
+    assert Membership.objects.filter(user=dora).count() == 1
+    assert Event.objects.filter(kind="member.joined", payload__user_id=dora.pk).count() == 1
+
+
+def test_adding_and_removing_at_once_keeps_the_books(group, alice, bob):
+    add = lambda: members.add(user_id=alice.pk, conversation_uuid=group.uuid, user_ids=[bob.pk])  # noqa: E731
+    remove = lambda: members.remove(  # noqa: E731
+        user_id=alice.pk, conversation_uuid=group.uuid, member_id=bob.pk
+    )
+    results = at_once(add, remove, add, remove, add, remove)
+    assert all(isinstance(result, NotFound) for result in results if isinstance(result, Exception))
+    whole(group)
+
+
+def test_the_last_place_is_given_once(group, alice, person, settings):
+    settings.CHAT_GROUP_MEMBERS = 4
+    people = [person(f"p{number}") for number in range(4)]
+    at_once(
+        *(
+            lambda one=one: members.add(user_id=alice.pk, conversation_uuid=group.uuid, user_ids=[one.pk])
+            for one in people
+        )
+    )
+    whole(group)
+    assert group.members_count == 4
+
+
+def test_a_removed_admin_who_was_waiting_adds_nobody(group, alice, bob, person):
+    dora = person("dora")
+    members.change_role(user_id=alice.pk, conversation_uuid=group.uuid, member_id=bob.pk, role="admin")
+    at_once(
+        lambda: members.remove(user_id=alice.pk, conversation_uuid=group.uuid, member_id=bob.pk),
+        lambda: members.add(user_id=bob.pk, conversation_uuid=group.uuid, user_ids=[dora.pk]),
+    )
+    whole(group)
+    left = Membership.objects.get(user=bob).left_seq
+    joined = Membership.objects.filter(user=dora).first()
+    assert joined is None or joined.joined_seq < left
+
+
+def test_first_settings_at_once_are_one_row(alice):
+    at_once(*[lambda: choices.change(user_id=alice.pk, share_receipts=False)] * 4)
+    assert choices.of(alice.pk).share_receipts is False

@@ -6,4 +6,8 @@ class ConfigConfig(AppConfig):
     verbose_name = "Wiring"
 
     def ready(self) -> None:
+        from common import lifespan, tasks
         from config import checks  # noqa: F401  (registers them)
+
+        lifespan.on_startup(tasks.start_in_process)
+        lifespan.on_shutdown(tasks.stop_in_process)

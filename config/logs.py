@@ -52,6 +52,7 @@ def configure(wanted: dict[str, str]) -> None:
                 # At DEBUG these print frames and headers, which carry tokens.
                 "websockets": {"level": "INFO"},
                 "asyncio": {"level": "INFO"},
+                "django_tasks": {"level": "WARNING"},  # common.tasks has its own line
             },
         }
     )

@@ -336,9 +336,11 @@ elif MAIL_DIR or not PRODUCTION:
 else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
-TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}
+TASKS = {"default": {"BACKEND": "common.tasks.DatabaseBackend", "QUEUES": ["default"]}}
 # The worker is a thread of the one embedded process, and a process of its own in production.
 TASKS_IN_PROCESS = env.bool("TASKS_IN_PROCESS", not PRODUCTION)
+TASK_THREADS: int = env.int("TASK_THREADS", 2, low=1, high=64)
+TASK_RETENTION_DAYS: int = env.int("TASK_RETENTION_DAYS", 7, low=1)
 
 # --- Chat -------------------------------------------------------------------------------------------------------------
 

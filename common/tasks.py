@@ -1,0 +1,304 @@
+"""Work that leaves the request: Django's Tasks API on the database, with leases, retries and daily clean-ups.
+
+A task's row is committed with what caused it. While a task runs, its row's `run_after` is its lease: the worker pushes
+it ahead, and once it lies in the past (the worker was killed) the task is anybody's again. So a task may run twice, and
+has to bear it. What fails is tried again after 10 s, 20 s, 40 s …, eight times in all.
+
+    @task()
+    def send(user_id: int) -> None: ...
+
+    send.enqueue(user.pk)      # inside the transaction
+    daily(purge)               # in AppConfig.ready(): a task without arguments, once a day
+"""
+
+import os
+import random
+import socket
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import close_old_connections, connections, transaction
+from django.utils import timezone
+from django_tasks import TaskContext, task
+from django_tasks.base import Task
+from django_tasks.signals import task_finished, task_started
+from django_tasks_db.backend import DatabaseBackend as _DatabaseBackend
+
+log = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 30
+ATTEMPTS = 8
+FIRST_RETRY_SECONDS = 10
+RETRY_SECONDS_MAX = 3_600
+POLL_SECONDS = 1.0
+REAP_SECONDS = 5.0
+DAILY = timedelta(hours=24)
+
+_wake = threading.Condition()
+_woken = 0
+_daily: list[Task] = []
+
+
+class GiveUp(Exception):
+    """Raised by a task for which no other attempt makes sense: it fails at once."""
+
+
+class DatabaseBackend(_DatabaseBackend):
+    """django-tasks-db's, which wakes the worker of this process as soon as the row is committed."""
+
+    def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
+        result = super().enqueue(task, args, kwargs)
+        transaction.on_commit(wake)
+        return result
+
+
+def wake() -> None:
+    """Let the workers of this process look now and not at the next second."""
+    global _woken
+    with _wake:
+        _woken += 1
+        _wake.notify_all()
+
+
+def daily(task: Task) -> Task:
+    """Enqueue `task` once in 24 hours, whichever worker notices first."""
+    if all(known.module_path != task.module_path for known in _daily):
+        _daily.append(task)
+    return task
+
+
+@daily
+@task()
+def prune_task_results() -> None:
+    """Forget what was done longer than `TASK_RETENTION_DAYS` ago."""
+    from django_tasks_db.models import DBTaskResult
+
+    before = timezone.now() - timedelta(days=settings.TASK_RETENTION_DAYS)
+    DBTaskResult.objects.finished().filter(finished_at__lt=before).delete()
+
+
+def retry_after_s(attempt: int) -> float:
+    """Return the seconds to wait after the `attempt`-th failure: doubled each time, with up to a tenth at random."""
+    return min(FIRST_RETRY_SECONDS * 2 ** (attempt - 1), RETRY_SECONDS_MAX) * random.uniform(1, 1.1)  # noqa: S311
+
+
+class Worker:
+    """Takes one task after another until `stop` is set. Any number of them may run, in any number of processes."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._reaped_at = self._daily_at = float("-inf")
+
+    def run(self) -> None:
+        """Work until stopped; whatever the database does meanwhile is waited out."""
+        pause = POLL_SECONDS
+        while not self.stop.is_set():
+            woken = _woken
+            try:
+                close_old_connections()
+                self._look_after()
+                if self.run_one():
+                    continue
+                pause = POLL_SECONDS
+            except Exception as error:
+                # Locked, restarted, away: a worker that ended here would be a mail that never leaves.
+                log.warning("tasks.database_away", error=type(error).__name__, retry_s=pause)
+                _close_connections()
+                pause = min(pause * 2, 15)
+            with _wake:
+                _wake.wait_for(lambda seen=woken: _woken != seen or self.stop.is_set(), pause)  # type: ignore[misc]
+        _close_connections()
+
+    def run_one(self) -> bool:
+        """Claim and run one task that is due; return whether there was one."""
+        row = self._claim()
+        if row is None:
+            return False
+        sender: Any = DatabaseBackend
+        started = time.perf_counter()
+        try:
+            with _lease_kept(row):
+                todo: Any = row.task
+                sender = type(todo.get_backend())
+                task_started.send(sender=sender, task_result=row.task_result)
+                arguments = row.args_kwargs["args"], row.args_kwargs["kwargs"]
+                context = [TaskContext(task_result=row.task_result)] if todo.takes_context else []
+                value = todo.call(*context, *arguments[0], **arguments[1])
+        except BaseException as error:
+            self._failed(row, error, sender)
+            if not isinstance(error, Exception):
+                raise
+            return True
+        with _row_still_ours(row) as ours:
+            if ours:
+                row.set_successful(value)
+        task_finished.send(sender=sender, task_result=row.task_result)
+        log.info("tasks.done", task=row.task_path, id=str(row.id), ms=round((time.perf_counter() - started) * 1000))
+        return True
+
+    def _claim(self) -> Any:
+        from django_tasks_db.models import DBTaskResult
+
+        due = DBTaskResult.objects.ready().filter(backend_name="default")
+        if not due.exists():  # without the write lock that SQLite would take below, once a second
+            return None
+        with transaction.atomic():
+            row = due.get_locked()
+            if row is not None:
+                # Every claim has a name of its own, so that a late worker cannot speak for the one that took over.
+                row.run_after = timezone.now() + timedelta(seconds=LEASE_SECONDS)
+                row.save(update_fields=["run_after"])
+                row.claim(f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:12]}")
+        return row
+
+    def _failed(self, row: Any, error: BaseException, sender: Any) -> None:
+        with _row_still_ours(row) as ours:
+            if not ours:
+                return
+            again = _release(row, error)
+        if again:
+            log.warning("tasks.retry", task=row.task_path, id=str(row.id), error=type(error).__name__)
+        else:
+            log.error("tasks.failed", task=row.task_path, id=str(row.id), exc_info=error)
+            task_finished.send(sender=sender, task_result=row.task_result)
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        if now - self._reaped_at >= REAP_SECONDS:
+            self._reaped_at = now
+            reap()
+        if now - self._daily_at >= 600:
+            self._daily_at = now
+            enqueue_daily()
+
+
+def _release(row: Any, error: BaseException | None) -> bool:
+    """Make a task due again later, or fail it after its last attempt; return whether there is another one."""
+    from django_tasks import TaskResultStatus
+
+    attempt = len(row.worker_ids)
+    again = attempt < ATTEMPTS and not isinstance(error, GiveUp)
+    now = timezone.now()
+    if again:
+        row.status = TaskResultStatus.READY
+        row.run_after = now + timedelta(seconds=retry_after_s(attempt) if error else 0)
+    else:
+        row.status, row.finished_at = TaskResultStatus.FAILED, now
+    if error is not None:
+        # Frames and class, not the message: it may quote an address or worse.
+        row.exception_class_path = f"{type(error).__module__}.{type(error).__qualname__}"
+        row.traceback = "".join(traceback.format_tb(error.__traceback__))
+    row.save(update_fields=["status", "run_after", "finished_at", "exception_class_path", "traceback"])
+    return again
+
+
+def reap() -> int:
+    """Take up what a killed worker left behind; return how many tasks that were."""
+    from django_tasks_db.models import DBTaskResult
+
+    left = DBTaskResult.objects.running().filter(run_after__lt=timezone.now())
+    if not left.exists():
+        return 0
+    with transaction.atomic():
+        rows = list(left.select_for_update(skip_locked=True))
+        for row in rows:
+            again = _release(row, None)
+            log.warning("tasks.lease_ended", task=row.task_path, id=str(row.id), again=again)
+    return len(rows)
+
+
+def enqueue_daily() -> None:
+    """Enqueue the daily tasks that nobody has enqueued within 24 hours."""
+    from django_tasks_db.models import DBTaskResult
+
+    for todo in _daily:
+        since = timezone.now() - DAILY
+        if not DBTaskResult.objects.filter(task_path=todo.module_path, enqueued_at__gt=since).exists():
+            todo.enqueue()
+
+
+@contextmanager
+def _row_still_ours(row: Any) -> Iterator[bool]:
+    """Lock the row and tell whether our claim is still its last one."""
+    with transaction.atomic():
+        current = type(row).objects.select_for_update().filter(pk=row.pk).first()
+        yield current is not None and current.status == row.status and current.worker_ids == row.worker_ids
+
+
+@contextmanager
+def _lease_kept(row: Any) -> Iterator[None]:
+    """Push the lease ahead while the block runs, from a thread that costs nothing for a short task."""
+    done = threading.Event()
+
+    def keep() -> None:
+        while not done.wait(LEASE_SECONDS / 3):
+            until = timezone.now() + timedelta(seconds=LEASE_SECONDS)
+            try:
+                type(row).objects.filter(pk=row.pk, worker_ids=row.worker_ids).update(run_after=until)
+            except Exception as error:
+                log.warning("tasks.lease_not_kept", error=type(error).__name__)
+        _close_connections()
+
+    keeper = threading.Timer(LEASE_SECONDS / 3, keep)
+    keeper.daemon = True
+    keeper.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.cancel()
+
+
+def _close_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+class WorkerThreads:
+    """`TASK_THREADS` workers beside whatever else this process does."""
+
+    def __init__(self) -> None:
+        self.workers = [Worker() for _ in range(settings.TASK_THREADS)]
+        self.threads = [
+            threading.Thread(target=worker.run, name=f"tasks-{n}", daemon=True) for n, worker in enumerate(self.workers)
+        ]
+
+    def start(self) -> None:
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self, *, within_s: float) -> None:
+        """Let the tasks at hand finish; what takes longer is taken up by another worker once its lease has ended."""
+        for worker in self.workers:
+            worker.stop.set()
+        wake()
+        deadline = time.monotonic() + within_s
+        for thread in self.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+_in_this_process: list[WorkerThreads] = []
+
+
+async def start_in_process() -> None:
+    """Start the workers of the embedded server (a lifespan hook)."""
+    if settings.TASKS_IN_PROCESS and not _in_this_process:
+        _in_this_process.append(WorkerThreads())
+        _in_this_process[0].start()
+
+
+async def stop_in_process() -> None:
+    import asyncio
+
+    while _in_this_process:
+        await asyncio.to_thread(partial(_in_this_process.pop().stop, within_s=settings.DRAIN_SECONDS))

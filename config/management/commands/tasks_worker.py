@@ -1,0 +1,25 @@
+"""Run the tasks: mails, clean-ups and whatever else left its request. Ends on SIGTERM once the task at hand is done."""
+
+import signal
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from common.tasks import WorkerThreads
+from config.server import die_with_parent
+
+
+class Command(BaseCommand):
+    help = "Run the tasks until SIGTERM or SIGINT."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        die_with_parent()
+        stop = threading.Event()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda number, frame: stop.set())
+        workers = WorkerThreads()
+        workers.start()
+        stop.wait()
+        workers.stop(within_s=settings.DRAIN_SECONDS)

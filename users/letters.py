@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import make_msgid
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,8 +15,13 @@ from django.utils import formats, timezone, translation
 from django.utils.translation import get_language_bidi, get_supported_language_variant, ngettext
 from django.utils.translation import gettext as _
 
+from common.wording import device, place
+from sessions import location
 from users import single_use
 from users.models import EmailVerificationToken, PasswordResetToken, SecurityEvent, User
+
+# An event older than this did not cause the mail that is being written, however long the mail server was away.
+RECENT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +99,18 @@ def reset_page() -> str:
     return f"{settings.PUBLIC_URL}/reset-password/"
 
 
-def facts(user: User, context: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return when, where from and which device of the security event that caused the mail."""
-    event = SecurityEvent.objects.filter(pk=context.get("event_id") or None, user=user).first()
+def facts(user: User, context: dict[str, Any], kind: str = "") -> list[tuple[str, str]]:
+    """Return when, where from and which device of the event that caused the mail, else of the last of that kind."""
+    events = SecurityEvent.objects.filter(user=user)
+    if context.get("event_id"):
+        event = events.filter(pk=context["event_id"]).first()
+    else:
+        event = events.filter(kind=kind, at__gt=timezone.now() - RECENT).order_by("-at").first()
     if event is None:
         return []
     rows = [
         (_("When"), moment(event.at)),
-        (_("Where"), place(event.location)),
+        (_("Where"), place(location.described(event.location))),
         (_("Address"), event.ip_address or ""),
         (_("Device"), device(event.client)),
     ]
@@ -111,16 +120,6 @@ def facts(user: User, context: dict[str, Any]) -> list[tuple[str, str]]:
 def moment(at: datetime) -> str:
     local = timezone.localtime(at)
     return f"{formats.date_format(local, 'DATETIME_FORMAT')} ({local.tzname()})"
-
-
-def place(location: dict[str, Any] | None) -> str:
-    parts = [(location or {}).get(key) for key in ("city", "region", "country_name")]
-    return ", ".join(str(part) for part in parts if part)
-
-
-def device(client: dict[str, Any] | None) -> str:
-    parts = [(client or {}).get(key) for key in ("browser", "os", "device")]
-    return ", ".join(str(part) for part in parts if part)
 
 
 def masked(email: str) -> str:
@@ -166,7 +165,7 @@ def password_changed(user: User, context: dict[str, Any]) -> Letter:
     return Letter(
         subject=_("Your password was changed"),
         paragraphs=[_("The password of your account was changed."), not_you()],
-        facts=facts(user, context),
+        facts=facts(user, context, "password_changed"),
         button=_("Choose a new password"),
         link=reset_page(),
     )
@@ -182,7 +181,7 @@ def account_locked(user: User, context: dict[str, Any]) -> Letter:
             _("If it was you, wait, or choose a new password: that lifts the pause at once."),
             _("If it was not you, somebody is guessing. A long password that you use nowhere else keeps them out."),
         ],
-        facts=facts(user, context),
+        facts=facts(user, context, "lockout"),
         button=_("Choose a new password"),
         link=reset_page(),
     )
@@ -192,7 +191,7 @@ def new_sign_in(user: User, context: dict[str, Any]) -> Letter:
     return Letter(
         subject=_("New sign-in to your account"),
         paragraphs=[_("Somebody signed in to your account on a device that we have not seen before."), not_you()],
-        facts=facts(user, context),
+        facts=facts(user, context, "new_device"),
         button=_("Choose a new password"),
         link=reset_page(),
         closing=_("You get this mail because e-mail notifications are on in your settings."),
@@ -207,7 +206,7 @@ def token_reused(user: User, context: dict[str, Any]) -> Letter:
             _("We signed that device out. Sign in on it again to go on."),
             _("If this happens again, choose a new password. That signs out every device."),
         ],
-        facts=facts(user, context),
+        facts=facts(user, context, "refresh_reused"),
         button=_("Choose a new password"),
         link=reset_page(),
     )

@@ -1,0 +1,166 @@
+"""Sessions and the blacklist in the admin: read-only, but for revoking."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+
+from common.admin import Audited, History
+from common.wording import device, place
+from sessions import location, services
+from sessions.models import UserSession
+
+
+class LivingFilter(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("living", _("living")), ("ended", _("ended"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        living = {"is_active": True, "expires_at__gt": timezone.now()}
+        match self.value():
+            case "living":
+                return queryset.filter(**living)
+            case "ended":
+                return queryset.exclude(**living)
+        return queryset
+
+
+@admin.register(UserSession)
+class UserSessionAdmin(Audited, History):
+    list_display = ("user", "device", "place", "ip_address", "created_at", "last_seen_at", "living", "end_reason")
+    list_filter = (LivingFilter, "remember_me", "end_reason")
+    search_fields = ("user__username", "user__email", "ip_address", "session_token")
+    ordering = ("-last_seen_at",)
+    list_select_related = ("user",)
+    change_form_template = "sessions/admin/session_change_form.html"
+    # The claims, the token ids and the key of the refresh token are nobody's to read.
+    fields = (
+        "user",
+        "session_token",
+        "living",
+        "device_name",
+        "device",
+        "user_agent",
+        "fingerprint",
+        "ip_address",
+        "place",
+        "remember_me",
+        "created_at",
+        "last_seen_at",
+        "idle_expires_at",
+        "absolute_expires_at",
+        "ended_at",
+        "end_reason",
+    )
+    actions = ("revoke",)
+
+    @admin.display(description=_("device"))
+    def device(self, user_session: UserSession) -> str:
+        return user_session.device_name or device(user_session.client) or "-"
+
+    @admin.display(description=_("place"))
+    def place(self, user_session: UserSession) -> str:
+        return place(location.described(user_session.location)) or "-"
+
+    @admin.display(description=_("living"), boolean=True)
+    def living(self, user_session: UserSession) -> bool:
+        return user_session.is_living(at=timezone.now())
+
+    @admin.display(description=_("device fingerprint"))
+    def fingerprint(self, user_session: UserSession) -> str:
+        return f"…{user_session.device_fingerprint[-6:]}" if user_session.device_fingerprint else "-"
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("user_sessions.change_usersession")
+
+    def may_revoke(self, request: HttpRequest, user_session: UserSession) -> bool:
+        """A superuser's sessions are a superuser's affair."""
+        return self.has_revoke_permission(request) and (request.user.is_superuser or not user_session.user.is_superuser)
+
+    @admin.action(description=_("Revoke the selected sessions"), permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: Any) -> None:
+        revoked = sum(self.revoke_one(request, row) for row in queryset.select_related("user"))
+        self.message_user(
+            request,
+            ngettext("%(count)d session was revoked.", "%(count)d sessions were revoked.", revoked)
+            % {"count": revoked},
+            messages.SUCCESS,
+        )
+
+    def revoke_one(self, request: HttpRequest, user_session: UserSession) -> bool:
+        if not self.may_revoke(request, user_session):
+            return False
+        revoked = services.revoke(user_id=user_session.user_id, sid=user_session.session_token, reason="admin")
+        self.log_act(request, user_session, "revoke_session")
+        return revoked
+
+    def get_urls(self) -> list[Any]:
+        revoke = self.admin_site.admin_view(self.revoke_view)
+        return [path("<int:pk>/revoke/", revoke, name="user_sessions_usersession_revoke"), *super().get_urls()]
+
+    def revoke_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        user_session = UserSession.objects.select_related("user").filter(pk=pk).first()
+        if user_session is None:
+            raise Http404
+        if not self.may_revoke(request, user_session):
+            raise PermissionDenied
+        self.revoke_one(request, user_session)
+        self.message_user(request, _("The session was revoked."), messages.SUCCESS)
+        back = request.GET.get("person")
+        if back and back.isdecimal() and int(back) == user_session.user_id:
+            return HttpResponseRedirect(reverse("admin:users_user_change", args=[back]))
+        return HttpResponseRedirect(reverse("admin:user_sessions_usersession_change", args=[pk]))
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        row = kwargs.get("obj")
+        if row and row.is_active and self.may_revoke(request, row):
+            context["revoke_url"] = reverse("admin:user_sessions_usersession_revoke", args=[row.pk])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+# simplejwt's own pages show the token in clear and let one delete rows, which would bring a revoked token back to life.
+for model in (OutstandingToken, BlacklistedToken):
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)
+
+
+@admin.register(OutstandingToken)
+class OutstandingTokenAdmin(History):
+    list_display = ("user", "jti", "created_at", "expires_at")
+    fields = ("user", "jti", "created_at", "expires_at")
+    search_fields = ("user__username", "jti")
+    ordering = ("-id",)
+    list_select_related = ("user",)
+
+
+@admin.register(BlacklistedToken)
+class BlacklistedTokenAdmin(History):
+    list_display = ("user", "jti", "blacklisted_at", "expires_at")
+    fields = ("user", "jti", "blacklisted_at", "expires_at")
+    readonly_fields = ("user", "jti", "expires_at")
+    search_fields = ("token__user__username", "token__jti")
+    ordering = ("-id",)
+    list_select_related = ("token__user",)
+
+    @admin.display(description=_("person"))
+    def user(self, row: BlacklistedToken) -> str:
+        return str(row.token.user or "-")
+
+    @admin.display(description=_("token id"))
+    def jti(self, row: BlacklistedToken) -> str:
+        return row.token.jti
+
+    @admin.display(description=_("expires at"))
+    def expires_at(self, row: BlacklistedToken) -> Any:
+        return row.token.expires_at

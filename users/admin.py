@@ -1,0 +1,385 @@
+"""People, their security timeline and the audit of the admin itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import Count, Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from common.admin import Audited, History
+from common.client import client_of
+from common.errors import ValidationFailed
+from common.wording import device, place
+from sessions import location
+from users import addresses, administration, mails, register, security_events
+from users.models import SecurityEvent, User
+
+
+def _checked(field: str, **wanted: Any) -> None:
+    try:
+        register.require_free(**wanted)
+    except ValidationFailed as error:
+        raise ValidationError(
+            [ValidationError(e["message"], e["code"]) for e in error.extra["errors"][field]]
+        ) from None
+
+
+class PersonForm(forms.ModelForm):
+    """The rules of registration; and nobody locks the last superuser out."""
+
+    class Meta:
+        model = User
+        fields = (
+            *("username", "first_name", "last_name", "email", "email_verified", "phone_number", "phone_verified"),
+            *("is_active", "language", "timezone", "email_notifications", "sms_notifications", "push_notifications"),
+            *("is_staff", "is_superuser", "groups", "user_permissions"),
+        )
+
+    def clean_username(self) -> str:
+        _checked("username", username=self.cleaned_data["username"], except_id=self.instance.pk)
+        return self.cleaned_data["username"]
+
+    def clean_email(self) -> str:
+        email = self.cleaned_data["email"]
+        if email:
+            email = addresses.normalise(email)
+            _checked("email", email=email, except_id=self.instance.pk)
+        return email
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        before = User.objects.filter(pk=self.instance.pk).first()
+        taken = [field for field in ("is_active", "is_staff", "is_superuser") if cleaned.get(field) is False]
+        if before and before.is_superuser and before.is_active and taken:
+            try:
+                administration.keep_a_superuser(before)
+            except administration.Refused as refusal:
+                self.add_error(taken[0], str(refusal))
+        if before and before.closed_at and cleaned.get("is_active"):
+            self.add_error("is_active", _("This account was closed by its owner."))
+        return cleaned
+
+
+class NewPersonForm(AdminUserCreationForm):
+    class Meta(AdminUserCreationForm.Meta):
+        model = User
+        fields = ("username", "email", "language")
+
+    clean_email = PersonForm.clean_email
+
+    def clean_username(self) -> str:
+        _checked("username", username=self.cleaned_data["username"])
+        return self.cleaned_data["username"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("usable_password") == "false" and not cleaned.get("email") and "email" not in self.errors:
+            self.add_error("email", _("Without a password the person needs an address, to be mailed a link."))
+        return cleaned
+
+
+class LockedFilter(admin.SimpleListFilter):
+    title = _("lockout")
+    parameter_name = "locked"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("locked"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(locked_until__gt=timezone.now()) if self.value() == "yes" else queryset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """`own`: whether an admin may do it to themself."""
+
+    label: Any
+    run: Callable[..., None]
+    own: bool = True
+
+
+ACTS = {
+    "unlock": Act(label=_("Lift the lockout"), run=administration.unlock),
+    "verify_email": Act(label=_("Mark the e-mail address as verified"), run=administration.mark_verified),
+    "force_reset": Act(label=_("Force a new password"), run=administration.force_reset, own=False),
+    "sign_out": Act(label=_("Revoke all sessions"), run=administration.sign_out),
+    "disable": Act(label=_("Disable the account"), run=administration.suspend, own=False),
+    "enable": Act(label=_("Enable the account"), run=administration.restore),
+}
+
+
+def _bulk(name: str) -> Callable[..., None]:
+    @admin.action(description=ACTS[name].label, permissions=["change"])
+    def act(person_admin: "PersonAdmin", request: HttpRequest, queryset: Any) -> None:
+        done = sum(person_admin.act(request, user, name) for user in queryset)
+        if done:
+            said = ngettext("Done for %(count)d person.", "Done for %(count)d people.", done) % {"count": done}
+            person_admin.message_user(request, said, messages.SUCCESS)
+
+    act.__name__ = name
+    return act
+
+
+@admin.register(User)
+class PersonAdmin(Audited, UserAdmin):
+    form = PersonForm
+    add_form = NewPersonForm
+    change_form_template = "users/admin/person_change_form.html"
+    list_display = (
+        "username",
+        "email",
+        "email_verified",
+        "is_active",
+        "locked",
+        "living_sessions",
+        "last_login",
+        "date_joined",
+        "is_staff",
+    )
+    list_filter = ("is_active", LockedFilter, "email_verified", "is_staff", "is_superuser", "language")
+    search_fields = ("username", "email", "first_name", "last_name", "=last_login_ip")
+    ordering = ("-date_joined",)
+    show_full_result_count = False
+    filter_horizontal = ("groups", "user_permissions")
+    readonly_fields = (
+        "last_login",
+        "last_login_ip",
+        "date_joined",
+        "closed_at",
+        "password_changed_at",
+        "locked",
+        "locked_until",
+        "login_attempts",
+        "fingerprint",
+    )
+    # No password, not even its hash: a new one is the person's to choose ("Force a new password").
+    fieldsets = (
+        (None, {"fields": ("username", "first_name", "last_name")}),
+        (_("Contact"), {"fields": ("email", "email_verified", "phone_number", "phone_verified")}),
+        (_("State"), {"fields": ("is_active", "locked", "locked_until", "login_attempts", "closed_at")}),
+        (
+            _("Sign-in"),
+            {"fields": ("last_login", "last_login_ip", "fingerprint", "password_changed_at", "date_joined")},
+        ),
+        (
+            _("Preferences"),
+            {"fields": ("language", "timezone", "email_notifications", "sms_notifications", "push_notifications")},
+        ),
+        (_("Permissions"), {"fields": ("is_staff", "is_superuser", "groups", "user_permissions")}),
+    )
+    add_fieldsets = (
+        (None, {"fields": ("username", "email", "language", "usable_password", "password1", "password2")}),
+    )
+    actions = tuple(_bulk(name) for name in ACTS)
+
+    class Media:
+        css = {"all": ("users/admin.css",)}
+
+    # --- Columns ---
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        living = Q(user_sessions__is_active=True, user_sessions__expires_at__gt=timezone.now())
+        return super().get_queryset(request).annotate(living_sessions=Count("user_sessions", filter=living))
+
+    @admin.display(description=_("locked"), boolean=True)
+    def locked(self, user: User) -> bool:
+        return bool(user.locked_until and user.locked_until > timezone.now())
+
+    @admin.display(description=_("sessions"), ordering="living_sessions")
+    def living_sessions(self, user: Any) -> int:
+        return user.living_sessions
+
+    @admin.display(description=_("device fingerprint"))
+    def fingerprint(self, user: User) -> str:
+        return f"…{user.device_fingerprint[-6:]}" if user.device_fingerprint else "-"
+
+    # --- Who may ---
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A superuser is changed by superusers only: whoever sets the address is a reset away from the account."""
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or request.user.is_superuser or not obj.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # an account is closed by its owner, which keeps what others hold; here it is disabled
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        if request.user.is_superuser:
+            return fields
+        # Who may change people may not make themself more than they are.
+        return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
+
+    # --- Saving ---
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        before = User.objects.get(pk=obj.pk) if change else None
+        new_address = before is not None and before.email.lower() != obj.email.lower()
+        if new_address and "email_verified" not in form.changed_data:
+            obj.email_verified = False
+        super().save_model(request, obj, form, change)
+        if before is None:
+            if obj.email:
+                mails.send(obj.pk, "verify_email" if obj.has_usable_password() else "password_reset")
+            return
+        if new_address:
+            self._tell_of_new_address(request, before, obj)
+        if before.is_active and not obj.is_active:
+            administration.suspend(user=obj)
+
+    def _tell_of_new_address(self, request: HttpRequest, before: User, obj: User) -> None:
+        event = security_events.record(
+            user_id=obj.pk, kind="email_changed", at=timezone.now(), client=client_of(request), detail={"by": "admin"}
+        )
+        if before.email:
+            context = {"new_email": obj.email, "event_id": str(event.pk)}
+            mails.send(obj.pk, "email_change_old_address", to=before.email, language=obj.language, **context)
+        if obj.email and not obj.email_verified:
+            mails.send(obj.pk, "verify_email")
+
+    # --- Acts ---
+
+    def act(self, request: HttpRequest, user: User, name: str) -> bool:
+        """Do it, audit it, or say why not."""
+        chosen = ACTS[name]
+        if not self.has_change_permission(request, user):
+            return self._refuse(request, user, _("You may not change this person."))
+        if not chosen.own and user.pk == request.user.pk:
+            return self._refuse(request, user, _("You cannot do this to your own account."))
+        try:
+            with transaction.atomic():
+                chosen.run(user=user)
+                self.log_act(request, user, name)
+        except administration.Refused as refusal:
+            return self._refuse(request, user, str(refusal))
+        return True
+
+    def _refuse(self, request: HttpRequest, user: User, why: Any) -> bool:
+        self.message_user(request, f"{user.username}: {why}", messages.ERROR)
+        return False
+
+    def get_urls(self) -> list[Any]:
+        # Setting somebody's password here would have to show or invent it; both end in a mail in clear.
+        urls = [url for url in super().get_urls() if url.name != "auth_user_password_change"]
+        act = self.admin_site.admin_view(self.act_view)
+        return [path("<int:pk>/act/<slug:name>/", act, name="users_user_act"), *urls]
+
+    def act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        user = User.objects.filter(pk=pk).first()
+        if user is None or name not in ACTS:
+            raise Http404
+        if self.act(request, user, name):
+            self.message_user(request, _("Done: %(act)s.") % {"act": ACTS[name].label}, messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:users_user_change", args=[pk]))
+
+    # --- The person's page ---
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        user = kwargs.get("obj")
+        if user is not None:
+            context |= self._acts(request, user) | self._sessions(request, user) | self._timeline(request, user)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _acts(self, request: HttpRequest, user: User) -> dict[str, Any]:
+        if not self.has_change_permission(request, user) or user.closed_at:
+            return {}
+        left_out = {"enable"} if user.is_active else {"disable", "force_reset"}
+        if not self.locked(user) and not user.login_attempts:
+            left_out.add("unlock")
+        if user.email_verified or not user.email:
+            left_out.add("verify_email")
+        own = user.pk == request.user.pk
+        names = [name for name, act in ACTS.items() if name not in left_out and (act.own or not own)]
+        url = "admin:users_user_act"
+        return {"acts": [{"label": ACTS[name].label, "url": reverse(url, args=[user.pk, name])} for name in names]}
+
+    def _sessions(self, request: HttpRequest, user: User) -> dict[str, Any]:
+        if not request.user.has_perm("user_sessions.view_usersession"):
+            return {}
+        now = timezone.now()
+        rows = list(user.user_sessions.order_by("-is_active", "-last_seen_at")[:20])
+        for row in rows:
+            row.shown_device = row.device_name or device(row.client) or "-"
+            row.shown_place = place(location.described(row.location)) or "-"
+            row.living = row.is_living(at=now)
+        may = request.user.has_perm("user_sessions.change_usersession")
+        may = may and (request.user.is_superuser or not user.is_superuser)
+        return {"sessions": rows, "may_revoke": may}
+
+    def _timeline(self, request: HttpRequest, user: User) -> dict[str, Any]:
+        if not request.user.has_perm("users.view_securityevent"):
+            return {}
+        events = list(user.security_events.order_by("-at")[:20])
+        for event in events:
+            event.shown_kind = security_events.KINDS.get(event.kind, event.kind)
+            event.shown_device = device(event.client) or "-"
+            event.shown_place = place(location.described(event.location)) or "-"
+        return {"timeline": events}
+
+
+class KindFilter(admin.SimpleListFilter):
+    title = _("kind")
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(security_events.KINDS.items())
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+@admin.register(SecurityEvent)
+class SecurityEventAdmin(History):
+    list_display = ("at", "what", "user", "ip_address", "place", "device")
+    list_filter = (KindFilter, "at")
+    search_fields = ("user__username", "user__email", "=ip_address")
+    list_select_related = ("user",)
+    ordering = ("-at",)
+    fields = ("at", "what", "user", "ip_address", "place", "device", "session_id", "detail")
+    readonly_fields = ("what", "place", "device")
+
+    @admin.display(description=_("what"), ordering="kind")
+    def what(self, event: SecurityEvent) -> str:
+        return str(security_events.KINDS.get(event.kind, event.kind))
+
+    @admin.display(description=_("place"))
+    def place(self, event: SecurityEvent) -> str:
+        return place(location.described(event.location)) or "-"
+
+    @admin.display(description=_("device"))
+    def device(self, event: SecurityEvent) -> str:
+        return device(event.client) or "-"
+
+
+@admin.register(LogEntry)
+class LogEntryAdmin(History):
+    """What admins did, for those who may see it."""
+
+    list_display = ("action_time", "user", "content_type", "object_repr", "said")
+    list_filter = ("action_flag", "content_type")
+    search_fields = ("user__username", "object_repr")
+    list_select_related = ("user", "content_type")
+    ordering = ("-action_time",)
+    fields = ("action_time", "user", "content_type", "object_id", "object_repr", "said")
+    readonly_fields = ("said",)
+
+    @admin.display(description=_("what"))
+    def said(self, entry: LogEntry) -> str:
+        message = entry.get_change_message()
+        return str(ACTS[message].label) if message in ACTS else message

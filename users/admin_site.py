@@ -1,0 +1,142 @@
+"""The admin itself: its sign-in stands under the same lockout as the API's, its pages run nothing inline."""
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
+from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+
+from common import csp
+from common.client import client_of
+from common.errors import ApplicationError, ValidationFailed
+
+
+class LoginForm(AdminAuthenticationForm):
+    """Says that sign-in is paused, the same for a name that nobody has. `locked_until` is None otherwise."""
+
+    locked_until: datetime | None = None
+
+    def clean(self) -> dict[str, Any]:
+        try:
+            return super().clean()
+        except ValidationError:
+            self.locked_until = self._locked_until()
+            if self.locked_until is None:
+                raise
+            raise ValidationError(
+                _("Too many failed attempts. Please try again later."), code="account_locked"
+            ) from None
+
+    def _locked_until(self) -> datetime | None:
+        from users import lockout
+        from users.login import find
+        from users.models import LoginCounter
+
+        user, name = find(str(self.cleaned_data.get("username", "")))
+        counter = lockout.counter_of_user(user.pk) if user else lockout.counter_of_name(name)
+        row = LoginCounter.objects.filter(key=counter.key, locked_until__gt=timezone.now()).first()
+        return row.locked_until if row else None
+
+
+class PasswordForm(AdminPasswordChangeForm):
+    """One's own password, by the same service as the API's: counted, told by mail, every session revoked."""
+
+    def __init__(self, *args: Any, client: Any, **kwargs: Any) -> None:
+        self.client = client
+        super().__init__(*args, **kwargs)
+
+    def clean_old_password(self) -> str:
+        return self.cleaned_data["old_password"]  # checked in clean(), under the lockout
+
+    def clean(self) -> dict[str, Any]:
+        from users import password_change
+
+        cleaned = super().clean()
+        if self.errors:
+            return cleaned
+        try:
+            password_change.change(
+                user_id=self.user.pk,
+                old_password=cleaned["old_password"],
+                password=cleaned["new_password1"],
+                sid=None,
+                client=self.client,
+            )
+        except ValidationFailed as error:
+            for field, errors in error.extra["errors"].items():
+                self.add_error(
+                    "old_password" if field == "old_password" else "new_password2", [e["message"] for e in errors]
+                )
+        except ApplicationError as error:
+            self.add_error(None, str(error.detail))
+        return cleaned
+
+    def save(self, commit: bool = True) -> Any:
+        self.user.refresh_from_db()
+        return self.user
+
+
+class PasswordView(PasswordChangeView):
+    form_class = PasswordForm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "client": client_of(self.request)}
+
+
+class AdminSite(admin.AdminSite):
+    site_header = _("Alviar administration")
+    site_title = _("Alviar administration")
+    index_title = _("Overview")
+    site_url = None
+    login_form = LoginForm
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+        inner = super().admin_view(view, cacheable)
+
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            return csp.strict(inner(request, *args, **kwargs))
+
+        return guarded
+
+    @method_decorator([sensitive_post_parameters(), never_cache])
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        response = csp.strict(super().login(request, extra_context))
+        form = getattr(response, "context_data", {}).get("form")
+        locked_until = getattr(form, "locked_until", None)
+        if locked_until:
+            response.status_code = 429
+            wait = (locked_until - timezone.now()).total_seconds()
+            response["Retry-After"] = str(max(1, math.ceil(wait)))
+        elif request.method == "POST" and form is None and request.user.is_authenticated:
+            self._record_login(request)
+        return response
+
+    def _record_login(self, request: HttpRequest) -> None:
+        from users import security_events
+
+        security_events.record(
+            user_id=int(request.user.pk),
+            kind="login",
+            at=timezone.now(),
+            client=client_of(request),
+            detail={"by": "admin"},
+        )
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        request.current_app = self.name  # type: ignore[attr-defined]
+        return PasswordView.as_view(
+            template_name="registration/password_change_form.html",
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )(request)

@@ -1,0 +1,69 @@
+"""What an admin does to somebody's account. Each takes effect as fast as if the person had done it."""
+
+from django.contrib.auth.hashers import make_password
+from django.db import transaction
+from django.db.models import F
+from django.utils.translation import gettext_lazy as _
+
+from common.signals import user_suspended
+from sessions import services as sessions
+from users import lockout, mails
+from users.models import PasswordResetToken, User
+
+
+class Refused(Exception):
+    """Carries the translated reason."""
+
+
+def keep_a_superuser(user: User) -> None:
+    """Refuse to take away the last person who could undo it."""
+    others = User.objects.filter(is_superuser=True, is_staff=True, is_active=True).exclude(pk=user.pk)
+    if user.is_superuser and not others.exists():
+        raise Refused(_("This is the last superuser."))
+
+
+def suspend(*, user: User) -> None:
+    """Disable the account: HTTP, refresh and sockets end. Raises Refused for the last superuser."""
+    with transaction.atomic():
+        keep_a_superuser(user)
+        User.objects.filter(pk=user.pk).update(is_active=False)
+        sessions.revoke_all(user_id=user.pk, reason="account_disabled")
+        PasswordResetToken.objects.filter(user=user, is_used=False).update(is_used=True)
+        transaction.on_commit(lambda: user_suspended.send_robust(sender=User, user_id=user.pk), robust=True)
+
+
+def restore(*, user: User) -> None:
+    """Enable a disabled account; what was revoked stays revoked. Raises Refused for a closed one."""
+    if user.closed_at:
+        raise Refused(_("This account was closed by its owner."))
+    User.objects.filter(pk=user.pk).update(is_active=True)
+
+
+def unlock(*, user: User) -> None:
+    lockout.unlock(user.pk)
+
+
+def mark_verified(*, user: User) -> None:
+    if not user.email:
+        raise Refused(_("This person has no e-mail address."))
+    User.objects.filter(pk=user.pk).update(email_verified=True)
+
+
+def sign_out(*, user: User) -> None:
+    """Revoke every session, and what would let a remembered device past the lockout."""
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(device_token_version=F("device_token_version") + 1)
+        sessions.revoke_all(user_id=user.pk, reason="admin")
+
+
+def force_reset(*, user: User) -> None:
+    """Make the password useless, sign out everywhere and mail a link to choose a new one.
+
+    Raises: Refused where no mail could reach the person, who would be shut out for good.
+    """
+    if not user.email or not user.is_active:
+        raise Refused(_("No link can be mailed to this person."))
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(password=make_password(None))
+        sign_out(user=user)
+        mails.send(user.pk, "password_reset")

@@ -1,0 +1,186 @@
+"""The security timeline: what happened to an account, when, from where, on which device.
+
+Stored and logged from the signals of `common.signals`, which is how sessions (below us) tells us of its part.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.dispatch import receiver
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import generics, serializers
+
+from common import purging
+from common.client import Client
+from common.json import isoformat
+from common.signals import security_event
+from common.wire import CursorPagination
+from sessions import devices, location
+from users import mails
+from users.models import SecurityEvent
+
+log = structlog.get_logger(__name__)
+
+KINDS: dict[str, Any] = {
+    "login": _("signed in"),
+    "login_failed": _("wrong password"),
+    "lockout": _("sign-in paused after wrong passwords"),
+    "new_device": _("signed in on a new device"),
+    "refresh_replayed": _("refresh repeated after a lost answer"),
+    "refresh_reused": _("copied refresh token refused"),
+    "session_revoked": _("signed out"),
+    "password_changed": _("password changed"),
+    "email_changed": _("e-mail address changed"),
+}
+# What may come in bursts is one row with a count, and the field that tells one burst from another.
+COALESCED = {"login_failed": "ip_address", "refresh_replayed": "session_id"}
+COALESCE_WITHIN = timedelta(minutes=10)
+MAILS = {"new_device": "new_sign_in", "refresh_reused": "token_reused"}
+
+
+def record(
+    *,
+    user_id: int,
+    kind: str,
+    at: datetime,
+    client: Client | None = None,
+    session_id: UUID | None = None,
+    detail: dict[str, Any] | None = None,
+) -> SecurityEvent:
+    """Store one event in the caller's transaction and log it as `security.<kind>` once that has committed."""
+    client = client or Client()
+    event = SecurityEvent(
+        user_id=user_id,
+        kind=kind,
+        at=at,
+        ip_address=client.ip_address,
+        location=location.lookup(client.ip_address),
+        client=devices.client_of(client.user_agent),
+        session_id=session_id,
+        detail=detail or {},
+    )
+    with transaction.atomic():
+        event = _coalesced(event) or event
+        event.save()
+    _log_on_commit(event)
+    return event
+
+
+def _coalesced(event: SecurityEvent) -> SecurityEvent | None:
+    """Return the row of the burst that this one belongs to, counted up, or None where it begins one."""
+    by = COALESCED.get(event.kind)
+    if by is None:
+        return None
+    begun = (
+        SecurityEvent.objects.select_for_update()
+        .filter(user_id=event.user_id, kind=event.kind, at__gt=event.at - COALESCE_WITHIN, **{by: getattr(event, by)})
+        .order_by("-at")
+        .first()
+    )
+    if begun is None:
+        event.detail = {**event.detail, "count": 1}
+        return None
+    begun.detail = {
+        **begun.detail,
+        **event.detail,
+        "count": begun.detail.get("count", 1) + 1,
+        "last_at": isoformat(event.at),
+    }
+    return begun
+
+
+def _log_on_commit(event: SecurityEvent) -> None:
+    facts = {
+        "user_id": event.user_id,
+        "ip_address": event.ip_address,
+        "country": (event.location or {}).get("country"),
+        "session_id": str(event.session_id) if event.session_id else None,
+        "detail": event.detail,
+    }
+    transaction.on_commit(lambda: log.info(f"security.{event.kind}", **facts))
+
+
+@receiver(security_event)
+def store(
+    sender: Any,
+    *,
+    user_id: int,
+    kind: str,
+    at: datetime | None = None,
+    client: Client | None = None,
+    session_id: UUID | None = None,
+    detail: dict[str, Any] | None = None,
+    **_kwargs: Any,
+) -> SecurityEvent:
+    event = record(
+        user_id=user_id, kind=kind, at=at or timezone.now(), client=client, session_id=session_id, detail=detail
+    )
+    if kind in MAILS:
+        mails.send(user_id, MAILS[kind], event_id=str(event.pk))
+    return event  # so that the sender can name it in a mail
+
+
+def outlived() -> QuerySet[SecurityEvent]:
+    """What is older than `SECURITY_EVENT_RETENTION_DAYS`; nothing with 0, which keeps them for ever."""
+    days = settings.SECURITY_EVENT_RETENTION_DAYS
+    if not days:
+        return SecurityEvent.objects.none()
+    return SecurityEvent.objects.filter(at__lt=timezone.now() - timedelta(days=days))
+
+
+purging.register("security events", purging.delete_batch(outlived))
+
+
+class LocationSerializer(serializers.Serializer):
+    country = serializers.CharField()
+    country_name = serializers.CharField()
+    region = serializers.CharField(allow_null=True)
+    city = serializers.CharField(allow_null=True)
+
+
+class DeviceSerializer(serializers.Serializer):
+    browser = serializers.CharField(allow_null=True)
+    os = serializers.CharField(allow_null=True)
+    device = serializers.CharField(allow_null=True)
+
+
+class SecurityEventSerializer(serializers.ModelSerializer):
+    kind = serializers.ChoiceField(choices=list(KINDS))
+    location = serializers.SerializerMethodField()
+    client = serializers.SerializerMethodField()
+
+    class Meta:
+        model = SecurityEvent
+        fields = ("id", "kind", "at", "ip_address", "location", "client", "session_id", "detail")
+        read_only_fields = fields
+
+    @extend_schema_field(LocationSerializer(allow_null=True))
+    def get_location(self, event: SecurityEvent) -> dict[str, Any] | None:
+        return location.described(event.location)
+
+    @extend_schema_field(DeviceSerializer)
+    def get_client(self, event: SecurityEvent) -> dict[str, Any]:
+        return {key: event.client.get(key) for key in ("browser", "os", "device")}
+
+
+class SecurityEventPagination(CursorPagination):
+    ordering = ("-at", "-id")
+
+
+@extend_schema(tags=["users"])
+class SecurityEventsView(generics.ListAPIView):
+    """One's own timeline, newest first."""
+
+    serializer_class = SecurityEventSerializer
+    pagination_class = SecurityEventPagination
+    queryset = SecurityEvent.objects.none()
+
+    def get_queryset(self) -> Any:
+        return SecurityEvent.objects.filter(user_id=self.request.user.pk)

@@ -1,0 +1,300 @@
+"""A real server process and small clients: what the outside sees, and nothing else."""
+
+import email
+import email.policy
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "correct horse 9 battery"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    base: str
+    mail_dir: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def ws(self) -> str:
+        return self.base.replace("http", "ws", 1)
+
+    def mails(self, to: str) -> list[Any]:
+        found = []
+        for path in sorted(self.mail_dir.iterdir(), key=lambda file: file.stat().st_mtime_ns):
+            message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            if to.lower() in str(message["To"]).lower():
+                found.append(message)
+        return found
+
+    def mailed_token(self, to: str, page: str, *, count: int = 1) -> str:
+        """Wait for the count-th mail to `to` that links to `page` and return its token."""
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            tokens = [
+                match[1]
+                for mail in self.mails(to)
+                if (match := re.search(page + r"/#token=([0-9a-f-]{36})", mail.get_body(("plain",)).get_content()))
+            ]
+            if len(tokens) >= count:
+                return tokens[-1]
+            time.sleep(0.1)
+        raise AssertionError(f"no mail to {to} for {page}; mails: {[m['Subject'] for m in self.mails(to)]}")
+
+
+def start_server(tmp: Path, **extra: str) -> Server:
+    port = free_port()
+    mail_dir = tmp / "mail"
+    mail_dir.mkdir(exist_ok=True)
+    log = tmp / "server.log"
+    environment = {
+        **os.environ,
+        "PORT": str(port),
+        "HOST": "127.0.0.1",
+        "DATABASE_URL": f"sqlite:///{tmp / 'db.sqlite3'}",
+        "REDIS_URL": "",
+        "MAIL_DIR": str(mail_dir),
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "ALLOWED_ORIGINS": "https://app.example.com",
+        **{
+            f"RATE_{name}": "0"
+            for name in [
+                "LOGIN",
+                "REGISTER",
+                "PASSWORD_RESET",
+                "RESEND_VERIFICATION",
+                "PASSWORD_RESET_CONFIRM",
+                "VERIFY_EMAIL",
+                "REFRESH_ADDRESS",
+                "REFRESH_SESSION",
+                "MAIL_ACCOUNT",
+                "MAIL_ACCOUNT_HOURLY",
+                "CHAT",
+            ]
+        },
+        **extra,
+    }
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "config.server", "run"],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log.open("wb"),
+        stderr=subprocess.STDOUT,
+    )
+    base = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError("the server ended: " + log.read_text()[-3000:])
+        try:
+            if httpx.get(base + "/healthz").status_code == 200:
+                return Server(base, mail_dir, process, log)
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not start: " + log.read_text()[-3000:])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = start_server(tmp_path_factory.mktemp("contract"))
+    yield running
+    running.process.send_signal(signal.SIGTERM)
+    running.process.wait(timeout=20)
+
+
+@dataclass
+class Person:
+    """A registered person with one login, and a client that carries its access token."""
+
+    server: Server
+    username: str
+    email: str
+    login: dict[str, Any] = field(default_factory=dict)
+    password: str = PASSWORD
+
+    @property
+    def id(self) -> int:
+        return int(self.login["user"]["id"])
+
+    @property
+    def access(self) -> str:
+        return str(self.login["access"])
+
+    def sign_in(self, **extra: Any) -> dict[str, Any]:
+        answer = httpx.post(
+            self.server.base + "/api/auth/login/",
+            json={"username": self.username, "password": self.password, **extra},
+            timeout=20,
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def call(self, method: str, path: str, body: Any = None, *, access: str | None = None, **kw: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {access or self.access}", **kw.pop("headers", {})}
+        return httpx.request(method, self.server.base + "/api/" + path, json=body, headers=headers, timeout=20, **kw)
+
+    def get(self, path: str, **kw: Any) -> httpx.Response:
+        return self.call("GET", path, **kw)
+
+    def post(self, path: str, body: Any = None, **kw: Any) -> httpx.Response:
+        return self.call("POST", path, body if body is not None else {}, **kw)
+
+    def socket(self, path: str = "/ws/chat/", access: str | None = None) -> "Socket":
+        return Socket(self.server.ws + path, access or self.access)
+
+    def direct(self, other: "Person") -> str:
+        answer = self.post("chat/conversations/", {"kind": "direct", "user_id": other.id})
+        assert answer.status_code in (200, 201), answer.text
+        return str(answer.json()["uuid"])
+
+    def group(self, *others: "Person", title: str = "Group", **extra: Any) -> str:
+        answer = self.post(
+            "chat/conversations/",
+            {"kind": "group", "title": title, "user_ids": [person.id for person in others], **extra},
+        )
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["uuid"])
+
+    def say(self, conversation: str, content: str, **extra: Any) -> dict[str, Any]:
+        answer = self.post(
+            f"chat/conversations/{conversation}/messages/",
+            {"content": content, "client_msg_id": str(uuid.uuid4()), **extra},
+        )
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+
+class Socket:
+    """A chat socket that reads frames as dicts."""
+
+    def __init__(self, url: str, access: str, **kw: Any) -> None:
+        self.raw: ClientConnection = connect(url, subprotocols=["access_token", access], compression=None, **kw)  # type: ignore[list-item]
+
+    def send(self, **frame: Any) -> None:
+        self.raw.send(json.dumps(frame))
+
+    def receive(self, timeout: float = 5) -> dict[str, Any]:
+        frame = json.loads(self.raw.recv(timeout=timeout))
+        assert isinstance(frame, dict)
+        return frame
+
+    def until(self, kind: str, timeout: float = 5, **match: Any) -> dict[str, Any]:
+        """Read until a frame of this type (with these values) and return it."""
+        deadline = time.monotonic() + timeout
+        seen = []
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                frame = self.receive(left)
+            except TimeoutError:
+                break
+            seen.append(frame)
+            if frame["type"] == kind and all(frame.get(key) == value for key, value in match.items()):
+                return frame
+        raise AssertionError(f"no {kind} {match} within {timeout} s; seen {seen}")
+
+    def events(self, count: int, timeout: float = 5, kind: str | None = None) -> list[dict[str, Any]]:
+        """Read until `count` events (of this kind) have come and return them."""
+        found: list[dict[str, Any]] = []
+        deadline = time.monotonic() + timeout
+        while len(found) < count:
+            frame = self.receive(max(0.01, deadline - time.monotonic()))
+            if frame["type"] == "events":
+                found += [event for event in frame["events"] if kind in (None, event["kind"])]
+        return found
+
+    def closed(self, timeout: float = 5) -> int:
+        """Read to the end and return the close code."""
+        from websockets.exceptions import ConnectionClosed
+
+        deadline = time.monotonic() + timeout
+        try:
+            while True:
+                self.raw.recv(timeout=max(0.01, deadline - time.monotonic()))
+        except ConnectionClosed as error:
+            assert error.rcvd is not None
+            return error.rcvd.code
+
+    def close(self) -> None:
+        self.raw.close()
+
+    def __enter__(self) -> "Socket":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def make_person(server: Server, prefix: str = "p") -> Person:
+    name = f"{prefix}{uuid.uuid4().hex[:10]}"
+    answer = httpx.post(
+        server.base + "/api/auth/register/",
+        json={
+            "username": name,
+            "email": f"{name}@example.com",
+            "password": PASSWORD,
+            "password_confirm": PASSWORD,
+            "language": "en",
+        },
+        timeout=20,
+    )
+    assert answer.status_code == 201, answer.text
+    person = Person(server, name, f"{name}@example.com")
+    person.login = person.sign_in()
+    return person
+
+
+@pytest.fixture
+def alice(server: Server) -> Person:
+    return make_person(server, "alice")
+
+
+@pytest.fixture
+def bob(server: Server) -> Person:
+    return make_person(server, "bob")
+
+
+@pytest.fixture
+def charlie(server: Server) -> Person:
+    return make_person(server, "charlie")
+
+
+def assert_envelope(answer: httpx.Response, status: int, code: str, **expected: Any) -> dict[str, Any]:
+    """Check the one error body of the product, and the headers that go with its status."""
+    assert answer.status_code == status, (answer.status_code, answer.text)
+    assert answer.headers["content-type"].startswith("application/json")
+    body = answer.json()
+    assert body["code"] == code, body
+    assert body["detail"] and isinstance(body["detail"], str)
+    assert body["action"] in {"refresh", "login", "retry", "wait", "verify_email", "none"}
+    assert body["request_id"] == answer.headers["x-request-id"]
+    if status == 401:
+        assert answer.headers["www-authenticate"] == 'Bearer realm="api"'
+    if status in (429, 503):
+        assert int(answer.headers["retry-after"]) == body["retry_after"] >= 1
+    for key, value in expected.items():
+        assert body.get(key) == value, (key, body)
+    return body

@@ -85,7 +85,7 @@ class NewPersonForm(AdminUserCreationForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if cleaned.get("usable_password") == "false" and not cleaned.get("email") and "email" not in self.errors:
+        if cleaned.get("set_usable_password") is False and not cleaned.get("email") and "email" not in self.errors:
             self.add_error("email", _("Without a password the person needs an address, to be mailed a link."))
         return cleaned
 

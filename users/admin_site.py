@@ -28,15 +28,10 @@ class LoginForm(AdminAuthenticationForm):
     locked_until: datetime | None = None
 
     def clean(self) -> dict[str, Any]:
-        try:
-            return super().clean()
-        except ValidationError:
-            self.locked_until = self._locked_until()
-            if self.locked_until is None:
-                raise
-            raise ValidationError(
-                _("Too many failed attempts. Please try again later."), code="account_locked"
-            ) from None
+        self.locked_until = self._locked_until()
+        if self.locked_until is not None:  # not even asked whether the password is right
+            raise ValidationError(_("Too many failed attempts. Please try again later."), code="account_locked")
+        return super().clean()
 
     def _locked_until(self) -> datetime | None:
         from users import lockout

@@ -1,22 +1,24 @@
 """Rates, counted atomically across processes in the shared cache; per process while that is away.
 
 `allow(name="login", key=address)` counts one and raises `Throttled` beyond the rate named in `settings.RATE_LIMITS`.
+A window begins with the first use in it and is not made longer by further ones.
 """
 
 import re
 import threading
 import time
 from functools import lru_cache
+from typing import Any
 
-import structlog
 from django.conf import settings
 from django.core.cache import cache
 
 from common.errors import Throttled
+from common.shared_cache import CacheAway
 
-log = structlog.get_logger(__name__)
 _UNITS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600, "d": 86_400, "day": 86_400}
 _RATE = re.compile(r"(\d+)\s*/\s*(\d*)\s*([a-z]+)")
+_LOCAL_ENTRIES = 100_000
 
 
 @lru_cache
@@ -43,27 +45,45 @@ def hit(*, name: str, key: str) -> float | None:
     if rate is None:
         return None
     limit, seconds = rate
-    now = time.time()
-    window = int(now // seconds)
-    slot = f"rate:{name}:{key}:{window}"
+    slot = f"rate:{name}:{key}"
     try:
-        cache.add(slot, 0, timeout=seconds + 1)
-        count = cache.incr(slot)
-    except Exception:  # the cache is away: count on, in this process alone
-        log.warning("rates.cache_away", rate=name)
-        count = _local_incr(slot, now, seconds)
-    return None if count <= limit else (window + 1) * seconds - now
+        count, left = cache.hit(slot, seconds) if hasattr(cache, "hit") else _count(cache, slot, seconds)
+    except CacheAway:  # count on, in this process alone
+        count, left = _local.hit(slot, seconds)
+    return None if count <= limit else max(left, 0.001)
 
 
-_local: dict[str, tuple[float, int]] = {}
-_local_lock = threading.Lock()
+def _count(store: Any, slot: str, seconds: int) -> tuple[int, float]:
+    """Count in a cache of this process (`LocMemCache`), whose `add` and `incr` are atomic."""
+    for _attempt in range(3):
+        now = time.time()
+        store.add(f"{slot}:end", now + seconds, timeout=seconds)
+        store.add(slot, 0, timeout=seconds)
+        try:
+            count = store.incr(slot)
+        except ValueError:  # its window ended between the two
+            continue
+        return count, (store.get(f"{slot}:end") or now + seconds) - now
+    return _local.hit(slot, seconds)
 
 
-def _local_incr(slot: str, now: float, seconds: int) -> int:
-    with _local_lock:
-        if len(_local) > 10_000:
-            for old in [key for key, (ends, _) in _local.items() if ends < now]:
-                del _local[old]
-        ends, count = _local.get(slot, (now + seconds, 0))
-        _local[slot] = (ends, count + 1)
-        return count + 1
+class _Local:
+    """Windows of this process alone: slot to (end, count)."""
+
+    def __init__(self) -> None:
+        self._windows: dict[str, tuple[float, int]] = {}
+        self._lock = threading.Lock()
+
+    def hit(self, slot: str, seconds: int) -> tuple[int, float]:
+        now = time.time()
+        with self._lock:
+            if len(self._windows) >= _LOCAL_ENTRIES:
+                self._windows = {key: window for key, window in self._windows.items() if window[0] > now}
+            end, count = self._windows.get(slot, (0.0, 0))
+            if end <= now:
+                end, count = now + seconds, 0
+            self._windows[slot] = (end, count + 1)
+        return count + 1, end - now
+
+
+_local = _Local()

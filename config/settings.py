@@ -108,7 +108,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 if REDIS_URLS:
     CACHES: dict[str, Any] = {
-        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URLS}
+        "default": {"BACKEND": "common.shared_cache.SharedCache", "LOCATION": REDIS_URLS}
     }
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {

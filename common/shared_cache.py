@@ -1,0 +1,158 @@
+"""The cache that processes share: Redis or Valkey, several of them by hash, and never a reason to wait.
+
+Django's own takes a second server for a replica of the first, has no time limit, and tries a dead server anew at each
+call. Here a call that fails raises `CacheAway` within `TIMEOUT_SECONDS`, and for `PAUSE_SECONDS` all others raise it at
+once; callers go on without (rates count per process, counts of sockets are what they last were).
+"""
+
+import threading
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import structlog
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+TIMEOUT_SECONDS = 0.5
+PAUSE_SECONDS = 5.0
+
+
+class CacheAway(Exception):
+    """The shared cache did not answer."""
+
+
+class Breaker:
+    """Opens at a failure; after the pause one call tries again while the others still pass by."""
+
+    def __init__(self) -> None:
+        self._closed_at = 0.0
+        self._lock = threading.Lock()
+
+    def run(self, call: Callable[[], T]) -> T:
+        """Raises: CacheAway."""
+        tried = self._enter()
+        try:
+            result = call()
+        except (RedisError, OSError) as error:
+            with self._lock:
+                self._closed_at = time.monotonic() + PAUSE_SECONDS
+            log.warning("cache.away", error=type(error).__name__)
+            raise CacheAway from error
+        if tried:
+            with self._lock:
+                self._closed_at = 0.0
+            log.info("cache.back")
+        return result
+
+    def _enter(self) -> bool:
+        """Return whether this call is the one that tries again. Raises: CacheAway during the pause."""
+        if not self._closed_at:
+            return False
+        with self._lock:
+            if self._closed_at > time.monotonic():
+                raise CacheAway
+            if not self._closed_at:
+                return False
+            self._closed_at = time.monotonic() + PAUSE_SECONDS
+            return True
+
+
+class ShardedClient(RedisCacheClient):
+    """Keys are spread over the servers by hash, each server on its own."""
+
+    # Counts and, with the first count, sets the end: one step, so that no window is left without an end.
+    _HIT = """
+    local count = redis.call('INCR', KEYS[1])
+    local left = redis.call('PTTL', KEYS[1])
+    if left < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) left = tonumber(ARGV[1]) end
+    return {count, left}
+    """
+
+    def __init__(self, servers: list[str], **options: Any) -> None:
+        limits = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
+        super().__init__(servers, **limits, retry=Retry(NoBackoff(), 0), **options)
+
+    def _index(self, key: Any) -> int:
+        return zlib.crc32(str(key).encode()) % len(self._servers)
+
+    def get_client(self, key: Any = None, *, write: bool = False) -> Any:
+        return self._at(self._index(key))
+
+    def _at(self, index: int) -> Any:
+        if index not in self._pools:
+            self._pools[index] = self._pool_class.from_url(self._servers[index], **self._pool_options)
+        return self._client(connection_pool=self._pools[index])
+
+    def _by_server(self, keys: Iterable[Any]) -> dict[int, list[Any]]:
+        groups: dict[int, list[Any]] = defaultdict(list)
+        for key in keys:
+            groups[self._index(key)].append(key)
+        return groups
+
+    def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        found = {}
+        for index, group in self._by_server(keys).items():
+            values = self._at(index).mget(group)
+            found |= {
+                key: self._serializer.loads(value)
+                for key, value in zip(group, values, strict=True)
+                if value is not None
+            }
+        return found
+
+    def set_many(self, data: dict[Any, Any], timeout: int | None) -> None:
+        for index, group in self._by_server(data).items():
+            pipeline = self._at(index).pipeline()
+            for key in group:
+                pipeline.set(key, self._serializer.dumps(data[key]), ex=timeout)
+            pipeline.execute()
+
+    def delete_many(self, keys: Iterable[Any]) -> None:
+        for index, group in self._by_server(keys).items():
+            self._at(index).delete(*group)
+
+    def clear(self) -> bool:
+        return all(self._at(index).flushdb() for index in range(len(self._servers)))
+
+    def hit(self, key: str, seconds: int) -> tuple[int, float]:
+        count, left_ms = self.get_client(key).eval(self._HIT, 1, key, seconds * 1000)
+        return count, left_ms / 1000
+
+
+_breaker = Breaker()  # Django makes a cache for each thread; whether the server answers is one fact for all
+
+
+class SharedCache(RedisCache):
+    """Django's Redis cache with limits; every call may raise CacheAway."""
+
+    def __init__(self, server: Any, params: dict[str, Any]) -> None:
+        super().__init__(server, params)
+        self._class = ShardedClient
+
+    def hit(self, key: str, seconds: int) -> tuple[int, float]:
+        """Count one; return the count and the seconds until it starts anew. Atomic."""
+        made = self.make_and_validate_key(key)
+        return _breaker.run(lambda: self._cache.hit(made, seconds))
+
+
+def _guarded(name: str) -> Any:
+    def call(self: SharedCache, *args: Any, **kwargs: Any) -> Any:
+        method = getattr(super(SharedCache, self), name)
+        return _breaker.run(lambda: method(*args, **kwargs))
+
+    call.__name__ = name
+    return call
+
+
+for _name in (
+    "add", "get", "set", "touch", "delete", "get_many", "has_key", "incr", "set_many", "delete_many", "clear",
+):  # fmt: skip
+    setattr(SharedCache, _name, _guarded(_name))

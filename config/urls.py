@@ -2,9 +2,8 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
-from config import health
+from config import documentation, health
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz),
@@ -18,9 +17,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/users/sessions/", include("sessions.urls")),
     path("api/users/", include("users.urls")),
     path("api/chat/", include("chat.urls")),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
-    path("api/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    path("api/schema/", documentation.SchemaView.as_view(), name="schema"),
+    path("api/docs/", documentation.swagger, name="docs"),
+    path("api/redoc/", documentation.redoc, name="redoc"),
     path("", include("sessions.well_known")),
     path("", include("users.pages")),
 ]

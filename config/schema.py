@@ -1,0 +1,91 @@
+"""What the OpenAPI document says of the whole API: one prefix, one way in, one error body for every operation."""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+
+ALIASES = ("/api/users/auth/",)
+
+# Every operation may answer these, so that no answer of ours is outside the document.
+ANSWERS = {
+    "400": ("BadRequest", "The request is malformed or a field is not valid."),
+    "401": ("Unauthorized", "No valid access token; `action` says whether to refresh or to sign in."),
+    "403": ("Forbidden", "Not allowed."),
+    "404": ("NotFound", "There is no such thing, or it is somebody else's."),
+    "405": ("MethodNotAllowed", "The path does not know this method."),
+    "406": ("NotAcceptable", "The answer is JSON only."),
+    "409": ("Conflict", "The same `client_msg_id` was used for another content."),
+    "413": ("ContentTooLarge", "The body is too large."),
+    "415": ("UnsupportedMediaType", "The body is not of a type that is read here."),
+    "429": ("TooManyRequests", "Slow down; `retry_after` says for how long."),
+    "500": ("InternalServerError", "Our fault."),
+    "503": ("ServiceUnavailable", "Try again after `retry_after` seconds."),
+}
+HEADERS = {
+    "401": {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    "429": {"Retry-After": {"schema": {"type": "integer"}}},
+    "503": {"Retry-After": {"schema": {"type": "integer"}}},
+}
+ERROR = {
+    "type": "object",
+    "description": "The only error body. `code`, `reason` and `action` never change with the language.",
+    "properties": {
+        "detail": {"type": "string", "description": "For people, in the language of `Accept-Language`."},
+        "code": {"type": "string", "examples": ["token_not_valid"]},
+        "reason": {"type": "string", "examples": ["expired"]},
+        "action": {"type": "string", "enum": ["refresh", "login", "retry", "wait", "verify_email", "none"]},
+        "retry_after": {"type": "integer", "description": "seconds"},
+        "locked_until": {"type": "string", "format": "date-time"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "object",
+            "description": "With `validation_error`: the errors of each field, general ones under `non_field_errors`.",
+            "additionalProperties": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"message": {"type": "string"}, "code": {"type": "string"}},
+                    "required": ["message", "code"],
+                },
+            },
+        },
+    },
+    "required": ["detail", "code", "action", "request_id"],
+}
+
+
+class BearerExtension(OpenApiAuthenticationExtension):
+    target_class = "sessions.authentication.SessionJWTAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+def canonical_paths(endpoints: list[Any], **kwargs: Any) -> list[Any]:
+    """Leave out the second prefix: the views are the same (a preprocessing hook)."""
+    return [endpoint for endpoint in endpoints if not endpoint[0].startswith(ALIASES)]
+
+
+def one_error_body(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[str, Any]:
+    """Add the error answers to every operation, and leave out the admin's cookie (a postprocessing hook)."""
+    components = result.setdefault("components", {})
+    components.setdefault("schemas", {})["Error"] = ERROR
+    components["responses"] = {
+        name: {
+            "description": text,
+            "headers": {"X-Request-ID": {"schema": {"type": "string"}}, **HEADERS.get(status, {})},
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        }
+        for status, (name, text) in ANSWERS.items()
+    }
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            if not isinstance(operation, dict) or "responses" not in operation:
+                continue
+            for status, (name, _) in ANSWERS.items():
+                operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+            if "security" in operation:
+                operation["security"] = [way for way in operation["security"] if "cookieAuth" not in way]
+    components.get("securitySchemes", {}).pop("cookieAuth", None)
+    return result

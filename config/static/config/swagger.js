@@ -1,0 +1,15 @@
+"use strict";
+
+const viewer = document.getElementById("viewer");
+
+SwaggerUIBundle({
+  url: viewer.dataset.schema,
+  domNode: viewer,
+  presets: [SwaggerUIBundle.presets.apis],
+  layout: "BaseLayout",
+  deepLinking: true,
+  displayRequestDuration: true,
+  // A token typed here is gone with the page.
+  persistAuthorization: false,
+  validatorUrl: null,
+});

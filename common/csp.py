@@ -1,7 +1,9 @@
 """What a browser may run on our own pages: files of ours, nothing inline, nothing from outside."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 STRICT = {
@@ -23,3 +25,14 @@ def strict(response: Response, **directives: str) -> Response:
     policy = {**STRICT, **{name.replace("_", "-"): value for name, value in directives.items()}}
     response["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
     return response
+
+
+class ContentSecurityPolicyMiddleware:
+    """Set the strict policy on every answer that brings none of its own: the admin, the pages, the API."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        return response if response.has_header("Content-Security-Policy") else strict(response)

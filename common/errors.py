@@ -243,6 +243,11 @@ class BadRequest(ApplicationError):
     detail = _("The request could not be understood.")
 
 
+class MethodNotAllowed(ApplicationError):
+    status, code = 405, "method_not_allowed"
+    detail = _("This method is not allowed here.")
+
+
 class TooLarge(ApplicationError):
     status, code = 413, "too_large"
     detail = _("The request body is too large.")

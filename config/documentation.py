@@ -1,19 +1,22 @@
 """The OpenAPI document and its two viewers, which load nothing from outside and run nothing inline."""
 
 import secrets
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.functional import cached_property
 from django.utils.translation import override
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from common import csp
+from common.errors import MethodNotAllowed, respond
 
 
 class _Document:
@@ -35,14 +38,29 @@ class SchemaView(SpectacularAPIView):
         return Response(_document.schema)
 
 
-@require_safe
+def read_only(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Refuse what does not read, with the envelope (`require_safe` answers an empty page)."""
+
+    @csrf_exempt
+    @wraps(view)
+    def wrapped(request: HttpRequest) -> HttpResponse:
+        if request.method in {"GET", "HEAD"}:
+            return view(request)
+        response = respond(MethodNotAllowed())
+        response["Allow"] = "GET, HEAD"
+        return response
+
+    return wrapped
+
+
+@read_only
 def swagger(request: HttpRequest) -> HttpResponse:
     response = render(request, "config/swagger.html")
     # Swagger UI writes `style` attributes; its pictures are data: addresses.
     return csp.strict(response, style_src_attr="'unsafe-inline'", style_src_elem="'self'")
 
 
-@require_safe
+@read_only
 def redoc(request: HttpRequest) -> HttpResponse:
     nonce = secrets.token_urlsafe(16)
     response = render(request, "config/redoc.html", {"nonce": nonce})

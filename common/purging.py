@@ -1,51 +1,56 @@
-"""What `manage.py purge_expired` removes: each app registers its own, since none may import the others."""
+"""What `manage.py purge_expired` removes: each app registers its own in `ready()`, since none may import the others.
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+purging.register("spent single-use tokens", lambda: PasswordResetToken.objects.filter(expires_at__lt=timezone.now()))
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
 BATCH_ROWS = 500
 
 
-class Purge(NamedTuple):
-    """`name` for the summary line; `batch(limit)` removes at most `limit` rows and returns how many it removed."""
+def _delete(rows: QuerySet[Any]) -> None:
+    rows.delete()
+
+
+@dataclass(frozen=True)
+class Purge:
+    """`rows()` is asked anew for each batch, since "expired" means now; `act` takes them out of it."""
 
     name: str
-    batch: Callable[[int], int]
+    rows: Callable[[], QuerySet[Any]]
+    act: Callable[[QuerySet[Any]], Any] = _delete
+
+    def count(self) -> int:
+        return self.rows().count()
+
+    def batch(self, limit: int = BATCH_ROWS) -> int:
+        """Purge at most `limit` rows in a transaction of their own and return how many.
+
+        Rows that another run holds are passed by (PostgreSQL; SQLite has one writer at a time), so that two runs at
+        once share the work.
+        """
+        with transaction.atomic():
+            found = self.rows().order_by("pk")
+            if connection.features.has_select_for_update_skip_locked:
+                found = found.select_for_update(skip_locked=True, of=("self",))
+            keys = list(found.values_list("pk", flat=True)[:limit])
+            if keys:
+                self.act(found.model._base_manager.filter(pk__in=keys))
+            return len(keys)
 
 
 _registered: dict[str, Purge] = {}
 
 
-def register(name: str, batch: Callable[[int], int]) -> None:
-    _registered[name] = Purge(name, batch)
+def register(name: str, rows: Callable[[], QuerySet[Any]], act: Callable[[QuerySet[Any]], Any] = _delete) -> None:
+    """Have `rows()` deleted, or treated by `act`, in batches. The same name again replaces."""
+    _registered[name] = Purge(name, rows, act)
 
 
-def registered() -> Iterator[Purge]:
-    return iter(_registered.values())
-
-
-def claim(rows: QuerySet[Model], limit: int) -> list[object]:
-    """Lock and return the keys of at most `limit` rows, past those that another run holds. In a transaction.
-
-    PostgreSQL skips locked rows; SQLite has one writer at a time, which is enough.
-    """
-    if connection.features.has_select_for_update_skip_locked:
-        rows = rows.select_for_update(skip_locked=True, of=("self",))
-    return list(rows.values_list("pk", flat=True)[:limit])
-
-
-def delete_batch(rows: Callable[[], QuerySet[Model]]) -> Callable[[int], int]:
-    """Return a batch that deletes the rows of `rows()`, asked anew each time since "expired" means now."""
-
-    def batch(limit: int) -> int:
-        with transaction.atomic():
-            found = rows()
-            keys = claim(found.order_by("pk"), limit)
-            if keys:
-                found.model._base_manager.filter(pk__in=keys).delete()
-            return len(keys)
-
-    return batch
+def registered() -> list[Purge]:
+    return list(_registered.values())

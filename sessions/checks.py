@@ -23,17 +23,9 @@ def check_blacklist(**kwargs: Any) -> list[checks.CheckMessage]:
 @checks.register(checks.Tags.security)
 def check_keys(**kwargs: Any) -> list[checks.CheckMessage]:
     try:
-        ring = keys.ring()
+        keys.ring()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="sessions.E003")]
-    if ring.derived:
-        return [
-            checks.Warning(
-                "JWT_SIGNING_KEYS is not set: tokens are signed with a key derived from SECRET_KEY.",
-                hint="manage.py rotate_signing_key prints a key of its own.",
-                id="sessions.W001",
-            )
-        ]
     return []
 
 

@@ -1,9 +1,9 @@
-"""What of sessions and tokens is removed in time."""
+"""What of sessions and tokens goes in time."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
@@ -13,16 +13,13 @@ from sessions.living import EXPIRED
 from sessions.models import UserSession
 
 
-def end_expired(limit: int) -> int:
-    """Mark sessions that ran out unseen; removes nothing, the list shows only living ones anyway."""
-    with transaction.atomic():
-        ran_out = UserSession.objects.filter(is_active=True, expires_at__lte=timezone.now()).order_by("pk")
-        keys = purging.claim(ran_out, limit)
-        if not keys:
-            return 0
-        return UserSession.objects.filter(pk__in=keys).update(
-            is_active=False, ended_at=F("expires_at"), end_reason=EXPIRED
-        )
+def ran_out() -> QuerySet[UserSession]:
+    """Sessions that reached their end unseen; the dates decide anyway, `is_active` is for those who read the table."""
+    return UserSession.objects.filter(is_active=True, expires_at__lte=timezone.now())
+
+
+def mark_ended(rows: QuerySet[Any]) -> None:
+    rows.filter(is_active=True).update(is_active=False, ended_at=F("expires_at"), end_reason=EXPIRED)
 
 
 def long_ended() -> QuerySet[UserSession]:
@@ -37,6 +34,6 @@ def outlived() -> QuerySet[OutstandingToken]:
 
 
 def register() -> None:
-    purging.register("sessions that ran out", end_expired)
-    purging.register("ended sessions", purging.delete_batch(long_ended))
-    purging.register("blacklisted tokens", purging.delete_batch(outlived))
+    purging.register("sessions that ran out", ran_out, mark_ended)
+    purging.register("ended sessions", long_ended)
+    purging.register("blacklisted tokens", outlived)

@@ -19,7 +19,7 @@ from django.utils import timezone
 from common.client import FINGERPRINT_CHARS, Client
 from common.errors import NoActiveAccount, NotFound, TokenNotValid
 from common.signals import security_event, session_revoked
-from sessions import devices, location, rows, tokens
+from sessions import devices, living, location, rows, tokens
 from sessions.models import UserSession
 from sessions.tokens import Signed, TokenPair
 
@@ -192,24 +192,21 @@ def revoke_all(
 
 
 def _end(user_sessions: list[UserSession], *, reason: str, at: datetime) -> list[UserSession]:
-    """End locked sessions; return those that were living. One that ran out before keeps that as its reason."""
-    ended = []
+    """End locked sessions of one person; return those that were living. One that ran out before keeps that reason."""
     for user_session in user_sessions:
-        if not user_session.is_active:
-            continue
-        living = user_session.is_living(at=at)
-        user_session.is_active = False
-        user_session.ended_at = at if living else user_session.expires_at
-        user_session.end_reason = reason if living else "expired"
-        user_session.save(update_fields=["is_active", "ended_at", "end_reason"])
-        if living:
-            ended.append(user_session)
+        if user_session.is_active and not user_session.is_living(at=at):
+            living.note_expiry(user_session, at=at)
+    ended = [user_session for user_session in user_sessions if user_session.is_living(at=at)]
+    if not ended:
+        return []
+    changes: dict[str, Any] = {"is_active": False, "ended_at": at, "end_reason": reason}
+    UserSession.objects.filter(pk__in=[user_session.pk for user_session in ended]).update(**changes)
     for user_session in ended:
-        rows.blacklist(
-            user_id=user_session.user_id, tokens=[(user_session.current_jti, user_session.expires_at)], at=at
-        )
-    if ended:
-        _tell_revoked(user_id=ended[0].user_id, sids=[one.session_token for one in ended], reason=reason)
+        for name, value in changes.items():
+            setattr(user_session, name, value)
+    user_id = ended[0].user_id
+    rows.blacklist(user_id=user_id, tokens=[(one.current_jti, one.expires_at) for one in ended], at=at)
+    _tell_revoked(user_id=user_id, sids=[one.session_token for one in ended], reason=reason)
     return ended
 
 

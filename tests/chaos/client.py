@@ -205,7 +205,9 @@ class Link:
         await self.ws.close()
 
     def end(self) -> None:
-        self.ended.set()
+        if not self.ended.is_set():
+            self.ended.set()
+            self.device.ended(self)
         current = asyncio.current_task()
         for task in self.tasks:
             if task is not current:
@@ -247,6 +249,9 @@ class Device:
 
     def seen(self, link: Link, frame: dict[str, Any]) -> None:
         """Any frame, before it is dealt with."""
+
+    def ended(self, link: Link) -> None:
+        """A socket is gone; `link.code` says how."""
 
     def resuming(self, link: Link, cursors: dict[str, int]) -> None:
         """These cursors go out in a `resume`."""

@@ -1,0 +1,563 @@
+"""Break everything that can break while a hundred people chat, and count what arrives.
+
+    make chaos          under four minutes
+    make chaos-short    a minute, for CI
+
+Real processes: `config.server serve` with two server processes and a task worker on a private PostgreSQL and Valkey,
+and clients (`client.py`) that follow the contract. The last line tells
+
+    sent / stored / received / duplicates / out of order / lost
+
+- *stored* is read from the database, *received* counts the messages that clients applied, of as many as they should.
+- *duplicates*: a message stored or applied twice, or told twice by one socket outside a catch-up.
+- *out of order*: a number of a conversation skipped or told backwards by one socket outside a catch-up.
+- *lost*: sent and not stored, or stored and missing on a member's device once all is quiet.
+
+The run fails unless the last three are 0.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import resource
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.chaos.client import OPEN_SECONDS, Account, Device, Link
+from tests.chaos.proxy import Proxy
+from tests.chaos.stores import PostgreSQL, Valkey
+from tests.servers import NotAvailable, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "correct horse 9 battery"
+SETTLE_SECONDS = 45.0
+LONG = "\N{GRINNING FACE}" * 3_900  # 15,600 bytes on the wire
+
+
+@dataclass
+class Ledger:
+    """What everybody sent and saw."""
+
+    phase: str = "set-up"
+    sent: dict[str, tuple[float, str]] = field(default_factory=dict)  # client_msg_id: when, in which phase
+    latencies: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    sent_in: Counter[str] = field(default_factory=Counter)
+    closes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    repeated_on_wire: int = 0
+    skipped_on_wire: int = 0
+    applied_twice: int = 0
+    gaps: int = 0
+    resumes: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        if len(self.notes) < 40:
+            self.notes.append(f"[{self.phase}] {text}")
+
+
+class Witness(Device):
+    """A device that writes down what it sees and checks every socket by itself."""
+
+    def __init__(self, account: Account, ledger: Ledger, *, ws_base: str | None = None, small: bool = False) -> None:
+        super().__init__(account, ws_base=ws_base)
+        self.ledger, self.small = ledger, small
+        self.messages: dict[str, dict[int, str]] = defaultdict(dict)  # conversation: seq: uuid
+        self.wire: dict[Link, dict[str, int]] = {}
+        self.catching_up: dict[Link, set[str]] = {}
+
+    def applied(self, event: dict[str, Any]) -> None:
+        if event["kind"] != "message.created":
+            return
+        mine, message = self.messages[event["conversation_uuid"]], event["data"]
+        if event["seq"] in mine or message["uuid"] in mine.values():
+            self.ledger.applied_twice += 1
+            self.ledger.note(f"{self.account.username} applied {message['uuid']} twice")
+        mine[event["seq"]] = message["uuid"]
+        if sent := self.ledger.sent.get(message["client_msg_id"]):
+            self.ledger.latencies[sent[1]].append(time.monotonic() - sent[0])
+
+    def reloaded(self, conversation_uuid: str, messages: list[dict[str, Any]], last_seq: int) -> None:
+        self.ledger.gaps += 1
+        # The newest page is what the contract asks for; older pages are read as if the person scrolled up.
+        self._spawn(self._scroll_up(conversation_uuid, messages))
+
+    async def _scroll_up(self, conversation: str, messages: list[dict[str, Any]]) -> None:
+        mine = self.messages[conversation]
+        known = max(mine, default=0)
+        while messages:
+            # Events younger than the gap may be on the page as well as on the socket: one entry in the list either way.
+            for message in messages:
+                if message["seq"] <= self.cursors[conversation]:
+                    mine[message["seq"]] = message["uuid"]
+            if messages[0]["seq"] <= known:
+                return
+            path = f"chat/conversations/{conversation}/messages/?before_seq={messages[0]['seq']}&limit=100"
+            messages = (await self.account.call("GET", path))["results"]
+
+    def resuming(self, link: Link, cursors: dict[str, int]) -> None:
+        self.ledger.resumes += 1
+        self.wire[link] = dict(cursors)
+
+    def seen(self, link: Link, frame: dict[str, Any]) -> None:
+        told = self.wire.setdefault(link, {})
+        if frame["type"] == "gap":
+            told[frame["conversation_uuid"]] = frame["last_seq"]
+        if frame["type"] == "bye":
+            self.ledger.closes[self.ledger.phase][f"bye {frame['close']}"] += 1
+        if frame["type"] != "events":
+            return
+        for event in frame["events"]:
+            conversation, seq = event["conversation_uuid"], event["seq"]
+            last = told.get(conversation)
+            asked = link.asked.get(conversation, 0) > time.monotonic()
+            if last is not None and link.resumed.is_set() and not asked:
+                if seq <= last:
+                    self.ledger.repeated_on_wire += 1
+                    self.ledger.note(f"{self.account.username}: {seq} after {last} on one socket")
+                elif seq > last + 1:
+                    self.ledger.skipped_on_wire += 1
+                    self.ledger.note(f"{self.account.username}: {seq} after {last} on one socket, nothing between")
+            told[conversation] = max(seq, last or 0)
+
+    def ended(self, link: Link) -> None:
+        self.wire.pop(link, None)
+        self.ledger.closes[self.ledger.phase][str(link.code)] += 1
+
+    async def _connect(self, token: str) -> ClientConnection:
+        if not self.small:
+            return await super()._connect(token)
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        raw.setblocking(False)
+        host, port = self.url.split("/")[2].split(":")
+        await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
+        return await connect(
+            self.url,
+            sock=raw,
+            subprotocols=["access_token", token],  # type: ignore[list-item]
+            compression=None,
+            ping_interval=None,
+            open_timeout=OPEN_SECONDS,
+            close_timeout=1,
+            max_size=None,
+            max_queue=4,
+        )
+
+
+@dataclass
+class World:
+    """The servers, the people and the faults."""
+
+    clients: int
+    scale: float  # of the phases' lengths
+    seed: int
+    port: int = field(default_factory=free_port)
+    ledger: Ledger = field(default_factory=Ledger)
+    devices: list[Witness] = field(default_factory=list)
+    rooms: list[str] = field(default_factory=list)
+    flood: str = ""
+    members: dict[str, list[Witness]] = field(default_factory=dict)
+    rooms_of: dict[Witness, list[str]] = field(default_factory=dict)
+    sending: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    # --- Start and end ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        async with AsyncExitStack() as stack:
+            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="alviar-chaos-")))
+            self.flag = self.folder / "layer-faults"
+            self.database, self.valkey = PostgreSQL(), Valkey()
+            stack.callback(self.database.stop)
+            stack.callback(self.valkey.stop)
+            self.database.start()
+            self.valkey.start()
+            self.http = await stack.enter_async_context(
+                httpx.AsyncClient(timeout=10, limits=httpx.Limits(max_connections=60, max_keepalive_connections=40))
+            )
+            self._start_server()
+            stack.callback(self._stop_server)
+            await self._wait_until_it_serves()
+            self.proxy = await stack.enter_async_context(Proxy(self.port))
+            await self._people()
+            talkers = [asyncio.create_task(self._talk(device)) for device in self.devices]
+            try:
+                for name, seconds, fault in self._phases():
+                    await self._phase(name, seconds, fault)
+                self.sending.clear()
+                settled_in = await self._settle()
+            finally:
+                for task in talkers:
+                    task.cancel()
+            code = self._report(settled_in)
+            await asyncio.gather(*(device.stop() for device in self.devices))
+            if code:
+                kept = Path(tempfile.gettempdir()) / "alviar-chaos-server.log"
+                kept.write_bytes(self.log.read_bytes())
+                print(f"the server's log: {kept}")
+            return code
+
+    def _start_server(self) -> None:
+        self.log = self.folder / "server.log"
+        none = ("LOGIN", "REGISTER", "REFRESH_ADDRESS", "REFRESH_SESSION", "CHAT")  # all of them come from one address
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
+            "CHAOS_LAYER_FLAG": str(self.flag),
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "WORKERS": "2",
+            "DATABASE_URL": self.database.url,
+            "REDIS_URL": self.valkey.url,
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "HTTPS_ONLY": "0",
+            "MAIL_DIR": str(self.folder / "mail"),
+            "STATIC_ROOT": str(self.folder / "static"),
+            "MEDIA_ROOT": str(self.folder / "media"),
+            # Cheap hashing: a hundred logins are not what is tried here.
+            "ARGON2_MEMORY_KIB": "1024",
+            "ARGON2_TIME_COST": "1",
+            # A phone's 25 s would make the half-open phase a minute long.
+            "CHAT_HEARTBEAT_MS": "3000",
+            "CHAT_HEARTBEAT_TIMEOUT": "12",
+            **{f"RATE_{name}": "0" for name in none},
+        }
+        environment.pop("MAKELEVEL", None)
+        self.server = subprocess.Popen(
+            [sys.executable, "-m", "config.server", "serve"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log.open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def _stop_server(self) -> None:
+        if self.server.poll() is None:
+            self.server.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.server.wait(30)
+                return
+            self.server.kill()
+            print("the server did not stop within 30 s")
+
+    async def _wait_until_it_serves(self) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.server.poll() is not None:
+                break
+            with suppress(httpx.TransportError):
+                if (await self.http.get(f"{self.base}/readyz")).status_code == 200 and len(self._workers()) == 2:
+                    await asyncio.sleep(1)  # for the second one
+                    return
+            await asyncio.sleep(0.2)
+        sys.exit("the server did not start:\n" + self.log.read_text()[-4_000:])
+
+    def _workers(self) -> list[int]:
+        with suppress(FileNotFoundError, json.JSONDecodeError):
+            workers: list[int] = json.loads((ROOT / "var" / f"serve-{self.port}.json").read_text())["workers"]
+            return workers
+        return []
+
+    async def _people(self) -> None:
+        """Sign everybody in and put them into ten small rooms, one large one and one for the flood."""
+        half_open = max(2, self.clients // 10)
+        self.stallers_count = max(2, self.clients // 20)
+
+        async def person(number: int) -> Witness:
+            name = f"person{number:03}"
+            body = {
+                "username": name,
+                "email": f"{name}@example.com",
+                "password": PASSWORD,
+                "password_confirm": PASSWORD,
+            }
+            answer = await self.http.post(f"{self.base}/api/auth/register/", json=body)
+            assert answer.status_code == 201, answer.text
+            account = Account(self.base, name, PASSWORD, self.http)
+            await account.login(device_fingerprint=name)
+            through_proxy = f"ws://127.0.0.1:{self.proxy.port}" if number < half_open else None
+            small = half_open <= number < half_open + self.stallers_count
+            return Witness(account, self.ledger, ws_base=through_proxy, small=small)
+
+        self.devices = []
+        for start in range(0, self.clients, 10):
+            self.devices += await asyncio.gather(
+                *(person(number) for number in range(start, min(start + 10, self.clients)))
+            )
+        self.half_open = self.devices[:half_open]
+        self.stallers = self.devices[half_open : half_open + self.stallers_count]
+        shuffled = random.sample(self.devices, len(self.devices))
+        small = [shuffled[place::10] for place in range(10)]
+        large = shuffled[: len(shuffled) // 2]
+        everybody_in_flood = self.stallers + [device for device in shuffled if device not in self.stallers][:10]
+        for title, people in [
+            *((f"Room {n}", room) for n, room in enumerate(small)),
+            ("Large", large),
+            ("Flood", everybody_in_flood),
+        ]:
+            body = {"kind": "group", "title": title, "user_ids": [device.account.user_id for device in people[1:]]}
+            uuid = (await people[0].account.call("POST", "chat/conversations/", body))["uuid"]
+            self.members[uuid] = people
+            if title == "Flood":
+                self.flood = uuid
+            else:
+                for device in people:
+                    self.rooms_of.setdefault(device, []).append(uuid)
+        for device in self.devices:
+            device.start()
+        deadline = time.monotonic() + 30
+        while not all(device.link and device.link.resumed.is_set() for device in self.devices):
+            if time.monotonic() > deadline:
+                waiting = [device for device in self.devices if not (device.link and device.link.resumed.is_set())]
+                why = waiting[0].stopped or waiting[0].failures or "no hello or resumed"
+                sys.exit(
+                    f"{len(waiting)} of {self.clients} clients did not connect: {why}\n{self.log.read_text()[-4000:]}"
+                )
+            await asyncio.sleep(0.1)
+        self.sending.set()
+
+    async def _talk(self, device: Witness) -> None:
+        every = 2.5
+        await asyncio.sleep(random.uniform(0, every))
+        while True:
+            await self.sending.wait()
+            room = random.choice(self.rooms_of[device])
+            self._say(device, room, f"{self.ledger.phase} {len(self.ledger.sent)}")
+            if random.random() < 0.1 and room in device.cursors:
+                await device.mark_as_seen(room)
+            await asyncio.sleep(random.uniform(0.5, 1.5) * every)
+
+    def _say(self, device: Witness, room: str, content: str) -> None:
+        client_msg_id = device.say(room, content)
+        self.ledger.sent[client_msg_id] = (time.monotonic(), self.ledger.phase)
+        self.ledger.sent_in[self.ledger.phase] += 1
+
+    # --- Faults -------------------------------------------------------------------------------------------------------
+
+    def _phases(self) -> list[tuple[str, float, Callable[[], Awaitable[None]]]]:
+        phases: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
+            ("steady", 10, self._nothing),
+            ("worker killed (-9)", 14, self._kill_worker),
+            ("worker drained (TERM)", 14, self._drain_worker),
+            ("Valkey killed, empty", 22, self._kill_valkey),
+            ("subscriptions cut", 12, self._cut_subscriptions),
+            ("PostgreSQL restarted", 14, self._restart_database),
+            ("layer faulty (20 %)", 24, self._faulty_layer),
+            ("tokens and sockets", 14, self._new_tokens),
+            ("clients stop reading", 20, self._stop_reading),
+            ("half-open", 16, self._half_open),
+            ("all at once", 20, self._all_at_once),
+        ]
+        return [(name, seconds * self.scale, fault) for name, seconds, fault in phases]
+
+    async def _phase(self, name: str, seconds: float, fault: Callable[[], Awaitable[None]]) -> None:
+        self.ledger.phase = name
+        began = time.monotonic()
+        print(f"  {name} …", flush=True)
+        self.seconds = seconds
+        await fault()
+        await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
+
+    async def _nothing(self) -> None:
+        pass
+
+    async def _signal_worker(self, number: signal.Signals) -> None:
+        await asyncio.sleep(1)
+        os.kill(random.choice(self._workers()), number)
+
+    async def _kill_worker(self) -> None:
+        await self._signal_worker(signal.SIGKILL)
+
+    async def _drain_worker(self) -> None:
+        await self._signal_worker(signal.SIGTERM)
+
+    async def _kill_valkey(self) -> None:
+        await asyncio.to_thread(self.valkey.kill)
+        await asyncio.sleep(self.seconds * 0.3)
+        await asyncio.to_thread(self.valkey.start_empty)
+
+    async def _cut_subscriptions(self) -> None:
+        for _ in range(4):
+            await asyncio.to_thread(self.valkey.cut_subscriptions)
+            await asyncio.sleep(self.seconds / 5)
+
+    async def _restart_database(self) -> None:
+        await asyncio.sleep(1)
+        await asyncio.to_thread(self.database.restart)
+
+    async def _faulty_layer(self) -> None:
+        self.flag.touch()
+        await asyncio.sleep(self.seconds - 1)
+        self.flag.unlink()
+
+    async def _new_tokens(self) -> None:
+        async def renew(number: int, device: Witness) -> None:
+            await asyncio.sleep(random.uniform(0, self.seconds * 0.7))
+            await (device.authenticate() if number % 3 == 0 else device.change_socket())
+
+        await asyncio.gather(*(renew(number, device) for number, device in enumerate(self.devices)))
+
+    async def _stop_reading(self) -> None:
+        """Freeze some clients while a flood of long messages goes to them; half wake within the server's patience."""
+        frozen = [device.link for device in self.stallers if device.link]
+        for link in frozen:
+            link.reading.clear()
+        talkers = [device for device in self.members[self.flood] if device not in self.stallers]
+        began, number = time.monotonic(), 0
+        while time.monotonic() - began < self.seconds * 0.8:
+            for device in talkers:
+                number += 1
+                self._say(device, self.flood, f"{number} {LONG}")
+            # Within the 20 messages in 10 s of a socket, beside what it says elsewhere.
+            await asyncio.sleep(0.65)
+            if time.monotonic() - began > self.seconds * 0.4:
+                for link in frozen[::2]:
+                    link.reading.set()
+        for link in frozen:
+            link.reading.set()
+
+    async def _half_open(self) -> None:
+        await asyncio.sleep(1)
+        self.proxy.freeze()
+
+    async def _all_at_once(self) -> None:
+        self.flag.touch()
+        await self._signal_worker(signal.SIGKILL)
+        await asyncio.to_thread(self.valkey.cut_subscriptions)
+        self.proxy.freeze()
+        await asyncio.gather(
+            *(device.change_socket() for device in random.sample(self.devices, len(self.devices) // 5))
+        )
+        await asyncio.to_thread(self.database.restart)
+        await asyncio.sleep(max(0.0, self.seconds * 0.3))
+        self.flag.unlink()
+
+    # --- The count ----------------------------------------------------------------------------------------------------
+
+    def _heads(self) -> dict[str, int]:
+        with psycopg.connect(self.database.url) as connection:
+            return {str(uuid): seq for uuid, seq in connection.execute("SELECT uuid, last_seq FROM chat_conversation")}
+
+    async def _settle(self) -> float | None:
+        """Wait until every outbox is empty and every device is at the head; return how long, None if never."""
+        began = time.monotonic()
+        self.ledger.phase = "settling"
+        print("  settling …", flush=True)
+        while time.monotonic() - began < SETTLE_SECONDS:
+            heads = await asyncio.to_thread(self._heads)
+            if not any(device.outbox for device in self.devices) and all(
+                device.cursors.get(uuid) == heads[uuid] for uuid, people in self.members.items() for device in people
+            ):
+                await asyncio.sleep(1)  # whatever would come twice comes now
+                return time.monotonic() - began
+            await asyncio.sleep(0.25)
+        return None
+
+    def _report(self, settled_in: float | None) -> int:
+        ledger = self.ledger
+        with psycopg.connect(self.database.url) as connection:
+            rows = connection.execute(
+                "SELECT c.uuid, m.seq, m.uuid, m.client_msg_id, e.message_id IS NOT NULL FROM chat_message m"
+                " JOIN chat_conversation c ON c.id = m.conversation_id LEFT JOIN chat_event e"
+                " ON e.conversation_id = c.id AND e.seq = m.seq AND e.kind = 'message.created'"
+            ).fetchall()
+            holes = connection.execute(
+                "SELECT count(*) FROM (SELECT c.last_seq, count(e.id) AS n FROM chat_conversation c"
+                " LEFT JOIN chat_event e ON e.conversation_id = c.id GROUP BY c.id) x WHERE n <> last_seq"
+            ).fetchone()[0]  # type: ignore[index]
+        stored_ids = Counter(str(row[3]) for row in rows)
+        stored_twice = sum(count - 1 for count in stored_ids.values())
+        never_stored = [key for key in ledger.sent if key not in stored_ids]
+        should: dict[str, dict[int, str]] = defaultdict(dict)
+        for conversation, seq, uuid, _, _ in rows:
+            should[str(conversation)][seq] = str(uuid)
+        missing = strange = expected = received = 0
+        for conversation, people in self.members.items():
+            for device in people:
+                mine = device.messages[conversation]
+                expected += len(should[conversation])
+                received += len(mine)
+                lacks = [seq for seq, uuid in should[conversation].items() if mine.get(seq) != uuid]
+                strange += sum(1 for seq, uuid in mine.items() if should[conversation].get(seq) != uuid)
+                missing += len(lacks)
+                if lacks:
+                    ledger.note(
+                        f"{device.account.username} lacks {len(lacks)} of {conversation}, first {lacks[:5]}, cursor"
+                        f" {device.cursors.get(conversation)}, stopped: {device.stopped or 'no'}"
+                    )
+        for device in self.devices:
+            for text in (*device.failures, *device.refused, *([device.stopped] if device.stopped else [])):
+                ledger.note(f"{device.account.username}: {text}")
+        duplicates = stored_twice + ledger.applied_twice + ledger.repeated_on_wire
+        disorder = ledger.skipped_on_wire + strange + holes
+        lost = len(never_stored) + missing
+        unwell = sum(1 for device in self.devices if device.failures or device.refused or device.stopped)
+
+        print(f"\n{'phase':<24}{'sent':>7}{'received':>10}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}  closed")
+        every: list[float] = []
+        for phase, sent in ledger.sent_in.items():
+            times = sorted(ledger.latencies[phase])
+            every += times
+            closes = ", ".join(f"{name}: {count}" for name, count in sorted(ledger.closes[phase].items()))
+            print(f"{phase:<24}{sent:>7}{len(times):>10}{_ms(times, 0.5)}{_ms(times, 0.99)}{_ms(times, 1)}  {closes}")
+        every.sort()
+        print(f"{'total':<24}{len(ledger.sent):>7}{len(every):>10}{_ms(every, 0.5)}{_ms(every, 0.99)}{_ms(every, 1)}")
+        print(f"\nresumes {ledger.resumes}, gaps {ledger.gaps}, ", end="")
+        print(f"settled in {settled_in:.1f} s" if settled_in is not None else f"NOT SETTLED in {SETTLE_SECONDS:g} s")
+        for text in ledger.notes:
+            print(f"  {text}")
+        good = duplicates == disorder == lost == unwell == 0 and settled_in is not None
+        print(
+            f"sent {len(ledger.sent)} / stored {len(rows)} / received {received} of {expected}"
+            f" / duplicates {duplicates} / out of order {disorder} / lost {lost}"
+        )
+        print("PASSED" if good else "FAILED", f"(seed {self.seed})")
+        return 0 if good else 1
+
+
+def _ms(times: list[float], share: float) -> str:
+    return f"{times[min(len(times) - 1, int(len(times) * share))] * 1000:>9.0f}" if times else f"{'-':>9}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="about a minute")
+    parser.add_argument("--clients", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
+    options = parser.parse_args()
+    random.seed(options.seed)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    clients = options.clients or (50 if options.short else 100)
+    world = World(clients=clients, scale=0.28 if options.short else 1.0, seed=options.seed)
+    print(f"{clients} clients, 2 server processes, PostgreSQL and Valkey, seed {options.seed}")
+    try:
+        return asyncio.run(world.run())
+    except NotAvailable as error:
+        sys.exit(f"cannot start the private servers: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

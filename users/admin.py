@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
@@ -38,6 +39,8 @@ def _checked(field: str, **wanted: Any) -> None:
 
 class PersonForm(forms.ModelForm):
     """The rules of registration; and nobody locks the last superuser out."""
+
+    language = forms.ChoiceField(label=_("language"), choices=settings.LANGUAGES)
 
     class Meta:
         model = User
@@ -77,7 +80,13 @@ class NewPersonForm(AdminUserCreationForm):
         model = User
         fields = ("username", "email", "language")
 
+    language = forms.ChoiceField(label=_("language"), choices=settings.LANGUAGES)
     clean_email = PersonForm.clean_email
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["usable_password"].label = _("Password")
+        self.fields["usable_password"].help_text = _("Disabled: the person is mailed a link to choose one.")
 
     def clean_username(self) -> str:
         _checked("username", username=self.cleaned_data["username"])
@@ -142,11 +151,9 @@ class PersonAdmin(Audited, UserAdmin):
         "email",
         "email_verified",
         "is_active",
-        "locked",
+        "lockout",
         "living_sessions",
         "last_login",
-        "date_joined",
-        "is_staff",
     )
     list_filter = ("is_active", LockedFilter, "email_verified", "is_staff", "is_superuser", "language")
     search_fields = ("username", "email", "first_name", "last_name", "=last_login_ip")
@@ -159,8 +166,7 @@ class PersonAdmin(Audited, UserAdmin):
         "date_joined",
         "closed_at",
         "password_changed_at",
-        "locked",
-        "locked_until",
+        "lockout",
         "login_attempts",
         "fingerprint",
     )
@@ -168,7 +174,7 @@ class PersonAdmin(Audited, UserAdmin):
     fieldsets = (
         (None, {"fields": ("username", "first_name", "last_name")}),
         (_("Contact"), {"fields": ("email", "email_verified", "phone_number", "phone_verified")}),
-        (_("State"), {"fields": ("is_active", "locked", "locked_until", "login_attempts", "closed_at")}),
+        (_("State"), {"fields": ("is_active", "lockout", "login_attempts", "closed_at")}),
         (
             _("Sign-in"),
             {"fields": ("last_login", "last_login_ip", "fingerprint", "password_changed_at", "date_joined")},
@@ -193,8 +199,11 @@ class PersonAdmin(Audited, UserAdmin):
         living = Q(user_sessions__is_active=True, user_sessions__expires_at__gt=timezone.now())
         return super().get_queryset(request).annotate(living_sessions=Count("user_sessions", filter=living))
 
-    @admin.display(description=_("locked"), boolean=True)
-    def locked(self, user: User) -> bool:
+    @admin.display(description=_("locked until"), ordering="locked_until")
+    def lockout(self, user: User) -> Any:
+        return user.locked_until if self.is_locked(user) else "-"
+
+    def is_locked(self, user: User) -> bool:
         return bool(user.locked_until and user.locked_until > timezone.now())
 
     @admin.display(description=_("sessions"), ordering="living_sessions")
@@ -300,7 +309,7 @@ class PersonAdmin(Audited, UserAdmin):
         if not self.has_change_permission(request, user) or user.closed_at:
             return {}
         left_out = {"enable"} if user.is_active else {"disable", "force_reset"}
-        if not self.locked(user) and not user.login_attempts:
+        if not self.is_locked(user) and not user.login_attempts:
             left_out.add("unlock")
         if user.email_verified or not user.email:
             left_out.add("verify_email")

@@ -188,6 +188,9 @@ def revoke_all(
         ended = _end(list(active), reason=reason, at=now)
         if ended and reason in TOLD:
             tell_event("session_revoked", user_id=user_id, client=client, at=now, reason=reason, sessions=len(ended))
+        if not ended and reason == "logout_all":
+            # No session to end, yet accounts forget the person's remembered devices.
+            _tell_revoked(user_id=user_id, sids=[], reason=reason)
     return len(ended)
 
 

@@ -9,7 +9,7 @@ class UsersConfig(AppConfig):
     verbose_name = _("People")
 
     def ready(self) -> None:
-        from users import security_events  # noqa: F401
+        from users import breached_passwords, housekeeping, receivers, security_events  # noqa: F401
 
 
 class UsersAdminConfig(admin_apps.AdminConfig):

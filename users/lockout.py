@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -155,11 +155,3 @@ def unlock(user_id: int) -> None:
     with transaction.atomic():
         LoginCounter.objects.filter(key=counter_of_user(user_id).key).delete()
         User.objects.filter(pk=user_id).update(login_attempts=0, locked_until=None)
-
-
-def purge() -> int:
-    """Delete counters that no longer count; return how many. Mirrors of ended lockouts are cleared with them."""
-    now = timezone.now()
-    User.objects.filter(locked_until__lte=now).update(login_attempts=0, locked_until=None)
-    old = Q(last_failed_at__lte=now - timedelta(seconds=settings.LOCKOUT_SECONDS))
-    return LoginCounter.objects.filter(old).delete()[0]

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from common.client import FINGERPRINT_CHARS
 from common.fields import StrictBooleanField, StrictCharField
+from sessions.serializers import SessionSerializer, TokensSerializer
 from users import fields
 from users.models import User
 
@@ -58,10 +59,44 @@ class UserSerializer(serializers.ModelSerializer):
 
 
 class PersonSerializer(serializers.Serializer):
+    """What others see."""
+
     id = serializers.IntegerField()
     username = serializers.CharField()
-    first_name = serializers.CharField()
-    last_name = serializers.CharField()
+    first_name = serializers.CharField(allow_blank=True)
+    last_name = serializers.CharField(allow_blank=True)
+
+
+class PeoplePageSerializer(serializers.Serializer):
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+    results = PersonSerializer(many=True)
+
+
+class DetailSerializer(serializers.Serializer):
+    detail = serializers.CharField()
+
+
+class RegisteredSerializer(serializers.Serializer):
+    user = UserSerializer()
+
+
+class LoggedInSerializer(TokensSerializer):
+    user = UserSerializer()
+    device_token = serializers.CharField(help_text="send it with the next login on this device")
+
+
+class PasswordChangedSerializer(serializers.Serializer):
+    """Without a session (no token) only `detail`."""
+
+    detail = serializers.CharField()
+    access = serializers.CharField(required=False)
+    refresh = serializers.CharField(required=False)
+    token_type = serializers.ChoiceField(choices=["Bearer"], required=False)
+    access_expires_in = serializers.IntegerField(required=False)
+    refresh_expires_in = serializers.IntegerField(required=False)
+    server_time = serializers.DateTimeField(required=False)
+    session = SessionSerializer(required=False)
 
 
 class RegisterSerializer(serializers.Serializer):

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+from django.db import transaction
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -32,6 +36,14 @@ from users import (
 )
 from users.models import User
 
+# What was counted must outlive the refusal, also under ATOMIC_REQUESTS.
+survives_errors = method_decorator(transaction.non_atomic_requests, name="dispatch")
+
+
+def documented(operation_id: str, *, request: Any = None, **kwargs: Any) -> Any:
+    """Describe an operation of accounts; the error answers are the same for all and added elsewhere."""
+    return extend_schema(operation_id=operation_id, tags=["accounts"], request=request, **kwargs)
+
 
 def read(serializer: type[Serializer], request: Request, **kwargs: Any) -> dict[str, Any]:
     """Return the validated body. Raises ValidationError."""
@@ -41,7 +53,11 @@ def read(serializer: type[Serializer], request: Request, **kwargs: Any) -> dict[
 
 
 class RegisterView(OpenAPIView):
+    @documented(
+        "register", request=serializers.RegisterSerializer, auth=[], responses={201: serializers.RegisteredSerializer}
+    )
     def post(self, request: Request) -> Response:
+        """Open an account and mail a verification link. A taken name or address is `unique`."""
         given = read(serializers.RegisterSerializer, request)
         user = register.register(
             username=given.pop("username"),
@@ -53,8 +69,11 @@ class RegisterView(OpenAPIView):
         return Response({"user": payload.user(user)}, status=status.HTTP_201_CREATED)
 
 
+@survives_errors
 class LoginView(OpenAPIView):
+    @documented("login", request=serializers.LoginSerializer, auth=[], responses={200: serializers.LoggedInSerializer})
     def post(self, request: Request) -> Response:
+        """Sign in. Five failed passwords lock the account for half an hour, known or not."""
         given = read(serializers.LoginSerializer, request)
         client = client_of(request)
         given["device_fingerprint"] = given["device_fingerprint"] or client.device_fingerprint
@@ -67,20 +86,42 @@ class LoginView(OpenAPIView):
 
 
 class PasswordResetView(OpenAPIView):
+    @documented(
+        "password_reset",
+        request=serializers.PasswordResetSerializer,
+        auth=[],
+        responses={200: serializers.DetailSerializer},
+    )
     def post(self, request: Request) -> Response:
+        """Ask for a link to choose a new password: the same answer for any address."""
         password_reset.request(**read(serializers.PasswordResetSerializer, request), client=client_of(request))
         return Response({"detail": _("If there is an account with this address, a mail is on its way to it.")})
 
 
+@survives_errors
 class PasswordResetConfirmView(OpenAPIView):
+    @documented(
+        "password_reset_confirm",
+        request=serializers.PasswordResetConfirmSerializer,
+        auth=[],
+        responses={200: serializers.DetailSerializer},
+    )
     def post(self, request: Request) -> Response:
+        """Set the password, end every session and lift the lockout. Nobody is signed in by it."""
         given = read(serializers.PasswordResetConfirmSerializer, request)
         password_reset.confirm(token=given["token"], password=given["new_password"], client=client_of(request))
         return Response({"detail": _("Your password was changed. Please sign in.")})
 
 
+@survives_errors
 class PasswordChangeView(APIView):
+    @documented(
+        "password_change",
+        request=serializers.PasswordChangeSerializer,
+        responses={200: serializers.PasswordChangedSerializer},
+    )
     def post(self, request: Request) -> Response:
+        """Set the password, end every other session and get a new pair for this one."""
         given = read(serializers.PasswordChangeSerializer, request)
         sid = current_sid(request)
         changed = password_change.change(
@@ -97,7 +138,14 @@ class PasswordChangeView(APIView):
 
 
 class VerifyEmailView(OpenAPIView):
+    @documented(
+        "verify_email",
+        request=serializers.VerifyEmailSerializer,
+        auth=[],
+        responses={200: serializers.DetailSerializer},
+    )
     def post(self, request: Request) -> Response:
+        """Prove an address by the token of a mailed link."""
         email_verification.verify(**read(serializers.VerifyEmailSerializer, request), client=client_of(request))
         return Response({"detail": _("Your e-mail address is verified.")})
 
@@ -108,7 +156,14 @@ class ResendVerificationView(OpenAPIView):
     authentication_classes = [SessionJWTAuthentication]
     permission_classes = [AllowAny]
 
+    @documented(
+        "resend_verification",
+        request=serializers.ResendVerificationSerializer,
+        auth=[{}, {"bearer": []}],
+        responses={200: serializers.DetailSerializer},
+    )
     def post(self, request: Request) -> Response:
+        """Mail a new verification link, to the Bearer or to `email`: the same answer for any address."""
         if request.user.is_authenticated:
             email_verification.resend(client=client_of(request), user_id=request.user.pk)
         else:
@@ -117,8 +172,13 @@ class ResendVerificationView(OpenAPIView):
         return Response({"detail": _("If this address is waiting to be verified, a mail is on its way to it.")})
 
 
+@survives_errors
 class EmailChangeView(APIView):
+    @documented(
+        "email_change", request=serializers.EmailChangeSerializer, responses={200: serializers.DetailSerializer}
+    )
     def post(self, request: Request) -> Response:
+        """Mail the new address a link; the address changes once it is followed."""
         given = read(serializers.EmailChangeSerializer, request)
         email_change.request(
             user_id=request.user.pk,
@@ -129,22 +189,33 @@ class EmailChangeView(APIView):
         return Response({"detail": _("Please follow the link that we mailed to the new address.")})
 
 
+@survives_errors
 class MeView(APIView):
+    @documented("me", responses={200: serializers.UserSerializer})
     def get(self, request: Request) -> Response:
+        """Show oneself."""
         return Response(payload.user(request.user))
 
+    @documented(
+        "me_update", request=serializers.UserSerializer(partial=True), responses={200: serializers.UserSerializer}
+    )
     def patch(self, request: Request) -> Response:
+        """Change oneself. Another phone number is an unverified one."""
         changes = read(serializers.UserSerializer, request, partial=True)
         return Response(payload.user(profile.update(user_id=request.user.pk, changes=changes)))
 
+    @documented("me_close", request=serializers.PasswordSerializer, responses={204: None})
     def delete(self, request: Request) -> Response:
+        """Close the account: signed out everywhere, personal data erased, messages kept without a name."""
         given = read(serializers.PasswordSerializer, request)
         account_closing.close(user_id=request.user.pk, password=given["password"], client=client_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class ExportView(APIView):
+    @documented("me_export", responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request) -> Response:
+        """Download what is held about oneself."""
         response = Response(export.export(user_id=request.user.pk))
         response["Content-Disposition"] = 'attachment; filename="alviar-export.json"'
         response["Cache-Control"] = "no-store"
@@ -155,8 +226,15 @@ class PeoplePagination(CursorPagination):
     ordering = ("search_username", "id")
 
 
+QUERY = OpenApiParameter("q", OpenApiTypes.STR, required=True, description="at least 2 characters")
+LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="at most 100")
+CURSOR = OpenApiParameter("cursor", OpenApiTypes.STR)
+
+
 class SearchView(APIView):
+    @documented("people_search", parameters=[QUERY, LIMIT, CURSOR], responses={200: serializers.PeoplePageSerializer})
     def get(self, request: Request) -> Response:
+        """Find people by the beginning of their names."""
         query = request.query_params.get("q", "").strip()
         if len(query) < search.MINIMUM_CHARS:
             raise ValidationFailed.of("q", "min_length", _("Type at least 2 characters."))

@@ -39,5 +39,5 @@ def dumps(value: Any) -> bytes:
 
 
 def loads(raw: bytes | str) -> Any:
-    """Decode strictly: no NaN, no lone surrogate, no nesting beyond 1,024. Raises JSONDecodeError, never RecursionError."""
+    """Decode strictly: no NaN, no lone surrogate, at most 1,024 deep. Raises JSONDecodeError, never RecursionError."""
     return orjson.loads(raw)

@@ -14,7 +14,7 @@ MAXIMUM_CHARS = 128
 class Argon2Hasher(Argon2PasswordHasher):
     """Django's own takes 100 MiB and 250 ms, so that four logins a second fill a core; this one takes 19 MiB, 26 ms.
 
-    Source: OWASP Password Storage Cheat Sheet (m=19 MiB, t=2, p=1). A hash made with other parameters is upgraded at login.
+    Source: OWASP Password Storage Cheat Sheet (m=19 MiB, t=2, p=1). Other hashes are upgraded at login.
     """
 
     @property

@@ -1,11 +1,11 @@
-"""What `manage.py purge_expired` removes: each app registers its own in `ready()`, since none may import the others.
+"""What `manage.py purge_expired` removes: each app registers its own, since none may import the others.
 
-purging.register("spent single-use tokens", lambda: PasswordResetToken.objects.filter(expires_at__lt=timezone.now()))
+    purging.register("reset links", purging.delete_batch(lambda: PasswordResetToken.objects.filter(...)))
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -13,23 +13,30 @@ from django.db.models import QuerySet
 BATCH_ROWS = 500
 
 
+class Purge(NamedTuple):
+    """`name` for the summary line; `batch(limit)` treats at most `limit` rows and returns how many it did."""
+
+    name: str
+    batch: Callable[[int], int]
+
+    def due(self) -> int:
+        """Return how many rows wait, as far as the batch can tell: for the progress bar."""
+        return self.batch.rows().count() if isinstance(self.batch, Batch) else 0
+
+
 def _delete(rows: QuerySet[Any]) -> None:
     rows.delete()
 
 
 @dataclass(frozen=True)
-class Purge:
+class Batch:
     """`rows()` is asked anew for each batch, since "expired" means now; `act` takes them out of it."""
 
-    name: str
     rows: Callable[[], QuerySet[Any]]
     act: Callable[[QuerySet[Any]], Any] = _delete
 
-    def count(self) -> int:
-        return self.rows().count()
-
-    def batch(self, limit: int = BATCH_ROWS) -> int:
-        """Purge at most `limit` rows in a transaction of their own and return how many.
+    def __call__(self, limit: int) -> int:
+        """Treat at most `limit` rows in a transaction of their own.
 
         Rows that another run holds are passed by (PostgreSQL; SQLite has one writer at a time), so that two runs at
         once share the work.
@@ -44,12 +51,22 @@ class Purge:
             return len(keys)
 
 
+def delete_batch(rows: Callable[[], QuerySet[Any]]) -> Batch:
+    """Return a batch that deletes the rows of `rows()`."""
+    return Batch(rows)
+
+
+def update_batch(rows: Callable[[], QuerySet[Any]], act: Callable[[QuerySet[Any]], Any]) -> Batch:
+    """Return a batch that treats the rows of `rows()` by `act`, after which they are no longer among them."""
+    return Batch(rows, act)
+
+
 _registered: dict[str, Purge] = {}
 
 
-def register(name: str, rows: Callable[[], QuerySet[Any]], act: Callable[[QuerySet[Any]], Any] = _delete) -> None:
-    """Have `rows()` deleted, or treated by `act`, in batches. The same name again replaces."""
-    _registered[name] = Purge(name, rows, act)
+def register(name: str, batch: Callable[[int], int]) -> None:
+    """Have `batch(limit)` called until it finds less than `limit` rows. The same name again replaces."""
+    _registered[name] = Purge(name, batch)
 
 
 def registered() -> list[Purge]:

@@ -1,7 +1,7 @@
 """The only ways up or across: who sends declares here, who listens connects in its AppConfig.ready().
 
-All are sent after commit with keyword arguments of plain values, but `user_closing` and `user_exporting`, which are sent
-inside the transaction of the account's own service.
+All are sent after commit with keyword arguments of plain values, but `user_closing` and `user_exporting`, which are
+sent inside the transaction of the account's own service.
 """
 
 from django.dispatch import Signal

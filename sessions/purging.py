@@ -34,6 +34,6 @@ def outlived() -> QuerySet[OutstandingToken]:
 
 
 def register() -> None:
-    purging.register("sessions that ran out", ran_out, mark_ended)
-    purging.register("ended sessions", long_ended)
-    purging.register("blacklisted tokens", outlived)
+    purging.register("sessions that ran out", purging.update_batch(ran_out, mark_ended))
+    purging.register("ended sessions", purging.delete_batch(long_ended))
+    purging.register("blacklisted tokens", purging.delete_batch(outlived))

@@ -21,7 +21,7 @@ class Command(BaseCommand):
             raise ValueError("--batch is at least 1")
         purges = purging.registered()
         is_terminal = self.stderr.isatty()
-        total = sum(purge.count() for purge in purges) if is_terminal else 0
+        total = sum(purge.due() for purge in purges) if is_terminal else 0
         done: dict[str, int] = {}
         for purge in purges:
             done[purge.name] = 0

@@ -1,12 +1,14 @@
 """Moderation. Conversations show counts only; what was said is shown for a reported message and the few around it."""
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -28,16 +30,20 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
+SHOWN = ("uuid", "kind", "members_count", "messages_count", "open_reports", "created_at", "updated_at")
+
+
 @admin.register(Conversation)
 class ConversationAdmin(ReadOnlyAdmin):
     """Counts, no titles, no members, no messages: who talks to whom about what is not the operator's to read."""
 
-    list_display = ["uuid", "kind", "members_count", "messages_count", "open_reports", "created_at", "updated_at"]
+    list_display = SHOWN
     list_filter = ["kind"]
     search_fields = ["uuid__exact"]
     search_help_text = _("the whole UUID")
     ordering = ["-updated_at"]
-    fields = readonly_fields = list_display
+    fields = SHOWN
+    readonly_fields = SHOWN
     show_full_result_count = False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -46,8 +52,6 @@ class ConversationAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Conversation], search_term: str
     ) -> tuple[QuerySet[Conversation], bool]:
-        import uuid
-
         if not search_term:
             return queryset, False
         try:
@@ -59,9 +63,15 @@ class ConversationAdmin(ReadOnlyAdmin):
     def messages_count(self, row: Conversation) -> int:
         return row.last_message_no
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
+        open_ones = Count("messages__reports", filter=Q(messages__reports__status=Report.Status.OPEN))
+        reported = Conversation.objects.filter(pk=OuterRef("pk"), messages__reports__isnull=False)
+        counted = reported.order_by().values("pk").annotate(count=open_ones).values("count")
+        return super().get_queryset(request).annotate(reported=Coalesce(Subquery(counted), 0))
+
     @admin.display(description=_("open reports"))
-    def open_reports(self, row: Conversation) -> int:
-        return Report.objects.filter(message__conversation=row, status=Report.Status.OPEN).count()
+    def open_reports(self, row: Any) -> int:
+        return int(row.reported)
 
 
 Step = Callable[..., None]
@@ -72,14 +82,17 @@ STEPS: dict[str, tuple[Step, Any]] = {
 }
 
 
+REPORTED = ("status", "reason", "reporter", "created_at", "sender", "context", "resolved_by", "resolved_at")
+
+
 @admin.register(Report)
 class ReportAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "status", "reason", "sender", "reporter", "resolved_by", "resolved_at"]
     list_filter = ["status"]
     list_select_related = ["message__sender", "reporter", "resolved_by"]
     ordering = ["-created_at"]
-    fields = ["status", "reason", "reporter", "created_at", "sender", "context", "resolved_by", "resolved_at"]
-    readonly_fields = fields
+    fields = REPORTED
+    readonly_fields = REPORTED
     actions = list(STEPS)
     change_form_template = "chat/admin/report.html"
 

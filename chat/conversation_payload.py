@@ -1,16 +1,17 @@
 """Conversations and members as REST shows them. A page of any length costs the same number of queries."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, QuerySet, Window
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Window
 from django.db.models.functions import Coalesce, RowNumber
 
 from chat import payload, presence
 from chat.models import Conversation, Membership, Mention, Message
 from chat.services import blocks
+from common.errors import NotFound
 
 # Members shown with a conversation; the members list has all.
 MEMBERS_SHOWN = 20
@@ -24,26 +25,21 @@ def conversation(viewer_id: int, row: Conversation) -> dict[str, Any]:
 def conversations(viewer_id: int, rows: Sequence[Conversation]) -> list[dict[str, Any]]:
     """Return the rows of the conversation list, as the viewer sees them; rows they just left are dropped."""
     ids = [row.pk for row in rows]
-    mine = {
-        membership.conversation_id: membership
-        for membership in Membership.objects.filter(user_id=viewer_id, left_seq=None, conversation_id__in=ids)
-    }
+    mine = {row.conversation_id: row for row in _own_rows(viewer_id).filter(conversation_id__in=ids)}
     shown = _first_members(viewer_id, ids)
     last = _last_messages(viewer_id, [row for row in rows if row.pk in mine], mine)
-    mentions = _unread_mentions(viewer_id, ids)
     return [
         {
             **_own(row, mine[row.pk]),
             "members": shown[row.pk],
             "last_message": last.get(row.pk),
-            "mention_count": mentions.get(row.pk, 0),
         }
         for row in rows
         if row.pk in mine
     ]
 
 
-def _own(row: Conversation, mine: Membership) -> dict[str, Any]:
+def _own(row: Conversation, mine: Any) -> dict[str, Any]:
     return {
         "uuid": row.uuid,
         "kind": row.kind,
@@ -52,6 +48,7 @@ def _own(row: Conversation, mine: Membership) -> dict[str, Any]:
         "last_seq": row.last_seq,
         "seen_seq": mine.seen_seq,
         "unread_count": unread_count(row, mine),
+        "mention_count": mine.mention_count,
         "muted_until": mine.muted_until,
         "pinned": mine.pinned,
         "archived": mine.archived,
@@ -67,18 +64,18 @@ def unread_count(row: Conversation, mine: Membership) -> int:
     return max(0, row.last_message_no - mine.seen_message_no)
 
 
-def _unread_mentions(viewer_id: int, ids: Iterable[int]) -> dict[int, int]:
-    rows = (
-        Mention.objects.filter(
-            user_id=viewer_id,
-            conversation_id__in=ids,
-            conversation__memberships__user_id=viewer_id,
-            conversation__memberships__seen_message_no__lt=F("message_no"),
-        )
-        .values("conversation_id")
-        .annotate(unread=Count("pk"))
+def _own_rows(viewer_id: int) -> QuerySet[Any]:
+    """Return the viewer's memberships with `mention_count`, for which only unread mentions are read.
+
+    A subquery for each row and not a join: a join lets PostgreSQL read all mentions of a conversation and drop most.
+    """
+    unread = Mention.objects.filter(
+        user_id=viewer_id, conversation_id=OuterRef("conversation_id"), message_no__gt=OuterRef("seen_message_no")
     )
-    return {row["conversation_id"]: row["unread"] for row in rows}
+    counted = unread.order_by().values("conversation_id").annotate(count=Count("pk")).values("count")
+    return Membership.objects.filter(user_id=viewer_id, left_seq=None).annotate(
+        mention_count=Coalesce(Subquery(counted), 0)
+    )
 
 
 def _last_messages(
@@ -125,7 +122,7 @@ def _first_members(viewer_id: int, ids: Sequence[int]) -> dict[int, list[dict[st
     return shown
 
 
-def members(viewer_id: int, rows: Sequence[Membership]) -> list[dict[str, Any]]:
+def members(viewer_id: int, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """Return rows of the members list from `member_rows()`.
 
     What a person does not share is null or false to everybody else; a person's presence also to those they block.
@@ -149,12 +146,12 @@ def _member(row: Any, viewer_id: int, state: Any) -> dict[str, Any]:
 
 def seen(viewer_id: int, conversation_uuid: UUID) -> dict[str, Any]:
     """Return how far the viewer has read and what is left."""
-    mine = Membership.objects.select_related("conversation").get(
-        conversation__uuid=conversation_uuid, user_id=viewer_id
-    )
+    mine = _own_rows(viewer_id).select_related("conversation").filter(conversation__uuid=conversation_uuid).first()
+    if mine is None:  # they left since
+        raise NotFound
     return {
         "conversation_uuid": conversation_uuid,
         "seen_seq": mine.seen_seq,
         "unread_count": unread_count(mine.conversation, mine),
-        "mention_count": _unread_mentions(viewer_id, [mine.conversation_id]).get(mine.conversation_id, 0),
+        "mention_count": mine.mention_count,
     }

@@ -19,7 +19,7 @@ CURSOR = OpenApiParameter("cursor", str, description="From `next` or `previous`.
 
 
 class ByActivity(CursorPagination):
-    ordering = ("-updated_at", "-id")
+    ordering = ("-updated_at", "-id")  # type: ignore[assignment]
 
 
 class ByJoining(CursorPagination):

@@ -1,4 +1,8 @@
-"""Conversations, who is in them, what was said, and the numbered events that carry it to every device."""
+"""Conversations, who is in them, what was said, and the numbered events that carry it to every device.
+
+Foreign keys that lead a unique constraint or an index have no index of their own (`db_index=False`): it would be written
+with every message and, chosen by a planner, read a whole conversation where the longer one reads a page.
+"""
 
 import uuid
 
@@ -44,7 +48,7 @@ class Membership(models.Model):
         ADMIN = "admin", _("admin")
         MEMBER = "member", _("member")
 
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="memberships")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="memberships", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=8, choices=Role, default=Role.MEMBER)
     joined_at = models.DateTimeField()
@@ -76,10 +80,12 @@ class Message(models.Model):
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False)
     seq = models.BigIntegerField()
     message_no = models.BigIntegerField()
-    sender = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    sender = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     content = models.TextField()
     client_msg_id = models.UUIDField(null=True)
     content_digest = models.CharField(max_length=64)
@@ -112,7 +118,7 @@ class Event(models.Model):
     cannot come back through a catch-up; `payload` holds the rest.
     """
 
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="events")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="events", db_index=False)
     seq = models.BigIntegerField()
     kind = models.CharField(max_length=32)
     at = models.DateTimeField()
@@ -127,7 +133,7 @@ class Event(models.Model):
 
 
 class Reaction(models.Model):
-    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="reactions")
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="reactions", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     emoji = models.CharField(max_length=64)
     created_at = models.DateTimeField()
@@ -140,17 +146,17 @@ class Mention(models.Model):
     """One row per person mentioned, so that counting the unread ones reads only those."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+")
-    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+", db_index=False)
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+", db_index=False)
     message_no = models.BigIntegerField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["message", "user"], name="chat_mention_unique")]
-        indexes = [models.Index(fields=["user", "conversation", "message_no"], name="chat_mention_unread")]
+        indexes = [models.Index(fields=["conversation", "user", "message_no"], name="chat_mention_unread")]
 
 
 class Block(models.Model):
-    blocker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    blocker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
     blocked = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     created_at = models.DateTimeField()
 

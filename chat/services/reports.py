@@ -92,18 +92,19 @@ def suspend_sender(row: Report, *, moderator_id: int) -> None:
 
     Raises NotFound where the account is gone, PermissionRefused for staff, whom only an administrator suspends.
     """
-    people = get_user_model()._default_manager
-    sender = people.select_for_update().filter(pk=row.message.sender_id).first()
+    sender = row.message.sender
     if sender is None:
         raise NotFound
     if sender.is_staff or sender.is_superuser:
         raise PermissionRefused
-    if sender.is_active:
-        people.filter(pk=sender.pk).update(is_active=False)
-        sessions.revoke_all(user_id=sender.pk, reason="account_disabled")
-        transaction.on_commit(lambda: user_suspended.send(sender=Report, user_id=sender.pk))
+    # Sessions before the person, and no key lock on the person's row: whoever is just sending share-locks the session
+    # first and refers to the person last, and must not wait for this while this waits for them.
+    sessions.revoke_all(user_id=sender.pk, reason="account_disabled")
+    get_user_model()._default_manager.filter(pk=sender.pk).update(is_active=False)
+    user_id = sender.pk
+    transaction.on_commit(lambda: user_suspended.send_robust(sender=Report, user_id=user_id), robust=True)
     _close(row, Report.Status.RESOLVED, moderator_id=moderator_id)
-    log.info("moderation.person_suspended", report=str(row.uuid), user_id=sender.pk, moderator_id=moderator_id)
+    log.info("moderation.person_suspended", report=str(row.uuid), user_id=user_id, moderator_id=moderator_id)
 
 
 def dismiss(row: Report, *, moderator_id: int) -> None:

@@ -489,12 +489,14 @@ export class ChatClient {
   private apply(event: ChatEvent): void {
     const { conversation_uuid: uuid } = event;
     const known = this.byUuid.has(uuid);
+    // The list was read after this event happened, and has counted it.
+    const counted = event.seq <= (this.byUuid.get(uuid)?.last_seq ?? 0);
     this.patchConversation(uuid, ({ last_seq }) => ({ last_seq: Math.max(last_seq, event.seq) }));
     switch (event.kind) {
       case 'message.created':
       case 'message.edited':
       case 'message.deleted':
-        this.messageChanged(event.kind, event.data, event.at);
+        this.messageChanged(event.kind, event.data, { at: event.at, counted });
         break;
       case 'reaction.added':
       case 'reaction.removed':
@@ -511,7 +513,7 @@ export class ChatClient {
     this.events.emit('event', event);
   }
 
-  private messageChanged(kind: ChatEvent['kind'], message: Message, at: string): void {
+  private messageChanged(kind: ChatEvent['kind'], message: Message, event: { at: string; counted: boolean }): void {
     const uuid = message.conversation_uuid;
     const timeline = this.timelineOf(uuid);
     const created = kind === 'message.created';
@@ -522,11 +524,11 @@ export class ChatClient {
       const patch: Partial<Conversation> = {};
       if (created || last?.uuid === message.uuid) patch.last_message = message;
       if (created) {
-        patch.updated_at = at;
+        patch.updated_at = event.at;
         const mine = message.sender?.id === this.me;
         // Sending marks everything before as seen.
         if (mine) Object.assign(patch, { unread_count: 0, mention_count: 0, seen_seq: message.seq });
-        else if (message.seq > conversation.seen_seq) {
+        else if (message.seq > conversation.seen_seq && !event.counted) {
           patch.unread_count = conversation.unread_count + 1;
           if (this.me !== undefined && message.mentions.includes(this.me)) {
             patch.mention_count = conversation.mention_count + 1;

@@ -3,9 +3,10 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from config import documentation, health
+from config import documentation, health, page
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", page.page, name="page"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),

@@ -1,0 +1,107 @@
+import { useEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react';
+
+import type { TimelineMessage } from '@/core/chatClient';
+import { nameOf, problemText, useChat } from './chat';
+import { useText } from './i18n';
+
+export type ComposerMode =
+  | { kind: 'write' }
+  | { kind: 'reply'; message: TimelineMessage }
+  | { kind: 'edit'; message: TimelineMessage };
+
+/** Enter sends, Shift+Enter breaks the line, ↑ in an empty field edits the last message, Escape leaves. */
+export function Composer(props: {
+  conversation: string;
+  mode: ComposerMode;
+  onMode: (mode: ComposerMode) => void;
+  onEditLast: () => void;
+}) {
+  const { conversation, mode, onMode, onEditLast } = props;
+  const { t } = useText();
+  const chat = useChat();
+  const [text, setText] = useState('');
+  const [problem, setProblem] = useState('');
+  const field = useRef<HTMLTextAreaElement>(null);
+
+  useEffect(() => {
+    if (mode.kind === 'edit') setText(mode.message.content);
+    if (mode.kind !== 'write' || matchMedia('(hover: hover)').matches) field.current?.focus();
+  }, [mode]);
+
+  useEffect(() => () => chat.setTyping(conversation, false), [conversation]);
+
+  const leave = () => {
+    if (mode.kind === 'edit') setText('');
+    setProblem('');
+    onMode({ kind: 'write' });
+  };
+
+  const submit = async (event?: FormEvent) => {
+    event?.preventDefault();
+    const content = text.trim();
+    if (!content) return;
+    setProblem('');
+    try {
+      if (mode.kind === 'edit') await chat.edit(mode.message.uuid, content);
+      else chat.sendMessage(conversation, content, mode.kind === 'reply' ? { reply_to: mode.message.uuid } : {});
+    } catch (error) {
+      return setProblem(problemText(error, t));
+    }
+    setText('');
+    onMode({ kind: 'write' });
+    chat.setTyping(conversation, false);
+  };
+
+  const keyDown = (event: KeyboardEvent<HTMLTextAreaElement>) => {
+    // An input method's Enter chooses a word.
+    if (event.nativeEvent?.isComposing ?? (event as unknown as { isComposing: boolean }).isComposing) return;
+    if (event.key === 'Enter' && !event.shiftKey) {
+      event.preventDefault();
+      void submit();
+    } else if (event.key === 'Escape') leave();
+    else if (event.key === 'ArrowUp' && text === '') {
+      event.preventDefault();
+      onEditLast();
+    }
+  };
+
+  return (
+    <form className="composer" onSubmit={(event) => void submit(event)} aria-label={t('message')}>
+      {mode.kind !== 'write' && (
+        <div className="about-message">
+          <span dir="auto">
+            <strong>
+              {mode.kind === 'edit' ? t('editing') : t('replyingTo', { who: nameOf(mode.message.sender, t) })}
+            </strong>{' '}
+            {mode.message.content}
+          </span>
+          <button type="button" className="quiet" aria-label={t('cancel')} onClick={leave}>
+            ✕
+          </button>
+        </div>
+      )}
+      <p role="alert" className="bad" hidden={!problem}>
+        {problem}
+      </p>
+      <div className="composer-line">
+        <textarea
+          ref={field}
+          rows={1}
+          dir="auto"
+          aria-label={t('message')}
+          placeholder={t('message')}
+          maxLength={4000}
+          value={text}
+          onInput={(event) => {
+            setText(event.currentTarget.value);
+            chat.setTyping(conversation, event.currentTarget.value !== '');
+          }}
+          onKeyDown={keyDown}
+        />
+        <button type="submit" className="primary" disabled={!text.trim()}>
+          {t(mode.kind === 'edit' ? 'save' : 'send')}
+        </button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,173 @@
+import { useEffect, useState, type FormEvent } from 'react';
+
+import { useAuth } from '@/contexts/AuthContext';
+import type { Conversation, Person } from '@/core/types';
+import { nameOf, others, problemText, titleOf, useChat, useConversations, usePresence, useTyping } from './chat';
+import { useText } from './i18n';
+
+export function ConversationList({ selected }: { selected: string | undefined }) {
+  const { t } = useText();
+  const conversations = useConversations();
+  const [composing, setComposing] = useState(false);
+  return (
+    <nav className="list" aria-label={t('chats')}>
+      <div className="list-head">
+        <h1>{t('chats')}</h1>
+        <button type="button" className="primary" onClick={() => setComposing(true)}>
+          {t('newChat')}
+        </button>
+      </div>
+      {composing && <NewChat onClose={() => setComposing(false)} />}
+      {conversations.length === 0 && <p className="hint">{t('noChats')}</p>}
+      <ul>
+        {conversations.map((conversation) => (
+          <li key={conversation.uuid}>
+            <Row conversation={conversation} selected={conversation.uuid === selected} />
+          </li>
+        ))}
+      </ul>
+    </nav>
+  );
+}
+
+function Row({ conversation, selected }: { conversation: Conversation; selected: boolean }) {
+  const { t, time } = useText();
+  const { user } = useAuth();
+  const { uuid, last_message: last, unread_count: unread } = conversation;
+  const typing = useTyping(uuid);
+  const partner = conversation.kind === 'direct' ? others(conversation, user?.id)[0]?.user.id : undefined;
+  const online = usePresence(partner)?.online ?? false;
+  const title = titleOf(conversation, user?.id, t);
+  const preview = !last ? '' : last.deleted_at ? t('deletedMessage') : last.content || last.attachments[0]?.name || '';
+  return (
+    <a className="row" href={`#/chat/${uuid}`} aria-current={selected ? 'true' : undefined}>
+      <Avatar name={title} online={online} />
+      <span className="row-text">
+        <span className="row-title">
+          <strong dir="auto">{title}</strong>
+          {last && <time dateTime={last.created_at}>{time(last.created_at)}</time>}
+        </span>
+        <span className="row-preview">
+          <span dir="auto">
+            {typing.length > 0 ? (
+              <em>{t('isTyping', { who: nameOf(memberOf(conversation, typing[0]!), t) })}</em>
+            ) : (
+              <>
+                {last?.sender?.id === user?.id && last && `${t('you')}: `}
+                {preview}
+              </>
+            )}
+          </span>
+          {unread > 0 && (
+            <span className="badge" aria-label={t('unread', { n: unread })}>
+              {unread}
+            </span>
+          )}
+        </span>
+      </span>
+    </a>
+  );
+}
+
+export function memberOf(conversation: Conversation, userId: number): Person | null {
+  return conversation.members.find(({ user }) => user.id === userId)?.user ?? null;
+}
+
+export function Avatar({ name, online = false }: { name: string; online?: boolean }) {
+  const { t } = useText();
+  const hue = [...name].reduce((sum, letter) => sum + letter.codePointAt(0)!, 0) % 6;
+  return (
+    <span className={`avatar hue-${hue}`}>
+      <span aria-hidden="true">{[...name][0]?.toUpperCase()}</span>
+      {online && (
+        <span className="dot" role="img" aria-label={t('online')} />
+      )}
+    </span>
+  );
+}
+
+function NewChat({ onClose }: { onClose: () => void }) {
+  const { t } = useText();
+  const { user } = useAuth();
+  const chat = useChat();
+  const [query, setQuery] = useState('');
+  const [found, setFound] = useState<Person[] | null>(null);
+  const [chosen, setChosen] = useState<Person[]>([]);
+  const [title, setTitle] = useState('');
+  const [problem, setProblem] = useState('');
+
+  useEffect(() => {
+    if (query.trim().length < 2) return setFound(null);
+    const timer = setTimeout(() => {
+      chat.searchPeople(query.trim()).then(
+        (people) => setFound(people.filter(({ id }) => id !== user?.id)),
+        (error: unknown) => setProblem(problemText(error, t)),
+      );
+    }, 200);
+    return () => clearTimeout(timer);
+  }, [query]);
+
+  const toggle = (person: Person) =>
+    setChosen((before) =>
+      before.some(({ id }) => id === person.id) ? before.filter(({ id }) => id !== person.id) : [...before, person],
+    );
+
+  const start = async (event: FormEvent) => {
+    event.preventDefault();
+    if (chosen.length === 0) return;
+    try {
+      const made =
+        chosen.length === 1 && !title
+          ? await chat.openDirect(chosen[0]!.id)
+          : await chat.createGroup(title || chosen.map((person) => nameOf(person, t)).join(', '), chosen.map(({ id }) => id));
+      location.hash = `#/chat/${made.uuid}`;
+      onClose();
+    } catch (error) {
+      setProblem(problemText(error, t));
+    }
+  };
+
+  const shown = [...chosen, ...(found ?? []).filter(({ id }) => !chosen.some((person) => person.id === id))];
+  return (
+    <form className="new-chat" aria-label={t('newChat')} onSubmit={start} onKeyDown={(event) => event.key === 'Escape' && onClose()}>
+      <label className="field">
+        <span>{t('findPeople')}</span>
+        <input autoFocus type="search" dir="auto" value={query} onInput={(event) => setQuery(event.currentTarget.value)} />
+      </label>
+      <ul aria-live="polite">
+        {shown.map((person) => (
+          <li key={person.id}>
+            <label className="check">
+              <input
+                type="checkbox"
+                checked={chosen.some(({ id }) => id === person.id)}
+                onChange={() => toggle(person)}
+              />
+              <span dir="auto">
+                {nameOf(person, t)} <small>{person.username}</small>
+              </span>
+            </label>
+          </li>
+        ))}
+        {found?.length === 0 && <li className="hint">{t('nobodyFound')}</li>}
+      </ul>
+      {chosen.length > 1 && (
+        <label className="field">
+          <span>{t('groupTitle')}</span>
+          <input maxLength={100} dir="auto" value={title} onInput={(event) => setTitle(event.currentTarget.value)} />
+        </label>
+      )}
+      <p role="alert" className="bad" hidden={!problem}>
+        {problem}
+      </p>
+      <div className="actions">
+        <button type="submit" className="primary" disabled={chosen.length === 0}>
+          {t('start')}
+        </button>
+        <button type="button" onClick={onClose}>
+          {t('cancel')}
+        </button>
+      </div>
+    </form>
+  );
+}

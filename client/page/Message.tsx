@@ -1,0 +1,194 @@
+import { useEffect, useRef, useState } from 'react';
+
+import { useAuth } from '@/contexts/AuthContext';
+import type { TimelineMessage } from '@/core/chatClient';
+import type { Conversation } from '@/core/types';
+import { nameOf, others, useChat } from './chat';
+import type { ComposerMode } from './Composer';
+import { useText } from './i18n';
+
+const EMOJI = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
+/** Messages of one person within this time stand together under one name. */
+const TOGETHER_MS = 5 * 60_000;
+
+interface MessageProps {
+  message: TimelineMessage;
+  previous: TimelineMessage | undefined;
+  conversation: Conversation;
+  onMode: (mode: ComposerMode) => void;
+}
+
+export function Message({ message, previous, conversation, onMode }: MessageProps) {
+  const { t, time } = useText();
+  const { user } = useAuth();
+  const chat = useChat();
+  const [menu, setMenu] = useState(false);
+  const mine = message.sender !== null && message.sender.id === user?.id;
+  const follows =
+    previous?.sender?.id === message.sender?.id &&
+    Date.parse(message.created_at) - Date.parse(previous?.created_at ?? '') < TOGETHER_MS;
+  const stored = message.status === 'stored';
+
+  return (
+    <li className={`message${mine ? ' mine' : ''}${follows ? ' follows' : ''}`} data-status={message.status}>
+      {!mine && !follows && conversation.kind === 'group' && (
+        <strong className="sender" dir="auto">
+          {nameOf(message.sender, t)}
+        </strong>
+      )}
+      <div className="bubble-line">
+        <div className="bubble">
+          <span className="hidden">{mine ? t('you') : nameOf(message.sender, t)}: </span>
+          {message.reply_to && (
+            <blockquote dir="auto">
+              <strong>{nameOf(message.reply_to.sender, t)}</strong> {message.reply_to.excerpt}
+            </blockquote>
+          )}
+          {message.deleted_at ? (
+            <em className="gone">{t('deletedMessage')}</em>
+          ) : (
+            <p className="content" dir="auto">
+              {message.content}
+            </p>
+          )}
+          {message.attachments.map((attachment) => (
+            <a key={attachment.uuid} href={attachment.url} download={attachment.name}>
+              {attachment.name}
+            </a>
+          ))}
+          <span className="meta">
+            {message.edited_at && !message.deleted_at && <span>{t('edited')}</span>}
+            <time dateTime={message.created_at}>{time(message.created_at)}</time>
+            {mine && <Receipt message={message} conversation={conversation} />}
+          </span>
+        </div>
+        {stored && !message.deleted_at && (
+          <button
+            type="button"
+            className="more"
+            aria-label={t('actions')}
+            aria-expanded={menu}
+            onClick={() => setMenu(!menu)}
+          >
+            ⋯
+          </button>
+        )}
+      </div>
+      {message.reactions.length > 0 && (
+        <div className="reactions">
+          {message.reactions.map(({ emoji, count, mine: own }) => (
+            <button
+              type="button"
+              key={emoji}
+              aria-pressed={own ?? false}
+              aria-label={t('reactions', { emoji, n: count })}
+              onClick={() => void chat.react(message.uuid, emoji, own).catch(() => {})}
+            >
+              {emoji} {count}
+            </button>
+          ))}
+        </div>
+      )}
+      {message.status === 'failed' && (
+        <p className="bad" role="alert">
+          {t('failed')}: {message.problem}{' '}
+          <button type="button" className="link" onClick={() => chat.retry(message.uuid)}>
+            {t('retry')}
+          </button>{' '}
+          <button type="button" className="link" onClick={() => chat.discard(message.uuid)}>
+            {t('discard')}
+          </button>
+        </p>
+      )}
+      {menu && <Menu message={message} mine={mine} onMode={onMode} onClose={() => setMenu(false)} />}
+    </li>
+  );
+}
+
+function Menu(props: {
+  message: TimelineMessage;
+  mine: boolean;
+  onMode: (mode: ComposerMode) => void;
+  onClose: () => void;
+}) {
+  const { message, mine, onMode, onClose } = props;
+  const { t } = useText();
+  const chat = useChat();
+  const element = useRef<HTMLDivElement>(null);
+
+  useEffect(() => {
+    element.current?.scrollIntoView({ block: 'nearest' });
+    element.current?.querySelector('button')?.focus();
+    const leave = (event: Event) => {
+      const target = event.target as Element;
+      if (!element.current?.contains(target) && !target.closest?.('.more')) onClose();
+    };
+    document.addEventListener('pointerdown', leave);
+    return () => document.removeEventListener('pointerdown', leave);
+  }, []);
+
+  const act = (work: () => unknown) => () => {
+    void Promise.resolve(work()).catch(() => {});
+    onClose();
+  };
+  return (
+    <div
+      className="menu"
+      role="group"
+      aria-label={t('actions')}
+      ref={element}
+      onKeyDown={(event) => event.key === 'Escape' && onClose()}
+    >
+      <div className="emoji">
+        {EMOJI.map((emoji) => {
+          const own = message.reactions.some((reaction) => reaction.emoji === emoji && reaction.mine);
+          return (
+            <button
+              type="button"
+              key={emoji}
+              aria-label={t('react', { emoji })}
+              aria-pressed={own}
+              onClick={act(() => chat.react(message.uuid, emoji, own))}
+            >
+              {emoji}
+            </button>
+          );
+        })}
+      </div>
+      <button type="button" onClick={act(() => onMode({ kind: 'reply', message }))}>
+        {t('reply')}
+      </button>
+      {mine && (
+        <button type="button" onClick={act(() => onMode({ kind: 'edit', message }))}>
+          {t('edit')}
+        </button>
+      )}
+      {mine && (
+        <button type="button" className="bad" onClick={act(() => chat.remove(message.uuid))}>
+          {t('delete')}
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** ◷ on its way, ✓ stored, ✓✓ seen. */
+function Receipt({ message, conversation }: { message: TimelineMessage; conversation: Conversation }) {
+  const { t, list } = useText();
+  const { user } = useAuth();
+  if (message.status === 'failed') return null;
+  if (message.status === 'sending') return <span role="img" aria-label={t('sending')}>◷</span>;
+  const readers = others(conversation, user?.id).filter(({ seen_seq }) => seen_seq >= message.seq);
+  const everyone = readers.length > 0 && readers.length === conversation.members_count - 1;
+  const label =
+    readers.length === 0
+      ? t('sent')
+      : conversation.kind === 'direct'
+        ? t('seen')
+        : t('seenBy', { who: list(readers.map((reader) => nameOf(reader.user, t))) });
+  return (
+    <span role="img" className={everyone ? 'seen' : ''} aria-label={label} title={label}>
+      {readers.length > 0 ? '✓✓' : '✓'}
+    </span>
+  );
+}

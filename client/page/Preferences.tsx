@@ -1,0 +1,51 @@
+import { useState } from 'react';
+
+import { useAuth } from '@/contexts/AuthContext';
+import type { User } from '@/core/types';
+import { LANGUAGES, useText, type Language } from './i18n';
+import { applyTheme, storedTheme, THEMES, type Theme } from './theme';
+
+export function Preferences() {
+  const { t, language, setLanguage } = useText();
+  const { client, isAuthenticated } = useAuth();
+  const [theme, setTheme] = useState<Theme>(storedTheme);
+
+  const chooseLanguage = (chosen: Language) => {
+    setLanguage(chosen);
+    // Mails come in the language of the account.
+    if (isAuthenticated) {
+      void client.api<User>('PATCH', '/api/users/me/', { language: chosen }).then(client.setUser, () => {});
+    }
+  };
+
+  return (
+    <span className="preferences">
+      <select
+        aria-label={t('language')}
+        value={language}
+        onChange={(event) => chooseLanguage(event.currentTarget.value as Language)}
+      >
+        {LANGUAGES.map(([code, name]) => (
+          <option key={code} value={code} lang={code}>
+            {name}
+          </option>
+        ))}
+      </select>
+      <select
+        aria-label={t('theme')}
+        value={theme}
+        onChange={(event) => {
+          const chosen = event.currentTarget.value as Theme;
+          applyTheme(chosen);
+          setTheme(chosen);
+        }}
+      >
+        {THEMES.map((each) => (
+          <option key={each} value={each}>
+            {t(`theme_${each}`)}
+          </option>
+        ))}
+      </select>
+    </span>
+  );
+}

@@ -1,0 +1,30 @@
+import { fileURLToPath } from 'node:url';
+
+import { defineConfig } from 'vite';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** One script and one stylesheet under fixed names, served by Django as /static/app/. Preact stands in for React. */
+export default defineConfig({
+  root: here('.'),
+  base: '/static/app/',
+  publicDir: here('./public'),
+  resolve: {
+    alias: [
+      { find: '@', replacement: here('../src') },
+      { find: 'react/jsx-runtime', replacement: 'preact/jsx-runtime' },
+      { find: 'react-dom/client', replacement: 'preact/compat/client' },
+      { find: /^react(-dom)?$/, replacement: 'preact/compat' },
+    ],
+  },
+  build: {
+    outDir: process.env.PAGE_OUT ?? here('../../config/static/app'),
+    emptyOutDir: true,
+    modulePreload: false,
+    target: 'es2022',
+    rollupOptions: {
+      input: here('./main.tsx'),
+      output: { entryFileNames: 'app.js', assetFileNames: 'app[extname]', codeSplitting: false },
+    },
+  },
+});

@@ -35,7 +35,7 @@ class Batch:
     rows: Callable[[], QuerySet[Any]]
     act: Callable[[QuerySet[Any]], Any] = _delete
 
-    def __call__(self, limit: int) -> int:
+    def __call__(self, limit: int = BATCH_ROWS) -> int:
         """Treat at most `limit` rows in a transaction of their own.
 
         Rows that another run holds are passed by (PostgreSQL; SQLite has one writer at a time), so that two runs at

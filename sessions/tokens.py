@@ -21,6 +21,7 @@ from sessions import keys
 ACCESS, REFRESH = "access", "refresh"
 TOKEN_CHARS = 8_192  # ours are below 600; more is not worth the decoding
 _JTI = re.compile(r"[0-9a-f]{32}")
+_SID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _USER_ID = re.compile(r"[1-9][0-9]{0,18}")
 _jws = PyJWS(algorithms=list(keys.ALGORITHMS))
 
@@ -137,12 +138,11 @@ def _claims(claims: Any) -> Claims:
     for name in ("exp", "iat", "gen"):
         if type(claims[name]) is not int or not 0 <= claims[name] < 1 << 40:
             raise ValueError
-    for name, pattern in (("jti", _JTI), ("user_id", _USER_ID)):
-        if not pattern.fullmatch(claims[name]):
+    for name, pattern in (("jti", _JTI), ("user_id", _USER_ID), ("sid", _SID)):
+        if type(claims[name]) is not str or not pattern.fullmatch(claims[name]):
             raise ValueError
     user_id = int(claims["user_id"])
-    sid = uuid.UUID(claims["sid"])
-    if claims["token_type"] not in (ACCESS, REFRESH) or str(sid) != claims["sid"] or user_id >= 1 << 63:
+    if claims["token_type"] not in (ACCESS, REFRESH) or user_id >= 1 << 63:
         raise ValueError
     earliest = datetime.now(UTC).timestamp() + settings.JWT_LEEWAY
     if claims["iat"] > earliest or ("nbf" in claims and not claims["nbf"] <= earliest):
@@ -159,6 +159,6 @@ def _claims(claims: Any) -> Claims:
         iat=claims["iat"],
         jti=claims["jti"],
         user_id=user_id,
-        sid=sid,
+        sid=uuid.UUID(claims["sid"]),
         gen=claims["gen"],
     )

@@ -135,7 +135,7 @@ def outlived() -> QuerySet[SecurityEvent]:
     return SecurityEvent.objects.filter(at__lt=timezone.now() - timedelta(days=days))
 
 
-purging.register("security events", outlived)
+purging.register("security events", purging.delete_batch(outlived))
 
 
 class LocationSerializer(serializers.Serializer):

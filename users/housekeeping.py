@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from common import purging
@@ -15,11 +15,12 @@ def forgotten_counters() -> QuerySet[LoginCounter]:
     return LoginCounter.objects.filter(last_failed_at__lte=timezone.now() - timedelta(seconds=settings.LOCKOUT_SECONDS))
 
 
-def clear_mirrors(limit: int) -> int:
-    """Clear User's mirror of lockouts that have ended. A batch for `purging`."""
-    ended = Q(locked_until__lte=timezone.now())
-    keys = User.objects.filter(ended).order_by("pk").values_list("pk", flat=True)[:limit]
-    return User.objects.filter(ended, pk__in=list(keys)).update(login_attempts=0, locked_until=None)
+def ended_lockouts() -> QuerySet[User]:
+    return User.objects.filter(locked_until__lte=timezone.now())
+
+
+def clear_mirror(people: QuerySet[User]) -> None:
+    people.update(login_attempts=0, locked_until=None)
 
 
 def dead_links(model: type[SingleUseToken]) -> QuerySet[SingleUseToken]:
@@ -28,6 +29,6 @@ def dead_links(model: type[SingleUseToken]) -> QuerySet[SingleUseToken]:
 
 
 purging.register("login counters", purging.delete_batch(forgotten_counters))
-purging.register("ended lockouts", clear_mirrors)
+purging.register("ended lockouts", purging.update_batch(ended_lockouts, clear_mirror))
 purging.register("reset links", purging.delete_batch(lambda: dead_links(PasswordResetToken)))
 purging.register("verification links", purging.delete_batch(lambda: dead_links(EmailVerificationToken)))

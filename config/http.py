@@ -95,7 +95,7 @@ class HTTPBridge:
             limit = settings.ATTACHMENT_BYTES + 64 * 1024  # and the multipart wrapping
         declared = environ["CONTENT_LENGTH"]
         expects_continue = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
-        too_large = declared.isdigit() and int(declared) > limit
+        too_large = declared.isdigit() and (len(declared) > 15 or int(declared) > limit)
         size, started = 0, time.monotonic()
         if not (too_large and expects_continue):
             async for chunk in _chunks(receive):
@@ -129,10 +129,11 @@ class HTTPBridge:
         """Wait for a thread that may hash; a client that leaves the queue costs no hash."""
         self.hashing += 1
         gone = asyncio.ensure_future(receive())
-        work = loop.run_in_executor(self.hash_pool, self._call, environ)
+        job = self.hash_pool.submit(self._call, environ)
+        work = asyncio.wrap_future(job, loop=loop)
         try:
             await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done() and work.cancel():
+            if job.cancel():  # not for one that runs: only the thread's own future knows
                 raise ClientGone
             return await work
         finally:

@@ -1,0 +1,147 @@
+"""Settings: documented one by one, and refused with names when they are bad."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+import config.settings as module
+
+GOOD_PRODUCTION = {
+    "ALVIAR_MODE": "production",
+    "SECRET_KEY": "k9v2Xr7mQ4wZ8nB3cF6hJ1pL5tY0sD2gU7aE9iO4Tq6Wm3Nz8Kx1",
+    "ALLOWED_HOSTS": "chat.example.com",
+    "PUBLIC_URL": "https://chat.example.com",
+    "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
+    "REDIS_URL": "redis://127.0.0.1:9/0",
+}
+
+
+def start(*command, **environment):
+    """Run `manage.py …` (or `python …`) in a clean environment; return its exit code and all it said."""
+    clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+    done = subprocess.run(
+        [sys.executable, *(command or ("manage.py", "check"))],
+        cwd=settings.BASE_DIR,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def written(default):
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, list):
+        return ",".join(default)
+    return str(default).replace(str(settings.BASE_DIR), "/path/to/alviar")
+
+
+@pytest.mark.skipif(settings.PRODUCTION, reason="the file lists the embedded defaults")
+def test_env_example_lists_every_setting_with_its_default():
+    lines = re.findall(r"^#([A-Z][A-Z0-9_]*)=(.*)$", (settings.BASE_DIR / ".env.example").read_text(), re.M)
+    assert len(lines) == len(dict(lines)), "no setting twice"
+    declared = {name: written(default) for name, default in module.env.declared.items()}
+    if "PORT" in os.environ or "HOST" in os.environ:
+        declared["PUBLIC_URL"] = "http://127.0.0.1:8000"
+    assert dict(lines) == declared
+
+
+def test_one_error_names_every_bad_variable():
+    bad = {
+        "PORT": "abc",
+        "WORKERS": "0",
+        "HTTPS_ONLY": "perhaps",
+        "REFRESH_REUSE_INTERVAL": "61",
+        "ACCESS_TOKEN_LIFETIME": "x",
+        "JWT_ALGORITHM": "none",
+        "EMAIL_VERIFICATION": "maybe",
+        "RATE_LOGIN": "many",
+        "PUBLIC_URL": "ftp://x",
+        "ALLOWED_ORIGINS": "app.example.com",
+        "DATABASE_URL": "mysql://x",
+        "REDIS_URL": "localhost",
+        "EMAIL_URL": "foo://x",
+        "LOG_LEVEL": "loud",
+        "ALVIAR_MODE": "other",
+        "LOCKOUT_ATTEMPTS": "0",
+        "TRUSTED_PROXY_COUNT": "-1",
+        "PASSWORD_MIN_LENGTH": "x",
+        "BODY_LIMIT_BYTES": "big",
+    }
+    code, said = start(**bad)
+    assert code != 0
+    assert [name for name in bad if name not in said] == []
+
+
+def test_the_launcher_says_so_without_a_traceback():
+    code, said = start("-m", "config.server", "run", PORT="abc", DRAIN_SECONDS="never")
+    assert code == 1
+    assert "PORT" in said
+    assert "DRAIN_SECONDS" in said
+    assert "Traceback" not in said
+
+
+def test_public_url_follows_host_and_port():
+    show = "import config.settings as s; print(s.PUBLIC_URL)"
+    assert start("-c", show, PORT="8123")[1].strip() == "http://127.0.0.1:8123"
+    assert start("-c", show, HOST="0.0.0.0", PORT="1")[1].strip() == "http://127.0.0.1:1"
+    assert start("-c", show, HOST="::1")[1].strip() == "http://[::1]:8000"
+    assert start("-c", show, PUBLIC_URL="https://x.example/")[1].strip() == "https://x.example"
+
+
+def test_safe_production_settings_pass_the_deployment_checks():
+    signing = "2026:" + "a8Kd03jfLs92ndKq7Zx1Mv5Bt6Yh4Ru0Wp3Ec8Gi"
+    code, said = start(
+        "manage.py", "check", "--deploy", "--fail-level", "WARNING", **GOOD_PRODUCTION, JWT_SIGNING_KEYS=signing
+    )
+    assert code == 0, said
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY"),
+        ({"SECRET_KEY": "short"}, "alviar.E010"),
+        ({"SECRET_KEY": "django-insecure-k9v2Xr7mQ4wZ8nB3cF6hJ1pL5tY0sD2gU7aE9iO4"}, "alviar.E010"),
+        ({"SECRET_KEY": "a" * 50}, "alviar.E010"),
+        ({"DEBUG": "true"}, "alviar.E011"),
+        ({"ALLOWED_HOSTS": ""}, "alviar.E012"),
+        ({"ALLOWED_HOSTS": "*"}, "alviar.E012"),
+        ({"DATABASE_URL": "sqlite:////tmp/none.sqlite3"}, "alviar.E001"),
+        ({"REDIS_URL": ""}, "alviar.E002"),
+        ({"SESSION_ABSOLUTE_LIFETIME": "60"}, "alviar.E005"),
+    ],
+)
+def test_unsafe_starts_are_refused_by_every_way_in(change, told):
+    environment = GOOD_PRODUCTION | change
+    code, said = start(**environment)
+    assert code != 0
+    assert told in said
+    code, said = start("-c", "import config.asgi", **environment)
+    assert code != 0
+    assert told in said
+
+
+def test_one_worker_may_run_on_embedded_parts_in_production():
+    change = {"WORKERS": "1", "REDIS_URL": "", "DATABASE_URL": "sqlite:////tmp/none.sqlite3"}
+    code, said = start(**GOOD_PRODUCTION | change)
+    assert code == 0, said
+
+
+def test_several_workers_on_memory_are_refused_in_embedded_mode_too():
+    code, said = start(WORKERS="2")
+    assert code != 0
+    assert "alviar.E001" in said
+    assert "alviar.E002" in said
+
+
+def test_a_derived_token_key_is_warned_of():
+    assert "alviar.W011" in start(**GOOD_PRODUCTION)[1]

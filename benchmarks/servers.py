@@ -1,0 +1,173 @@
+"""Start what is measured: Alviar as `make serve` runs it, and its peers, each with stores of their own."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.stores import PostgreSQL, Valkey
+from tests.servers import free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+UVICORN = [
+    "--ws",
+    "websockets-sansio",
+    "--ws-per-message-deflate",
+    "false",
+    "--log-level",
+    "warning",
+    "--no-access-log",
+]
+
+
+@dataclass
+class Running:
+    name: str
+    port: int
+    pid: int  # of the one process that serves
+    people: list[dict[str, str]]
+    group: str = ""
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    sys.exit(f"{process.args} did not start:\n{log.read_text()[-3_000:]}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(30)
+        return
+    process.kill()
+
+
+@contextmanager
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL that keeps what it promises (fsync on)."""
+    server = PostgreSQL(fsync=True)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def alviar(*, people: int, group: int = 0, **extra: str) -> Iterator[Running]:
+    """Alviar in production mode with one server process, on PostgreSQL and Valkey; all rates off."""
+    from config.rates import RATES
+
+    valkey, port = Valkey(), free_port()
+    with postgresql() as database, tempfile.TemporaryDirectory(prefix="alviar-bench-") as folder:
+        try:
+            valkey.start()
+            log = Path(folder) / "server.log"
+            environment = {
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "config.settings",
+                "ALVIAR_MODE": "production",
+                "HOST": "127.0.0.1",
+                "PORT": str(port),
+                "WORKERS": "1",
+                "DATABASE_URL": database.url,
+                "REDIS_URL": valkey.url,
+                "SECRET_KEY": secrets.token_urlsafe(48),
+                "ALLOWED_HOSTS": "127.0.0.1",
+                "HTTPS_ONLY": "0",
+                "STATIC_ROOT": f"{folder}/static",
+                "MEDIA_ROOT": f"{folder}/media",
+                "MAIL_DIR": f"{folder}/mail",
+                "CHAT_MESSAGES_PER_10S": "0",
+                "CHAT_FRAMES_PER_MINUTE": "0",
+                **{f"RATE_{name.upper()}": "0" for name in RATES},
+                **extra,
+            }
+            environment.pop("MAKELEVEL", None)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "config.server", "serve"],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log.open("wb"),
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                pids = ROOT / "var" / f"serve-{port}.json"
+                deadline = time.monotonic() + 60
+                while not pids.exists() and process.poll() is None and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                wait_for_port(port, process, log)
+                made = subprocess.run(
+                    [sys.executable, "-m", "benchmarks.people", str(people), str(group)],
+                    cwd=ROOT,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                if made.returncode:
+                    sys.exit(made.stderr[-3_000:])
+                found: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
+                worker = json.loads(pids.read_text())["workers"][0]
+                yield Running("Alviar", port, worker, found["people"], found["group"])
+            finally:
+                stop(process)
+        finally:
+            valkey.stop()
+
+
+@contextmanager
+def peer(name: str, command: list[str], *, port: int, **extra: str) -> Iterator[Running]:
+    """A peer that needs no store, or has it in `extra`."""
+    with tempfile.TemporaryDirectory(prefix="alviar-bench-") as folder:
+        log = Path(folder) / "peer.log"
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **extra},
+            stdin=subprocess.DEVNULL,
+            stdout=log.open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_for_port(port, process, log)
+            yield Running(name, port, process.pid, [])
+        finally:
+            stop(process)
+
+
+@contextmanager
+def bare_websockets() -> Iterator[Running]:
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.peers.bare_websockets", str(port)]
+    with peer("bare websockets", command, port=port) as running:
+        yield running
+
+
+@contextmanager
+def channels_chat() -> Iterator[Running]:
+    port = free_port()
+    application = "benchmarks.peers.channels_chat:application"
+    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--lifespan", "off", *UVICORN]
+    with peer("Channels chat", command, port=port) as running:
+        yield running
+
+
+def resident_kib(pid: int) -> int:
+    """Return the memory of a process that nobody else holds, in KiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))

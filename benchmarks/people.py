@@ -48,5 +48,6 @@ def main(count: int, group_size: int) -> None:
     print(json.dumps(found))
 
 
-django.setup()
-main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+if __name__ == "__main__":
+    django.setup()
+    main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)

@@ -1,0 +1,117 @@
+"""Memory of an idle socket at 5,000 of them, and how many connect in a second, beside the peers.
+
+    python -m benchmarks.idle_sockets [--sockets 5000]
+
+Alviar checks the token of each (signature, session, person), counts it towards presence and limits, and says `hello`;
+the peers check nothing. Memory is what the server process has to itself, after less before, divided by the sockets;
+the kernel's part of a socket is not in it.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import select
+import socket
+import time
+from multiprocessing.connection import Connection
+
+from benchmarks import servers, wire
+
+UNDER_WAY = 64  # connects at the same time
+PER_PERSON = 10
+
+
+def connect(port: int, tokens: list[str], pipe: Connection) -> None:
+    """Open a socket for each token, hold all of them and answer pings until told to stop."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    poll = select.epoll()
+    waiting: dict[int, tuple[socket.socket, bytes]] = {}
+    open_: dict[int, socket.socket] = {}
+    todo = list(reversed(tokens))
+    refused = 0
+    began = time.perf_counter()
+    while todo or waiting:
+        while todo and len(waiting) < UNDER_WAY:
+            new = socket.create_connection(("127.0.0.1", port), 20)
+            new.sendall(wire.handshake_request(port, todo.pop()))
+            new.setblocking(False)
+            waiting[new.fileno()] = (new, b"")
+            poll.register(new.fileno(), select.EPOLLIN)
+        for number, _ in poll.poll(10):
+            if number in open_:
+                open_[number].recv(65_536)
+                continue
+            new, before = waiting[number]
+            data = new.recv(65_536)
+            if b'"hello"' in before + data:
+                open_[number] = new
+                del waiting[number]
+            elif not data:
+                refused += 1
+                poll.unregister(number)
+                new.close()
+                del waiting[number]
+            else:
+                waiting[number] = (new, before + data)
+    pipe.send((len(open_), refused, time.perf_counter() - began))
+    closed = 0
+    while not pipe.poll():
+        for number, _ in poll.poll(0.1):
+            data = open_[number].recv(65_536)
+            if not data:
+                closed += 1
+                poll.unregister(number)
+            elif data[0] == 0x89:  # a ping of the protocol: frames of an idle socket come one by one
+                open_[number].sendall(wire.frame(data[2 : 2 + data[1]], opcode=0xA))
+    pipe.send(closed)
+
+
+def measure(server: servers.Running, tokens: list[str]) -> tuple[float, float]:
+    """Return KiB for each socket, and connects a second."""
+    warm = wire.open_socket(server.port, tokens[0])  # what the first one loads is not the sockets'
+    time.sleep(1)
+    before = servers.resident_kib(server.pid)
+    here, there = multiprocessing.Pipe()
+    client = multiprocessing.Process(target=connect, args=(server.port, tokens, there), daemon=True)
+    client.start()
+    if not here.poll(180):
+        raise RuntimeError(f"{server.name}: the sockets did not open within three minutes")
+    opened, refused, seconds = here.recv()
+    time.sleep(3)
+    after = servers.resident_kib(server.pid)
+    here.send("stop")
+    closed = here.recv()
+    client.join(10)
+    warm.close()
+    if refused or closed or opened != len(tokens):
+        raise RuntimeError(f"{server.name}: {opened} of {len(tokens)} opened, {refused} refused, {closed} closed")
+    return (after - before) / opened, opened / seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sockets", type=int, default=5_000)
+    options = parser.parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    people = options.sockets // PER_PERSON
+    limits = {"CHAT_SOCKETS_PER_SESSION": str(2 * PER_PERSON), "CHAT_SOCKETS_PER_USER": str(2 * PER_PERSON)}
+    results = {}
+    with servers.alviar(people=people, **limits) as server:
+        results[server.name] = measure(server, [person["access"] for person in server.people] * PER_PERSON)
+    for start in (servers.bare_websockets, servers.channels_chat):
+        with start() as server:
+            results[server.name] = measure(server, ["token"] * options.sockets)
+    print(f"$ python -m benchmarks.idle_sockets --sockets {options.sockets}  ({os.cpu_count()} cores)")
+    print(f"{'':<18}{'KiB a socket':>14}{'connects/s':>12}")
+    for name, (memory, rate) in results.items():
+        print(f"{name:<18}{memory:>14.1f}{rate:>12,.0f}")
+    for name, (memory, rate) in list(results.items())[1:]:
+        ours = results["Alviar"]
+        print(f"Alviar / {name}: memory {ours[0] / memory:.2f}, connects {ours[1] / rate:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -109,13 +109,14 @@ def member_rows() -> QuerySet[Membership]:
 
 
 def _first_members(viewer_id: int, ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
-    rows = list(
-        member_rows()
-        .filter(conversation_id__in=ids)
+    # The window runs over an index of ids alone, and people are joined to the few rows that it leaves: by a query of
+    # their own, since a planner that cannot guess how few would rather read the whole table.
+    first = (
+        Membership.objects.filter(conversation_id__in=ids, left_seq=None)
         .annotate(place=Window(RowNumber(), partition_by="conversation_id", order_by="pk"))
         .filter(place__lte=MEMBERS_SHOWN)
-        .order_by("conversation_id", "pk")
     )
+    rows = list(member_rows().filter(pk__in=list(first.values_list("pk", flat=True))).order_by("conversation_id", "pk"))
     shown: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row, body in zip(rows, members(viewer_id, rows), strict=True):
         shown[row.conversation_id].append(body)

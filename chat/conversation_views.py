@@ -28,6 +28,7 @@ class ByJoining(CursorPagination):
 
 class ConversationsView(ChatView):
     @extend_schema(
+        operation_id="chat_conversations_list",
         parameters=[
             OpenApiParameter("archived", bool, description="The archived ones instead of the others."),
             OpenApiParameter("q", str, description="Part of the title or of another member's name."),
@@ -103,7 +104,11 @@ class ConversationSettingsView(ChatView):
 
 
 class MembersView(ChatView):
-    @extend_schema(parameters=[LIMIT, CURSOR], responses=serializers.page_of(serializers.MemberOutput))
+    @extend_schema(
+        operation_id="chat_conversations_members_list",
+        parameters=[LIMIT, CURSOR],
+        responses=serializers.page_of(serializers.MemberOutput),
+    )
     def get(self, request: Request, conversation_uuid: UUID) -> Response:
         """List the members in the order in which they first joined."""
         mine = access.member_of(self.user_id, conversation_uuid)

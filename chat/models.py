@@ -1,7 +1,7 @@
 """Conversations, who is in them, what was said, and the numbered events that carry it to every device.
 
-Foreign keys that lead a unique constraint or an index have no index of their own (`db_index=False`): it would be written
-with every message and, chosen by a planner, read a whole conversation where the longer one reads a page.
+Foreign keys that lead a unique constraint or an index have no index of their own (`db_index=False`): it would be
+written with every message and, chosen by a planner, read a whole conversation where the longer one reads a page.
 """
 
 import uuid
@@ -69,7 +69,10 @@ class Membership(models.Model):
         indexes = [
             models.Index(
                 fields=["user", "conversation"], condition=models.Q(left_seq=None), name="chat_membership_living"
-            )
+            ),
+            models.Index(
+                fields=["conversation", "id"], condition=models.Q(left_seq=None), name="chat_membership_members"
+            ),
         ]
 
 

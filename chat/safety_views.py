@@ -17,7 +17,11 @@ def _block(row: Block) -> dict[str, object]:
 
 
 class BlocksView(ChatView):
-    @extend_schema(parameters=[LIMIT, CURSOR], responses=serializers.page_of(serializers.BlockOutput))
+    @extend_schema(
+        operation_id="chat_blocks_list",
+        parameters=[LIMIT, CURSOR],
+        responses=serializers.page_of(serializers.BlockOutput),
+    )
     def get(self, request: Request) -> Response:
         """List whom I block, the latest first."""
         pages = CursorPagination()

@@ -271,6 +271,11 @@ SPECTACULAR_SETTINGS = {
     "ENABLE_DJANGO_DEPLOY_CHECK": False,  # `make check` validates the document by itself
     "SERVE_AUTHENTICATION": [],
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "ConversationKindEnum": "chat.models.Conversation.Kind",
+        "RoleEnum": "chat.models.Membership.Role",
+        "ReportStatusEnum": "chat.models.Report.Status",
+    },
     "SCHEMA_PATH_PREFIX": r"/api/",
     "PREPROCESSING_HOOKS": ["config.schema.canonical_paths"],
     "POSTPROCESSING_HOOKS": [

@@ -129,6 +129,9 @@ class UserSessionAdmin(Audited, History):
         return super().render_change_form(request, context, *args, **kwargs)
 
 
+# Names that simplejwt brings untranslated; the catalogues of this app say them in every language.
+_("Outstanding Token"), _("Outstanding Tokens"), _("Blacklisted Token"), _("Blacklisted Tokens")
+
 # simplejwt's own pages show the token in clear and let one delete rows, which would bring a revoked token back to life.
 for model in (OutstandingToken, BlacklistedToken):
     if admin.site.is_registered(model):

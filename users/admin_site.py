@@ -1,7 +1,6 @@
-"""The admin itself: its sign-in stands under the same lockout as the API's, its pages run nothing inline."""
+"""The admin itself: its sign-in stands under the same lockout as the API's."""
 
 import math
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +16,6 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
-from common import csp
 from common.client import client_of
 from common.errors import ApplicationError, ValidationFailed
 
@@ -96,17 +94,9 @@ class AdminSite(admin.AdminSite):
     site_url = None
     login_form = LoginForm
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
-        inner = super().admin_view(view, cacheable)
-
-        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            return csp.strict(inner(request, *args, **kwargs))
-
-        return guarded
-
     @method_decorator([sensitive_post_parameters(), never_cache])
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        response = csp.strict(super().login(request, extra_context))
+        response = super().login(request, extra_context)
         form = getattr(response, "context_data", {}).get("form")
         locked_until = getattr(form, "locked_until", None)
         if locked_until:

@@ -1,0 +1,21 @@
+"""Texts of Django and DRF that people meet here and whose own French or Arabic catalogue lacks them.
+
+Named so that our catalogues keep them; nothing imports this.
+"""
+
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
+
+BORROWED = [
+    ngettext_lazy(
+        "This password is too short. It must contain at least %d character.",
+        "This password is too short. It must contain at least %d characters.",
+    ),
+    _("Enabled"),
+    _("Disabled"),
+    _("Constraint “%(name)s” is violated."),
+    _("Enter a valid %(protocol)s address."),
+    _("IPv4 or IPv6"),
+    _("A valid biginteger is required."),
+    _("Integer value too large to convert to float"),
+]

@@ -162,7 +162,10 @@ def replay(user_session: UserSession, client: Client, *, at: datetime) -> Rotate
         algorithm=user_session.signing_algorithm,
     )
     if _is_first_replay(user_session):
-        services.tell_event("refresh_replayed", user_session=user_session, client=client, at=at)
+        try:
+            services.tell_event("refresh_replayed", user_session=user_session, client=client, at=at)
+        except Exception:  # such as the person being deleted just now: a line in a timeline is no reason for a 500
+            log.exception("session.replay_event_failed", sid=str(user_session.session_token))
     return Rotated(user_session=user_session, tokens=services.pair_of(user_session, refresh, at=at), replayed=True)
 
 

@@ -8,7 +8,7 @@ has to bear it. What fails is tried again after 10 s, 20 s, 40 s …, eight time
     def send(user_id: int) -> None: ...
 
     send.enqueue(user.pk)      # inside the transaction
-    daily(purge)               # in AppConfig.ready(): a task without arguments, once a day
+    daily(report)              # in AppConfig.ready(): a task without arguments, once a day
 """
 
 import os
@@ -32,6 +32,8 @@ from django_tasks import TaskContext, task
 from django_tasks.base import Task
 from django_tasks.signals import task_finished, task_started
 from django_tasks_db.backend import DatabaseBackend as _DatabaseBackend
+
+from common import purging
 
 log = structlog.get_logger(__name__)
 
@@ -78,12 +80,22 @@ def daily(task: Task) -> Task:
 
 @daily
 @task()
-def prune_task_results() -> None:
-    """Forget what was done longer than `TASK_RETENTION_DAYS` ago."""
+def purge_expired() -> None:
+    """Remove what every app lets be removed, as `manage.py purge_expired` does."""
+    for purge in purging.registered():
+        while purge.batch(purging.BATCH_ROWS):
+            pass
+
+
+def old_results() -> Any:
+    """Return what was done longer than `TASK_RETENTION_DAYS` ago."""
     from django_tasks_db.models import DBTaskResult
 
     before = timezone.now() - timedelta(days=settings.TASK_RETENTION_DAYS)
-    DBTaskResult.objects.finished().filter(finished_at__lt=before).delete()
+    return DBTaskResult.objects.finished().filter(finished_at__lt=before)
+
+
+purging.register("task results", purging.delete_batch(old_results))
 
 
 def retry_after_s(attempt: int) -> float:

@@ -210,5 +210,5 @@ def test_old_results_are_pruned_and_waiting_tasks_are_not(db, worker, run_tasks)
     worker.run_one()
     DBTaskResult.objects.update(finished_at=timezone.now() - timedelta(days=8))
     note.enqueue("waiting")
-    tasks.prune_task_results.call()
+    tasks.purge_expired.call()
     assert [row.args_kwargs["args"] for row in DBTaskResult.objects.all()] == [["waiting"]]

@@ -32,7 +32,7 @@ def stop(text: str) -> NoReturn:
     raise SystemExit(1)
 
 
-def set_up(mode: str) -> Any:
+def set_up(mode: str, *, warn: bool = True) -> Any:
     """Load the settings and Django, and refuse an unsafe start with plain lines instead of a traceback."""
     os.chdir(BASE_DIR)
     os.environ.setdefault("ALVIAR_MODE", mode)
@@ -47,7 +47,8 @@ def set_up(mode: str) -> Any:
         django.setup()
         from django.core.management import BaseCommand
 
-        BaseCommand().check()  # silent where nothing is found
+        if warn:
+            BaseCommand().check()  # silent where nothing is found
     except (environs.EnvError, ImproperlyConfigured, SystemCheckError) as error:
         stop(f"Alviar does not start with these settings:\n{error}")
     return settings
@@ -194,7 +195,7 @@ def run() -> None:
 
 def worker() -> None:
     """One server process of `serve`."""
-    settings = set_up("production")
+    settings = set_up("production", warn=False)  # the parent has said it
     die_with_parent()
     serve_here(listen(settings.HOST, settings.PORT, shared=True))
 

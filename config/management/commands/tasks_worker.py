@@ -8,13 +8,16 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from common.tasks import WorkerThreads
+from config.checks import refuse_unsafe_start
 from config.server import die_with_parent
 
 
 class Command(BaseCommand):
     help = "Run the tasks until SIGTERM or SIGINT."
+    requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
+        refuse_unsafe_start()
         die_with_parent()
         stop = threading.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):

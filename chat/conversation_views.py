@@ -39,7 +39,9 @@ class ConversationsView(ChatView):
     )
     def get(self, request: Request) -> Response:
         """List my conversations by last activity."""
-        wanted = serializers.ConversationFilterInput(data=request.query_params.dict())
+        # A parameter without a value asks for nothing.
+        given = {name: value for name, value in request.query_params.items() if value}
+        wanted = serializers.ConversationFilterInput(data=given)
         wanted.is_valid(raise_exception=True)
         pages = ByActivity()
         rows = pages.paginate_queryset(

@@ -217,6 +217,7 @@ def test_archived_conversations_stand_apart_and_only_for_oneself(alice, bob):
     assert _titles(alice) == ["Kitchen"]
     assert _titles(alice, "?archived=false") == ["Kitchen"]
     assert _titles(alice, "?archived=true") == ["Garden"]
+    assert _titles(alice, "?archived=&q=") == ["Kitchen"]
     assert set(_titles(bob)) == {"Garden", "Kitchen"}
     assert codes(api(alice).get(f"{CONVERSATIONS}?archived=perhaps"), "archived")
 

@@ -7,8 +7,15 @@ class ChatConfig(AppConfig):
     verbose_name = _("Chat")
 
     def ready(self) -> None:
-        from chat import receivers
-        from common import signals
+        from chat import events, hub, receivers
+        from common import lifespan, signals
 
         signals.user_closing.connect(receivers.leave_everything, dispatch_uid="chat.closing")
         signals.user_exporting.connect(receivers.export, dispatch_uid="chat.exporting")
+        signals.session_revoked.connect(hub.tell_revoked, dispatch_uid="chat.revoked")
+        signals.user_suspended.connect(hub.tell_suspended, dispatch_uid="chat.suspended")
+        receivers.notice_presence_rules()
+        events.listen(hub.publish)
+        lifespan.on_startup(hub.start)
+        lifespan.on_drain(hub.drain)
+        lifespan.on_shutdown(hub.stop)

@@ -51,7 +51,7 @@ class Membership(models.Model):
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="memberships", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=8, choices=Role, default=Role.MEMBER)
-    joined_at = models.DateTimeField()
+    joined_at = models.DateTimeField(db_index=True)  # the hub's sweep asks who joined lately
     joined_seq = models.BigIntegerField()
     joined_message_no = models.BigIntegerField(default=0)
     visible_after_seq = models.BigIntegerField(default=0)

@@ -22,7 +22,7 @@ def person(user: Any) -> dict[str, Any] | None:
     return {name: getattr(user, name) for name in PERSON_FIELDS}
 
 
-def people(user_ids: Iterable[int | None]) -> dict[int, dict[str, Any] | None]:
+def people(user_ids: Iterable[int | None]) -> dict[int | None, dict[str, Any] | None]:
     """Return the persons by id, in one query."""
     wanted = {user_id for user_id in user_ids if user_id is not None}
     if not wanted:
@@ -100,7 +100,7 @@ def excerpt(row: Message, sender: dict[str, Any] | None) -> dict[str, Any]:
     return {"uuid": row.uuid, "sender": sender, "excerpt": "" if row.deleted_at else row.content[:EXCERPT_CHARS]}
 
 
-def _excerpt(row: Message | None, senders: dict[int, Any]) -> dict[str, Any] | None:
+def _excerpt(row: Message | None, senders: dict[Any, Any]) -> dict[str, Any] | None:
     return None if row is None else excerpt(row, senders.get(row.sender_id))
 
 
@@ -137,7 +137,7 @@ def _member_id(row: Event) -> int | None:
     return row.payload.get("user_id") if row.kind.startswith("member.") else None
 
 
-def _encoded(row: Event, conversation: Conversation, shown: dict[int, Any], persons: dict[int, Any]) -> Encoded:
+def _encoded(row: Event, conversation: Conversation, shown: dict[int, Any], persons: dict[Any, Any]) -> Encoded:
     member_id = _member_id(row)
     match row.kind.partition(".")[0]:
         case "message":

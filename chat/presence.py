@@ -1,8 +1,33 @@
-"""Who is there."""
+"""Who is there: open sockets by person, in Redis with a lifetime where there is one, else in this process.
 
-from collections.abc import Iterable
+Nothing is written to the database. A socket's entry is prolonged by its own process alone, so that a killed process
+leaves nobody behind for longer than `LIFETIME_SECONDS` and the sweep after it. With Redis away each process knows its
+own. All functions block: call them on a thread.
+"""
+
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+import structlog
+from django.conf import settings
+from django.db.models import F, Max
+
+from chat.models import Block, ChatSettings, Membership
+from sessions.models import UserSession
+
+log = structlog.get_logger(__name__)
+
+LIFETIME_SECONDS = 40
+BEAT_SECONDS = 10
+SEEN_SECONDS = 30 * 86_400
+AWAY_SECONDS = 2.0  # how long Redis is left alone after it failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +36,199 @@ class State:
     last_seen_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One open socket."""
+
+    user_id: int
+    sid: uuid.UUID
+    connection_id: str
+    opened_at: float  # seconds since 1970
+
+
+_local: dict[int, dict[str, Entry]] = defaultdict(dict)
+_seen: dict[int, float] = {}
+_lock = threading.Lock()
+_clients: list[Any] = []
+_away_until = 0.0
+
+
+def opened(entry: Entry) -> list[str]:
+    """Count a socket; return the connections that it supersedes: the oldest beyond a session's or a user's number."""
+    with _lock:
+        _local[entry.user_id][entry.connection_id] = entry
+        entries = list(_local[entry.user_id].values())
+    shared = _ask(entry.user_id, lambda client: _open_shared(client, entry))
+    return _superseded(shared if shared is not None else entries, entry)
+
+
+def closed(entry: Entry) -> None:
+    """Count a socket no longer."""
+    now = time.time()
+    with _lock:
+        mine = _local.get(entry.user_id, {})
+        mine.pop(entry.connection_id, None)
+        if not mine:
+            _local.pop(entry.user_id, None)
+        _seen[entry.user_id] = now
+        while len(_seen) > 50_000:
+            _seen.pop(next(iter(_seen)))
+
+    def close(client: Any) -> None:
+        with client.pipeline(transaction=False) as pipe:
+            pipe.hdel(_key(entry.user_id), entry.connection_id)
+            pipe.set(_seen_key(entry.user_id), int(now), ex=SEEN_SECONDS)
+            pipe.execute()
+
+    _ask(entry.user_id, close)
+
+
+def beat() -> None:
+    """Prolong every socket of this process. Call every `BEAT_SECONDS`."""
+    with _lock:
+        entries = [entry for mine in _local.values() for entry in mine.values()]
+    for start in range(0, len(entries), 500):
+        by_client: dict[int, list[Entry]] = defaultdict(list)
+        for entry in entries[start : start + 500]:
+            by_client[entry.user_id % max(1, len(settings.REDIS_URLS))].append(entry)
+        for chunk in by_client.values():
+            _ask(chunk[0].user_id, lambda client, chunk=chunk: _beat_shared(client, chunk))
+
+
 def states(user_ids: Iterable[int]) -> dict[int, State]:
     """Return whether each of the people has an open socket on any process, and when they were last seen."""
-    return {user_id: State() for user_id in user_ids}
+    wanted = set(user_ids)
+    online: set[int] = set()
+    seen: dict[int, float] = {}
+    by_client: dict[int, list[int]] = defaultdict(list)
+    for user_id in wanted:
+        by_client[user_id % max(1, len(settings.REDIS_URLS))].append(user_id)
+    for chunk in by_client.values():
+        found = _ask(chunk[0], lambda client, chunk=chunk: _states_shared(client, chunk))
+        if found is not None:
+            online |= found[0]
+            seen |= found[1]
+    with _lock:
+        online |= {user_id for user_id in wanted if _local.get(user_id)}
+        seen |= {user_id: at for user_id in wanted if (at := _seen.get(user_id)) and at > seen.get(user_id, 0)}
+    last = {user_id: datetime.fromtimestamp(at, UTC) for user_id, at in seen.items()}
+    unknown = wanted - online - set(last)
+    if unknown:
+        rows = UserSession.objects.filter(user_id__in=unknown).values("user_id").annotate(at=Max("last_seen_at"))
+        last |= {row["user_id"]: row["at"] for row in rows}
+    return {user_id: State(user_id in online, None if user_id in online else last.get(user_id)) for user_id in wanted}
+
+
+def visible(watching: Mapping[int, Iterable[int]]) -> dict[int, set[int]]:
+    """Return for each viewer whose presence they may see.
+
+    That takes a conversation in common, the person's consent, and no block by the person against the viewer.
+    """
+    viewers, targets = set(watching), {target for wanted in watching.values() for target in wanted}
+    if not targets:
+        return {viewer: set() for viewer in viewers}
+    hidden = set(ChatSettings.objects.filter(user_id__in=targets, share_presence=False).values_list("pk", flat=True))
+    blocks = set(
+        Block.objects.filter(blocker_id__in=targets, blocked_id__in=viewers).values_list("blocked_id", "blocker_id")
+    )
+    shared = set(
+        Membership.objects.filter(
+            user_id__in=viewers,
+            left_seq=None,
+            conversation__memberships__user_id__in=targets,
+            conversation__memberships__left_seq=None,
+        )
+        .annotate(other_id=F("conversation__memberships__user_id"))
+        .values_list("user_id", "other_id")
+        .distinct()
+    )
+    return {
+        viewer: {
+            target
+            for target in wanted
+            if target == viewer
+            or ((viewer, target) in shared and target not in hidden and (viewer, target) not in blocks)
+        }
+        for viewer, wanted in watching.items()
+    }
+
+
+def _superseded(entries: list[Entry], newest: Entry) -> list[str]:
+    entries = sorted({entry.connection_id: entry for entry in [*entries, newest]}.values(), key=lambda e: e.opened_at)
+    of_session = [entry for entry in entries if entry.sid == newest.sid]
+    old = of_session[: max(0, len(of_session) - settings.CHAT_SOCKETS_PER_SESSION)]
+    rest = [entry for entry in entries if entry not in old]
+    old += rest[: max(0, len(rest) - settings.CHAT_SOCKETS_PER_USER)]
+    return [entry.connection_id for entry in old if entry.connection_id != newest.connection_id]
+
+
+# --- Redis: a hash for each person, a field for each socket -----------------------------------------------------------
+
+
+def _key(user_id: int) -> str:
+    return f"alviar:sockets:{user_id}"
+
+
+def _seen_key(user_id: int) -> str:
+    return f"alviar:seen:{user_id}"
+
+
+def _value(entry: Entry) -> str:
+    return f"{entry.opened_at}:{entry.sid.hex}:{int(time.time())}"
+
+
+def _entries(user_id: int, found: Mapping[bytes, bytes]) -> list[Entry]:
+    """Return the entries that are still prolonged by their process."""
+    entries = []
+    for name, value in found.items():
+        opened_at, sid, beaten_at = value.decode().split(":")
+        if time.time() - int(beaten_at) <= LIFETIME_SECONDS:
+            entries.append(Entry(user_id, uuid.UUID(sid), name.decode(), float(opened_at)))
+    return entries
+
+
+def _open_shared(client: Any, entry: Entry) -> list[Entry]:
+    with client.pipeline(transaction=False) as pipe:
+        pipe.hset(_key(entry.user_id), entry.connection_id, _value(entry))
+        pipe.expire(_key(entry.user_id), 2 * LIFETIME_SECONDS)
+        pipe.hgetall(_key(entry.user_id))
+        return _entries(entry.user_id, pipe.execute()[2])
+
+
+def _beat_shared(client: Any, entries: list[Entry]) -> None:
+    now = int(time.time())
+    with client.pipeline(transaction=False) as pipe:
+        for entry in entries:
+            pipe.hset(_key(entry.user_id), entry.connection_id, _value(entry))
+            pipe.expire(_key(entry.user_id), 2 * LIFETIME_SECONDS)
+            pipe.set(_seen_key(entry.user_id), now, ex=SEEN_SECONDS)
+        pipe.execute()
+
+
+def _states_shared(client: Any, user_ids: list[int]) -> tuple[set[int], dict[int, float]]:
+    with client.pipeline(transaction=False) as pipe:
+        for user_id in user_ids:
+            pipe.hgetall(_key(user_id))
+            pipe.get(_seen_key(user_id))
+        found = pipe.execute()
+    online = {user_id for place, user_id in enumerate(user_ids) if _entries(user_id, found[2 * place])}
+    seen = {user_id: float(at) for place, user_id in enumerate(user_ids) if (at := found[2 * place + 1])}
+    return online, seen
+
+
+def _ask(user_id: int, question: Any) -> Any:
+    """Return the answer of the person's Redis; None where there is none or it is away."""
+    global _away_until
+    if not settings.REDIS_URLS or time.monotonic() < _away_until:
+        return None
+    try:
+        with _lock:
+            if not _clients:
+                _clients.extend(
+                    redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) for url in settings.REDIS_URLS
+                )
+        return question(_clients[user_id % len(_clients)])
+    except Exception as error:
+        log.warning("presence.redis_away", error=type(error).__name__)
+        _away_until = time.monotonic() + AWAY_SECONDS
+        return None

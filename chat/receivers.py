@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
+from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
-from chat import events
+from chat import events, hub
 from chat.models import Block, ChatSettings, Membership, Mention, Message, Report
 from chat.services import members
 
@@ -54,3 +56,18 @@ def export(user_id: int, **kwargs: Any) -> dict[str, Any]:
             "reports": list(reports.values("uuid", "reason", "status", "created_at", message_uuid=F("message__uuid"))),
         }
     }  # fmt: skip
+
+
+def notice_presence_rules() -> None:
+    """Show presence anew when a block or somebody's consent to share it comes or goes."""
+    for signal in (post_save, post_delete):
+        signal.connect(_block_changed, sender=Block, dispatch_uid="chat.block")
+        signal.connect(_settings_changed, sender=ChatSettings, dispatch_uid="chat.settings")
+
+
+def _block_changed(instance: Block, **kwargs: Any) -> None:
+    transaction.on_commit(lambda: hub.tell_presence([instance.blocker_id]), robust=True)
+
+
+def _settings_changed(instance: ChatSettings, **kwargs: Any) -> None:
+    transaction.on_commit(lambda: hub.tell_presence([instance.user_id]), robust=True)

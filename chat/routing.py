@@ -1,5 +1,11 @@
 """The map of the sockets."""
 
-from typing import Any
+from django.urls import path
 
-websocket_urlpatterns: list[Any] = []
+from chat.consumer import ChatConsumer
+
+websocket_urlpatterns = [
+    path("ws/chat/", ChatConsumer.as_asgi()),  # type: ignore[arg-type]
+    # The same socket with a default conversation.
+    path("ws/chat/<uuid:conversation_uuid>/", ChatConsumer.as_asgi()),  # type: ignore[arg-type]
+]

@@ -110,7 +110,7 @@ if REDIS_URLS:
     CACHES: dict[str, Any] = {"default": {"BACKEND": "common.shared_cache.SharedCache", "LOCATION": REDIS_URLS}}
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "BACKEND": "chat.layer.NoticingPubSubChannelLayer",
             "CONFIG": {"hosts": REDIS_URLS, "prefix": "alviar"},
         }
     }
@@ -376,6 +376,8 @@ CHAT_SWEEP_SECONDS: int = env.int("CHAT_SWEEP_SECONDS", 15, low=1)
 CHAT_SOCKETS_PER_SESSION: int = env.int("CHAT_SOCKETS_PER_SESSION", 3, low=1)
 CHAT_SOCKETS_PER_USER: int = env.int("CHAT_SOCKETS_PER_USER", 10, low=1)
 CHAT_DATABASE_THREADS: int = env.int("CHAT_DATABASE_THREADS", 4, low=1)
+# Write frames to uvicorn's transport with their header on; other servers get them by ASGI in any case.
+CHAT_PREFRAMED = env.bool("CHAT_PREFRAMED", True)
 CHAT_GROUP_MEMBERS: int = env.int("CHAT_GROUP_MEMBERS", 1_000)
 CHAT_EDIT_WINDOW: int = env.int("CHAT_EDIT_WINDOW", 0)  # seconds in which a message may be edited; 0: always
 

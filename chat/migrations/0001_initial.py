@@ -155,7 +155,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('role', models.CharField(choices=[('owner', 'owner'), ('admin', 'admin'), ('member', 'member')], default='member', max_length=8)),
-                ('joined_at', models.DateTimeField()),
+                ('joined_at', models.DateTimeField(db_index=True)),
                 ('joined_seq', models.BigIntegerField()),
                 ('joined_message_no', models.BigIntegerField(default=0)),
                 ('visible_after_seq', models.BigIntegerField(default=0)),

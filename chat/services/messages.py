@@ -15,6 +15,7 @@ from chat.services import content as contents
 from chat.services import sending
 from chat.services.sending import Send, Sent
 from common.errors import Blocked, NotFound, PermissionRefused, ValidationFailed
+from sessions.services import require_living
 
 DISTINCT_REACTIONS = 50
 
@@ -166,8 +167,6 @@ def page(
 
 def _require_living(session_id: int | None) -> None:
     if session_id is not None:
-        from sessions.services import require_living
-
         require_living(session_id)
 
 

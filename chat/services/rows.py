@@ -26,7 +26,7 @@ def execute(
         return []
     fields = [model._meta.get_field(name) for name in columns]
     prepared = [
-        field.get_db_prep_save(value, connection)  # type: ignore[union-attr]
+        field.get_db_prep_save(value, connection)  # type: ignore[union-attr,arg-type]
         for row in rows
         for field, value in zip(fields, row, strict=True)
     ]
@@ -41,4 +41,4 @@ def execute(
 
 
 def _quoted(model: type[models.Model], name: str) -> str:
-    return connection.ops.quote_name(model._meta.get_field(name).column)  # type: ignore[union-attr]
+    return connection.ops.quote_name(model._meta.get_field(name).column)  # type: ignore[union-attr,arg-type]

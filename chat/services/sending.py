@@ -14,7 +14,6 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -32,7 +31,7 @@ from common.errors import (
     TokenNotValid,
     ValidationFailed,
 )
-from sessions.models import UserSession
+from sessions.services import living_ids
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +121,7 @@ def _store(sends: Sequence[Send]) -> list[Outcome]:
     now = timezone.now()
     outcomes: list[Outcome | None] = [None] * len(sends)
     with transaction.atomic():
-        living = _living_sessions({send.session_id for send in sends if send.session_id is not None}, now)
+        living = living_ids({send.session_id for send in sends if send.session_id is not None})
         rooms = _locked_rooms({send.conversation_uuid for send in sends})
         members = _members(rooms, {send.user_id for send in sends})
         known = _known(sends)
@@ -167,7 +166,7 @@ def _admit(
     place: int,
     send: Send,
     room: _Room | None,
-    living: dict[int, str],
+    living: set[int],
     members: dict[tuple[int, int], Any],
     known: dict[tuple[int, uuid.UUID], Message],
     repeats: dict[tuple[int, uuid.UUID], _Row],
@@ -176,8 +175,8 @@ def _admit(
     now: datetime,
 ) -> _Row | Sent:
     """Give the message its numbers, or return the first one of which it is a repeat, or raise why it is refused."""
-    if send.session_id is not None and living.get(send.session_id) != "":
-        raise TokenNotValid(living.get(send.session_id, "session_revoked"))
+    if send.session_id is not None and send.session_id not in living:
+        raise TokenNotValid("session_revoked")
     # Membership before repeats: who was removed learns nothing more of the conversation, not even of an own message.
     if room is None or (room.id, send.user_id) not in members:
         raise NotFound
@@ -226,33 +225,6 @@ def _admit(
         reply_to=answered,
         mentions=[],
     )
-
-
-def _living_sessions(session_ids: set[int], now: datetime) -> dict[int, str]:
-    """Return by row id why each session is over, "" while it lives; no revocation slips in before our commit."""
-    if not session_ids:
-        return {}
-    name = connection.ops.quote_name
-    session, user = name(UserSession._meta.db_table), name(get_user_model()._meta.db_table)
-    lock = " ORDER BY s.id FOR SHARE OF s" if events.is_postgresql() else ""
-    marks = ", ".join(["%s"] * len(session_ids))
-    sql = (
-        f"SELECT s.id, s.is_active, s.expires_at > %s, u.is_active FROM {session} s "  # noqa: S608
-        f"JOIN {user} u ON u.id = s.user_id WHERE s.id IN ({marks}){lock}"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [connection.ops.adapt_datetimefield_value(now), *sorted(session_ids)])
-        found = cursor.fetchall()
-    return {
-        session_id: "user_inactive"
-        if not user_active
-        else "session_revoked"
-        if not active
-        else ""
-        if unexpired
-        else "session_expired"
-        for session_id, active, unexpired, user_active in found
-    }
 
 
 def _locked_rooms(uuids: set[uuid.UUID]) -> dict[uuid.UUID, _Room]:

@@ -1,0 +1,141 @@
+"""What a device missed, read from the log: one plan and one read for all its conversations.
+
+At most 200 events a conversation and 1,000 in all, the newest conversations first; what does not fit is a `gap`.
+So are a cursor of another epoch, one beyond the head and one from before what the member may see: no silent hole.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q
+
+from chat import payload
+from chat.events import Encoded
+from chat.models import Conversation, Event, Membership
+
+EVENTS_EACH = 200
+EVENTS_ALL = 1_000
+RANGES = 100  # in one query
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A living membership and the head of its conversation."""
+
+    conversation_id: int
+    conversation_uuid: uuid.UUID
+    head: int
+
+
+@dataclass(slots=True)
+class Range:
+    """`after < seq <= up_to` of one conversation, with its events once they are read."""
+
+    conversation_id: int
+    conversation_uuid: uuid.UUID
+    after: int
+    up_to: int
+    is_gap: bool = False
+    left: bool = False  # no longer a member: `removed` follows
+    events: list[Encoded] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Catchup:
+    ranges: list[Range]
+    removed: list[uuid.UUID]  # conversations that are none of this person's
+
+
+def places(user_id: int) -> list[Place]:
+    """Return what the person is a member of, with the heads as they are now."""
+    rows = Membership.objects.filter(user_id=user_id, left_seq=None).values_list(
+        "conversation_id", "conversation__uuid", "conversation__last_seq"
+    )
+    return [Place(*row) for row in rows]
+
+
+def read(user_id: int, cursors: Mapping[uuid.UUID, int], *, same_epoch: bool) -> Catchup:
+    """Return what the person missed past `cursors`; a conversation in none counts from just before they joined."""
+    memberships = list(
+        Membership.objects.select_related("conversation")
+        .filter(Q(left_seq=None) | Q(conversation__uuid__in=list(cursors)), user_id=user_id)
+        .order_by("-conversation__updated_at", "-conversation_id")
+    )
+    known = {row.conversation.uuid for row in memberships}
+    removed = [name for name in cursors if name not in known]
+    budget = EVENTS_ALL
+    ranges = []
+    for row in memberships:
+        one = _range(row, cursors.get(row.conversation.uuid), same_epoch=same_epoch, budget=budget)
+        if not one.is_gap:
+            budget -= one.up_to - one.after
+        ranges.append(one)
+    fill(ranges)
+    return Catchup(ranges, removed)
+
+
+def read_one(user_id: int, conversation_uuid: uuid.UUID, after: int) -> Catchup:
+    """Return what the person missed in one conversation."""
+    row = (
+        Membership.objects.select_related("conversation")
+        .filter(user_id=user_id, conversation__uuid=conversation_uuid)
+        .first()
+    )
+    if row is None:
+        return Catchup([], [conversation_uuid])
+    one = _range(row, after, same_epoch=True, budget=EVENTS_ALL)
+    fill([one])
+    return Catchup([one], [])
+
+
+def _range(row: Membership, cursor: int | None, *, same_epoch: bool, budget: int) -> Range:
+    conversation = row.conversation
+    left = row.left_seq is not None
+    head = conversation.last_seq if row.left_seq is None else row.left_seq
+    after = max(row.joined_seq - 1, row.visible_after_seq) if cursor is None else cursor
+    lost = cursor is not None and (not same_epoch or cursor > head or cursor < row.visible_after_seq)
+    if left and cursor is not None and same_epoch and cursor > head:
+        after, lost = head, False  # nothing is owed past the end of a membership
+    if lost:
+        after = row.visible_after_seq
+    missing = head - after
+    is_gap = lost or missing > min(EVENTS_EACH, budget)
+    return Range(conversation.pk, conversation.uuid, after, head, is_gap=is_gap, left=left)
+
+
+def fill(ranges: Iterable[Range]) -> None:
+    """Read the events of the ranges that are none too long."""
+    wanted = [one for one in ranges if not one.is_gap and one.up_to > one.after]
+    for start in range(0, len(wanted), RANGES):
+        chunk = {one.conversation_id: one for one in wanted[start : start + RANGES]}
+        within = reduce(
+            or_,
+            (Q(conversation_id=one.conversation_id, seq__gt=one.after, seq__lte=one.up_to) for one in chunk.values()),
+        )
+        rows = list(Event.objects.filter(within).order_by("conversation_id", "seq"))
+        for row, event in zip(rows, payload.encode(rows), strict=True):
+            chunk[row.conversation_id].events.append(event)
+
+
+HOLE_EVENTS = 500
+
+
+def holes(wanted: Mapping[int, int]) -> dict[int, list[Encoded]]:
+    """Return what follows `seq` in each conversation, at most 500 events of each."""
+    found: dict[int, list[Encoded]] = {}
+    for conversation_id, after in wanted.items():
+        rows = list(Event.objects.filter(conversation_id=conversation_id, seq__gt=after).order_by("seq")[:HOLE_EVENTS])
+        found[conversation_id] = payload.encode(rows)
+    return found
+
+
+def heads(conversation_ids: list[int]) -> dict[int, int]:
+    """Return the newest `seq` of each conversation."""
+    found: dict[int, int] = {}
+    for start in range(0, len(conversation_ids), 1_000):
+        chunk = conversation_ids[start : start + 1_000]
+        found.update(Conversation.objects.filter(pk__in=chunk).values_list("pk", "last_seq"))
+    return found

@@ -1,0 +1,173 @@
+"""One socket from its handshake to its end: read frames, begin what they ask, never let an exception reach the server.
+
+A Channels consumer with a loop of its own: Channels' `dispatch` hops to a thread for every event to close database
+connections, which costs more than the event.
+"""
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from channels.consumer import AsyncConsumer
+from django.conf import settings
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+
+from chat import database, handlers, handshake, hub, protocol
+from chat.hub import Hub, close_of
+from chat.protocol import Close, FrameRefused, HelloFrame, Limits
+from chat.socket import Socket
+from chat.window import Frame, Window
+from common.errors import NotFound, TemporarilyUnavailable, TokenNotValid, from_exception
+
+log = structlog.get_logger(__name__)
+
+FLOOD_WAIT_MS = 10_000
+
+
+class ChatConsumer(AsyncConsumer):
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        await receive()  # websocket.connect
+        if handshake.is_refused(scope):
+            await send({"type": "websocket.close"})  # before accept: the server makes it HTTP 403
+            return
+        socket = Socket(Window(send), language=handshake.language_of(scope))
+        here = hub.current()
+        try:
+            if await self._open(scope, here, socket, send):
+                await self._read(here, socket, receive)
+            else:
+                await self._until_gone(receive)
+        except Exception:
+            log.exception("socket.failed", user_id=socket.user_id or None)
+            socket.close(Close.INTERNAL)
+            await self._until_gone(receive)
+        finally:
+            here.leave(socket)
+
+    async def _open(self, scope: dict[str, Any], here: Hub, socket: Socket, send: Callable[[Any], Any]) -> bool:
+        """Accept and say `hello`, or accept, say why not, and close. The token is never the subprotocol selected."""
+        default = scope.get("url_route", {}).get("kwargs", {}).get("conversation_uuid")
+        token = handshake.token_of(scope)
+        opened: handshake.Opened | None = None
+        failure: Exception | None = None
+        try:
+            if here.draining:
+                raise TemporarilyUnavailable
+            opened = await database.run(handshake.open_socket, token, socket.connection_id, default)
+        except Exception as error:
+            failure = error
+        await send({"type": "websocket.accept", "subprotocol": handshake.SUBPROTOCOL})
+        if opened is None:
+            assert failure is not None  # noqa: S101
+            _refuse(here, socket, failure)
+            return False
+        known = opened.authenticated
+        socket.user_id, socket.sid, socket.session_id = known.user_id, known.sid, known.session_id
+        socket.token_expires_at = known.token_expires_at
+        socket.opened_at = socket.last_frame_at = time.monotonic()
+        if settings.CHAT_MAX_AGE:
+            socket.max_age_at = socket.opened_at + settings.CHAT_MAX_AGE * random.uniform(1.0, 1.1)  # noqa: S311
+        here.epoch = opened.epoch
+        try:
+            await here.join(socket, opened.places, read_at=opened.read_at)
+        except Exception as error:
+            _refuse(here, socket, error)
+            return False
+        if opened.superseded:
+            here.supersede(opened.superseded)
+        _greet(socket, opened.epoch)
+        if not opened.default_is_mine:
+            socket.refuse(NotFound())
+        else:
+            socket.conversation_uuid = default
+        return True
+
+    async def _read(self, here: Hub, socket: Socket, receive: Callable[[], Awaitable[Any]]) -> None:
+        while True:
+            event = await receive()
+            if event["type"] == "websocket.disconnect":
+                return
+            if event["type"] != "websocket.receive" or not socket.is_open:
+                continue
+            text = event.get("text")
+            with translation.override(socket.language):
+                if text is None:
+                    socket.close(Close.BAD_FRAME)
+                else:
+                    _take(here, socket, text)
+
+    async def _until_gone(self, receive: Callable[[], Awaitable[Any]]) -> None:
+        """Let the closing handshake end; what still comes is not read."""
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+
+def _take(here: Hub, socket: Socket, text: str) -> None:
+    """Begin what one frame asks, or answer why not."""
+    socket.last_frame_at = time.monotonic()
+    wait_s = socket.frames.take(socket.last_frame_at)
+    if wait_s is not None:
+        if socket.frames.over > socket.frames.limit:
+            socket.close(Close.THROTTLED, reconnect_in_ms=FLOOD_WAIT_MS)
+        else:
+            socket.send(handlers.throttled(_("Too many frames."), ref=None, wait_s=wait_s))
+        return
+    ref = client_msg_id = None
+    try:
+        if (
+            len(text) > settings.CHAT_FRAME_BYTES
+            or len(text.encode("utf-8", "surrogatepass")) > settings.CHAT_FRAME_BYTES
+        ):
+            raise FrameRefused("too_long", _("The frame is too long."), bad=True)
+        frame = protocol.parse(text)
+        ref, client_msg_id = frame.ref, getattr(frame, "client_msg_id", None)
+        handlers.handle(here, socket, frame)
+    except FrameRefused as refusal:
+        socket.refuse(refusal)
+        if refusal.bad and socket.bad_frames.take() is not None:
+            socket.close(Close.BAD_FRAME)
+    except Exception as error:
+        if from_exception(error) is None:
+            log.exception("socket.frame_failed", user_id=socket.user_id)
+        socket.refuse(error, ref=ref, client_msg_id=None if client_msg_id is None else str(client_msg_id))
+
+
+def _greet(socket: Socket, epoch: str) -> None:
+    hello = HelloFrame(
+        connection_id=socket.connection_id,
+        session_id=socket.sid,
+        user_id=socket.user_id,
+        epoch=epoch,
+        server_time=timezone.now(),
+        heartbeat_interval_ms=settings.CHAT_HEARTBEAT_MS,
+        token_expires_at=socket.token_expires_at,
+        limits=Limits(
+            frame_bytes=settings.CHAT_FRAME_BYTES,
+            content_chars=settings.CHAT_CONTENT_CHARS,
+            messages_per_10s=settings.CHAT_MESSAGES_PER_10S,
+        ),
+    )
+    socket.send(hello)
+
+
+def _refuse(here: Hub, socket: Socket, failure: Exception) -> None:
+    """Say `error`, then close by its code: a refused handshake gets no `bye`."""
+    if isinstance(failure, TokenNotValid):
+        close = close_of(failure)
+    elif here.draining:
+        close = Close.SERVER_DRAIN
+    elif from_exception(failure) is not None:
+        close = Close.TEMPORARILY_UNAVAILABLE
+    else:
+        log.error("socket.handshake_failed", exc_info=failure)
+        close = Close.INTERNAL
+    with translation.override(socket.language):
+        told = protocol.error_of(failure)
+    socket.window.write(Frame(told.encode()))
+    socket.closed_code = int(close)
+    socket.window.close(int(close), None)

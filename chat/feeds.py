@@ -1,0 +1,161 @@
+"""One conversation in one process: its events applied strictly in `seq` order and handed to every local socket.
+
+The feed trusts nobody's order: what comes early waits, what comes twice is ignored, and a hole is reported to the hub,
+which reads it from the database once for all sockets. Memberships change at their event, so that who was removed at `n`
+gets nothing past `n`, whatever the layer lost.
+"""
+
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from chat import protocol
+from chat.events import Encoded
+from chat.window import Frame
+
+if TYPE_CHECKING:
+    from chat.hub import Hub
+    from chat.socket import Socket
+
+FRAME_EVENTS = 64  # of one coalesced frame: below half a window
+RECENT = 32
+
+
+class Follow:
+    """A socket that is not in step: it has everything up to `sent`. `held`: a catch-up brings it up, nothing live."""
+
+    __slots__ = ("held", "sent", "until")
+
+    def __init__(self, sent: int, *, held: bool = False) -> None:
+        self.sent, self.held = sent, held
+        self.until: int | None = None  # the last event that it may see
+
+
+class Feed:
+    __slots__ = ("behind", "head", "hub", "id", "live", "pending", "recent", "uuid", "wanted")
+
+    def __init__(self, hub: "Hub", conversation_id: int, conversation_uuid: uuid.UUID, head: int) -> None:
+        self.hub, self.id, self.uuid = hub, conversation_id, conversation_uuid
+        self.head = head  # everything up to here was handed out
+        self.wanted = head  # and this is known to exist
+        self.live: set[Socket] = set()
+        self.behind: dict[Socket, Follow] = {}
+        self.pending: dict[int, Encoded] = {}
+        self.recent: deque[Encoded] = deque(maxlen=RECENT)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.live and not self.behind
+
+    @property
+    def has_hole(self) -> bool:
+        return self.wanted > self.head
+
+    def sockets(self) -> Iterable["Socket"]:
+        yield from self.live
+        yield from self.behind
+
+    # --- Events ---
+
+    def receive(self, events: Iterable[Encoded]) -> None:
+        """Apply what follows the head, keep what is early, ignore what is old; afterwards `has_hole` tells the rest."""
+        run: list[Encoded] = []
+        following = self.head + 1
+        pending = self.pending
+        for event in events:
+            if event.seq == following:
+                run.append(event)
+                following += 1
+            elif event.seq > following:
+                pending[event.seq] = event
+            if event.seq > self.wanted:
+                self.wanted = event.seq
+        while pending:
+            event_or_none = pending.pop(following, None)
+            if event_or_none is None:
+                break
+            run.append(event_or_none)
+            following += 1
+        if run:
+            self._apply(run)
+        if pending and self.head >= self.wanted:
+            pending.clear()
+
+    def _apply(self, run: list[Encoded]) -> None:
+        plain: list[Encoded] = []
+        for event in run:
+            if event.member_id is None or event.kind == "member.role_changed":
+                plain.append(event)
+                continue
+            self._deliver(plain)
+            plain = []
+            if event.kind == "member.joined":
+                self.hub.follow_all(event.member_id, self, after=event.seq - 1)
+                self._deliver([event])
+            else:
+                self._deliver([event])
+                self.hub.remove_all(event.member_id, self, at=event.seq)
+        self._deliver(plain)
+        for seq in [seq for seq in self.pending if seq <= self.head]:
+            del self.pending[seq]
+
+    def _deliver(self, run: list[Encoded]) -> None:
+        for start in range(0, len(run), FRAME_EVENTS):
+            self._fan_out(run[start : start + FRAME_EVENTS])
+
+    def _fan_out(self, run: list[Encoded]) -> None:
+        frame = Frame(protocol.encode_events(run), events=len(run))
+        self.head = run[-1].seq
+        self.recent.extend(run)
+        slow = [socket for socket in self.live if not socket.window.write(frame)]
+        self.hub.delivered += len(self.live) * len(run)
+        if self.behind:
+            self._fan_out_behind(run)
+        for socket in slow:
+            self.hub.drop_slow(socket)
+
+    def _fan_out_behind(self, run: list[Encoded]) -> None:
+        for socket, follow in list(self.behind.items()):
+            if follow.held:
+                continue
+            missing = [event for event in run if event.seq > follow.sent]
+            if missing:
+                socket.write(protocol.encode_events(missing), events=len(missing))
+                follow.sent = missing[-1].seq
+            if follow.sent <= self.head:
+                del self.behind[socket]
+                self.live.add(socket)
+
+    # --- Sockets ---
+
+    def join(self, socket: "Socket", *, after: int) -> None:
+        """Let the socket have everything past `after` from now on. What lies between is the caller's to send."""
+        self.live.discard(socket)
+        if after <= self.head:
+            self.behind.pop(socket, None)
+            self.live.add(socket)
+        else:
+            self.behind[socket] = Follow(after)
+            self.wanted = max(self.wanted, after)
+
+    def hold(self, socket: "Socket") -> Follow:
+        """Let nothing live through until `join`: a catch-up goes first."""
+        follow = self.behind.get(socket)
+        if follow is None:
+            follow = self.behind[socket] = Follow(self.head)
+            self.live.discard(socket)
+        follow.held = True
+        return follow
+
+    def since(self, after: int) -> list[Encoded] | None:
+        """Return the events past `after` from memory, None where they reach further back than that."""
+        if after >= self.head:
+            return []
+        if not self.recent or self.recent[0].seq > after + 1:
+            return None
+        return [event for event in self.recent if event.seq > after]
+
+    def leave(self, socket: "Socket") -> None:
+        self.live.discard(socket)
+        self.behind.pop(socket, None)

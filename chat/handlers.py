@@ -1,0 +1,289 @@
+"""What each frame of a client does. A handler takes what is asked, calls one service, sends the answer.
+
+Whatever touches the database is enqueued on the socket and runs on a database thread, in the order of its frames;
+messages go to the writer; `ping` is answered at once.
+"""
+
+import functools
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from chat import database, presence, resume
+from chat.hub import Hub, close_of, presence_of
+from chat.models import Conversation
+from chat.protocol import (
+    AckFrame,
+    AuthenticatedFrame,
+    AuthenticateFrame,
+    Close,
+    DeleteFrame,
+    EditFrame,
+    ErrorFrame,
+    FrameRefused,
+    Incoming,
+    MarkAsSeenFrame,
+    MessageFrame,
+    PingFrame,
+    PongFrame,
+    PresenceFrame,
+    PresenceShownFrame,
+    ReactFrame,
+    ReceiptFrame,
+    ResumeFrame,
+    SyncFrame,
+    TypingFrame,
+)
+from chat.services import access, blocks, messages, receipts
+from chat.services.sending import Outcome, Send, Sent
+from chat.socket import Socket
+from common.errors import Blocked, PermissionRefused, TokenNotValid, ValidationFailed
+from sessions.authentication import authenticate
+
+CURSORS = 20_000  # of one `resume` with its `more`
+
+
+def handle(hub: Hub, socket: Socket, frame: Incoming) -> None:
+    """Begin what the frame asks for. Raises what refuses it at once."""
+    _HANDLERS[type(frame)](hub, socket, frame)
+
+
+def _later(socket: Socket, frame: Incoming, work: Any, *arguments: Any) -> None:
+    if not socket.enqueue(functools.partial(work, *arguments), ref=frame.ref):
+        socket.send(throttled(_("Too much is waiting."), ref=frame.ref, wait_s=1.0))
+
+
+def throttled(detail: str, *, ref: Any, wait_s: float, client_msg_id: Any = None) -> ErrorFrame:
+    return ErrorFrame(
+        ref=ref,
+        client_msg_id=client_msg_id,
+        code="throttled",
+        detail=detail,
+        retryable=True,
+        retry_after_ms=max(1, int(wait_s * 1000)),
+    )
+
+
+def _conversation(socket: Socket, given: uuid.UUID | None, frame: Incoming) -> uuid.UUID:
+    """Return the conversation meant. Raises FrameRefused: never guess one."""
+    name = given or socket.conversation_uuid
+    if name is None:
+        raise FrameRefused(
+            "conversation_required",
+            _("Name the conversation, or open the socket at its path."),
+            ref=frame.ref,
+            client_msg_id=getattr(frame, "client_msg_id", None),
+        )
+    return name
+
+
+def _message(hub: Hub, socket: Socket, frame: MessageFrame) -> None:
+    name = _conversation(socket, frame.conversation_uuid, frame)
+    if frame.attachments:
+        raise ValidationFailed.of("attachments", "does_not_exist", _("There is no such attachment."))
+    wait_s = socket.messages.take()
+    if wait_s is not None:
+        refusal = throttled(
+            _("Too many messages."), ref=frame.ref, wait_s=wait_s, client_msg_id=_text(frame.client_msg_id)
+        )
+        socket.send(refusal)
+        return
+    send = Send(
+        user_id=socket.user_id,
+        session_id=socket.session_id,
+        conversation_uuid=name,
+        content=frame.content,
+        client_msg_id=frame.client_msg_id,
+        reply_to=frame.reply_to,
+    )
+    hub.writer.submit(send, functools.partial(_stored, socket, frame))
+
+
+def _stored(socket: Socket, frame: MessageFrame, outcome: Outcome) -> None:
+    if not socket.is_open:
+        return
+    if isinstance(outcome, Sent):
+        ack = AckFrame(
+            ref=frame.ref,
+            client_msg_id=outcome.client_msg_id,
+            message_uuid=outcome.message_uuid,
+            conversation_uuid=outcome.conversation_uuid,
+            seq=outcome.seq,
+            created_at=outcome.created_at,
+            duplicate=outcome.duplicate,
+        )
+        socket.send(ack)
+        return
+    socket.refuse(outcome, ref=frame.ref, client_msg_id=_text(frame.client_msg_id))
+    if isinstance(outcome, TokenNotValid):
+        socket.close(close_of(outcome))
+
+
+def _text(client_msg_id: uuid.UUID | None) -> str | None:
+    return None if client_msg_id is None else str(client_msg_id)
+
+
+def _mark_as_seen(hub: Hub, socket: Socket, frame: MarkAsSeenFrame) -> None:
+    name = _conversation(socket, frame.conversation_uuid, frame)
+    _later(socket, frame, _seen, socket, name, _seen_here(socket, name, frame), frame)
+
+
+def _seen_here(socket: Socket, name: uuid.UUID, frame: MarkAsSeenFrame) -> int | None:
+    """Return up to where: what the frame says, else the newest sent on this very socket, else None (all there is)."""
+    if frame.up_to_seq is not None:
+        return frame.up_to_seq
+    for feed, nothing_sent_up_to in socket.feeds.items():
+        if feed.uuid == name:
+            follow = feed.behind.get(socket)
+            sent = feed.head if follow is None else follow.sent
+            return sent if sent > nothing_sent_up_to else None
+    return None
+
+
+async def _seen(socket: Socket, name: uuid.UUID, up_to: int | None, frame: MarkAsSeenFrame) -> None:
+    receipt = await database.run(receipts.mark_seen, user_id=socket.user_id, conversation_uuid=name, up_to_seq=up_to)
+    if frame.ref is not None or not receipt.moved:  # where it moved the hub shows it to all of the members' sockets
+        answer = ReceiptFrame(
+            ref=frame.ref, conversation_uuid=name, user_id=socket.user_id, up_to_seq=receipt.up_to_seq
+        )
+        socket.send(answer)
+
+
+def _edit(hub: Hub, socket: Socket, frame: EditFrame) -> None:
+    change = functools.partial(messages.edit, message_uuid=frame.message_uuid, content=frame.content)
+    _later(socket, frame, _change, socket, frame, change)
+
+
+def _delete(hub: Hub, socket: Socket, frame: DeleteFrame) -> None:
+    change = functools.partial(messages.delete, message_uuid=frame.message_uuid)
+    _later(socket, frame, _change, socket, frame, change)
+
+
+def _react(hub: Hub, socket: Socket, frame: ReactFrame) -> None:
+    change = functools.partial(messages.react, message_uuid=frame.message_uuid, emoji=frame.emoji, remove=frame.remove)
+    _later(socket, frame, _change, socket, frame, change)
+
+
+async def _change(socket: Socket, frame: Incoming, change: Callable[..., messages.Changed]) -> None:
+    try:
+        changed = await database.run(change, user_id=socket.user_id, session_id=socket.session_id)
+    except TokenNotValid as error:
+        socket.refuse(error, ref=frame.ref)
+        socket.close(close_of(error))
+        return
+    ack = AckFrame(
+        ref=frame.ref,
+        message_uuid=changed.message.uuid,
+        conversation_uuid=changed.conversation_uuid,
+        seq=changed.seq,
+        created_at=changed.at,
+        duplicate=False,
+    )
+    socket.send(ack)
+
+
+def _resume(hub: Hub, socket: Socket, frame: ResumeFrame) -> None:
+    cursors = {**(socket.cursors or {}), **frame.cursors}
+    if len(cursors) > CURSORS:
+        socket.cursors = None
+        raise ValidationFailed.of("cursors", "max_length", _("Too many cursors."))
+    if frame.more:
+        socket.cursors = cursors
+        return
+    socket.cursors = None
+    same_epoch = frame.epoch == hub.epoch
+    work = functools.partial(resume.resume, hub, socket, cursors, same_epoch=same_epoch, ref=frame.ref)
+    _later(socket, frame, work)
+
+
+def _sync(hub: Hub, socket: Socket, frame: SyncFrame) -> None:
+    name = _conversation(socket, frame.conversation_uuid, frame)
+    _later(socket, frame, functools.partial(resume.sync, hub, socket, name, frame.after_seq, ref=frame.ref))
+
+
+def _typing(hub: Hub, socket: Socket, frame: TypingFrame) -> None:
+    name = _conversation(socket, frame.conversation_uuid, frame)
+    _later(socket, frame, _type, hub, socket, name, frame.active)
+
+
+async def _type(hub: Hub, socket: Socket, name: uuid.UUID, active: bool) -> None:
+    feed = resume.feed_named(socket, name)
+    if not active:
+        hub.stop_typing(socket, feed)
+        return
+    if feed.id not in socket.typing:
+        await database.run(_require_unblocked, socket.user_id, name)
+    if feed in socket.feeds and socket.is_open:
+        hub.start_typing(socket, feed)
+
+
+def _require_unblocked(user_id: int, name: uuid.UUID) -> None:
+    """Raises NotFound, Blocked: who may not write here does not show up as typing either."""
+    conversation = access.member_of(user_id, name).conversation
+    if conversation.kind == Conversation.Kind.DIRECT:
+        pair = list(conversation.memberships.values_list("user_id", flat=True))
+        if len(pair) == 2 and blocks.is_blocked_between(*pair):
+            raise Blocked
+
+
+def _presence(hub: Hub, socket: Socket, frame: PresenceFrame) -> None:
+    _later(socket, frame, _watch, hub, socket, frozenset(frame.user_ids), frame.ref)
+
+
+async def _watch(hub: Hub, socket: Socket, user_ids: frozenset[int], ref: Any) -> None:
+    hub.watch(socket, user_ids)  # first, so that no change falls between the look and the answer
+    visible, found = await database.run(_visible, socket.user_id, user_ids)
+    if not socket.is_open or socket.watching != user_ids:
+        return
+    socket.hidden = user_ids - visible
+    for user_id in visible:
+        hub.shown.setdefault(user_id, found[user_id].online)
+    users = [presence_of(one, found[one] if one in visible else presence.State()) for one in sorted(user_ids)]
+    socket.send(PresenceShownFrame(ref=ref, users=users))
+
+
+def _visible(user_id: int, user_ids: frozenset[int]) -> tuple[set[int], dict[int, presence.State]]:
+    visible = presence.visible({user_id: user_ids})[user_id]
+    return visible, presence.states(visible)
+
+
+def _authenticate(hub: Hub, socket: Socket, frame: AuthenticateFrame) -> None:
+    _later(socket, frame, _authenticated, socket, frame)
+
+
+async def _authenticated(socket: Socket, frame: AuthenticateFrame) -> None:
+    try:
+        known = await database.run(authenticate, frame.token)
+    except TokenNotValid as error:
+        socket.refuse(error, ref=frame.ref)
+        if (close := close_of(error)) is not Close.TOKEN_NOT_VALID:
+            socket.close(close)
+        return
+    if (known.user_id, known.sid) != (socket.user_id, socket.sid):
+        raise PermissionRefused(_("This is the token of another session."))
+    if known.token_expires_at > socket.token_expires_at:
+        socket.token_expires_at, socket.warned = known.token_expires_at, False
+    socket.send(AuthenticatedFrame(ref=frame.ref, token_expires_at=socket.token_expires_at))
+
+
+def _ping(hub: Hub, socket: Socket, frame: PingFrame) -> None:
+    socket.pings = True
+    socket.send(PongFrame(ref=frame.ref, server_time=timezone.now()))
+
+
+_HANDLERS: dict[type[Incoming], Callable[[Hub, Socket, Any], None]] = {
+    MessageFrame: _message,
+    MarkAsSeenFrame: _mark_as_seen,
+    EditFrame: _edit,
+    DeleteFrame: _delete,
+    ReactFrame: _react,
+    ResumeFrame: _resume,
+    SyncFrame: _sync,
+    TypingFrame: _typing,
+    PresenceFrame: _presence,
+    AuthenticateFrame: _authenticate,
+    PingFrame: _ping,
+}

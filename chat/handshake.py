@@ -1,0 +1,109 @@
+"""Who may open a socket: what is refused before it is accepted, and who the token says it is.
+
+A browser learns nothing of a refusal before accept but 1006, so that everything a client can act upon is said after it.
+"""
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils.translation import get_supported_language_variant
+from django.utils.translation.trans_real import parse_accept_lang_header
+
+from chat import catchup, events, presence
+from chat.services import access
+from common.errors import NotFound
+from sessions import sockets as session_sockets
+from sessions.authentication import Authenticated, authenticate
+
+SUBPROTOCOL = "access_token"
+_TOKEN_NAMES = ("token", "access", "jwt", "auth", "bearer")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A socket's person, session and places, read in one go."""
+
+    authenticated: Authenticated
+    epoch: str
+    places: list[catchup.Place]
+    superseded: list[str]
+    default_is_mine: bool
+    read_at: float
+
+
+def is_refused(scope: dict[str, Any]) -> bool:
+    """Return whether the handshake gets HTTP 403: no token subprotocol, a token in the URL, somebody else's page."""
+    return (
+        SUBPROTOCOL not in scope.get("subprotocols", ())
+        or _token_in(scope.get("query_string", b""))
+        or not _is_allowed_origin(scope)
+    )
+
+
+def token_of(scope: dict[str, Any]) -> str:
+    """Return the subprotocol that is the token, "" for none. It is never selected, hence in no response header."""
+    others = [name for name in scope["subprotocols"] if name != SUBPROTOCOL]
+    return others[0] if len(others) == 1 else ""
+
+
+def language_of(scope: dict[str, Any]) -> str:
+    """Return the language of `Accept-Language`, else English."""
+    said = b",".join(value for name, value in scope["headers"] if name == b"accept-language").decode("latin-1")
+    for code, _quality in parse_accept_lang_header(said[:500]):
+        try:
+            return get_supported_language_variant(code)
+        except LookupError:
+            continue
+    return "en"
+
+
+def open_socket(token: str, connection_id: str, default: uuid.UUID | None) -> Opened:
+    """Return who the token stands for and where they are members. On a database thread.
+
+    Raises TokenNotValid; OperationalError where the database is away.
+    """
+    authenticated = authenticate(token)
+    read_at = time.monotonic()
+    places = catchup.places(authenticated.user_id)
+    epoch = events.epoch()
+    entry = presence.Entry(authenticated.user_id, authenticated.sid, connection_id, time.time())
+    superseded = presence.opened(entry)
+    session_sockets.opened(authenticated.sid, connection_id)
+    return Opened(authenticated, epoch, places, superseded, _is_mine(authenticated.user_id, default), read_at)
+
+
+def _is_mine(user_id: int, default: uuid.UUID | None) -> bool:
+    if default is None:
+        return True
+    try:
+        access.member_of(user_id, default)
+    except NotFound:
+        return False
+    return True
+
+
+def _token_in(query: bytes) -> bool:
+    """Return whether the URL carries a token: it would stand in logs and histories, so it must not even work."""
+    text = query.decode("latin-1").lower()
+    return "eyj" in text or any(
+        part.partition("=")[0].replace("-", "_").strip("_").split("_")[-1] in _TOKEN_NAMES for part in text.split("&")
+    )
+
+
+def _is_allowed_origin(scope: dict[str, Any]) -> bool:
+    """Return whether the page may: one of ALLOWED_ORIGINS or our own host. Native apps send no Origin at all."""
+    origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+    if not origins:
+        return True
+    if len(origins) > 1:
+        return False
+    origin = origins[0].lower().rstrip("/")
+    if origin in {allowed.lower().rstrip("/") for allowed in settings.ALLOWED_ORIGINS}:
+        return True
+    hosts = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
+    parts = urlsplit(origin)
+    return parts.scheme in {"http", "https"} and len(hosts) == 1 and parts.netloc == hosts[0]

@@ -1,0 +1,207 @@
+"""The way between processes. It may lose, repeat or reorder anything: the database has the truth, the sweep finds it.
+
+`Layer` is the hub's one subscription to the channel layer. It never raises into a handler, never waits longer than
+`TIMEOUT_SECONDS`, and calls `on_break` when something may have been lost, so that the hub sweeps at once.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from channels.layers import get_channel_layer
+from channels_redis.pubsub import RedisPubSubChannelLayer, RedisPubSubLoopLayer, RedisSingleShardConnection
+from channels_redis.utils import _wrap_close, create_pool
+from django.conf import settings
+from redis import asyncio as aioredis
+from redis.asyncio.client import PubSub
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT_SECONDS = 2.0
+ECHO_SECONDS = 2.0  # how often the process speaks to itself
+SILENT_SECONDS = 7.0  # without hearing itself: the subscription is dead, whatever TCP says
+QUEUE = 10_000
+ALL = "all"
+
+
+class NoticingPubSubChannelLayer(RedisPubSubChannelLayer):
+    """Channels' own PubSub layer with a hook that works when a connection to Redis was lost and made anew.
+
+    Its documented `on_disconnect` and `on_reconnect` are never called (channels_redis 4.3).
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.on_reconnected: Callable[[], None] = lambda: None
+
+    def _get_layer(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if loop not in self._layers:
+            self._layers[loop] = _LoopLayer(*self._args, **self._kwargs, channel_layer=self)
+            _wrap_close(self, loop)
+        return self._layers[loop]
+
+
+class _LoopLayer(RedisPubSubLoopLayer):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._shards: list[Any] = [_Connection(shard.host, self) for shard in self._shards]  # type: ignore[has-type]
+
+
+class _Connection(RedisSingleShardConnection):
+    _redis: Any
+    _pubsub: Any
+
+    def _ensure_redis(self) -> None:
+        if self._redis is None:
+            pool = create_pool(self.host)
+            self._redis = aioredis.Redis(connection_pool=pool)
+            self._pubsub = _PubSub(pool)
+            layer = self.channel_layer.channel_layer
+            self._pubsub.noticed = lambda: layer.on_reconnected()
+
+
+class _PubSub(PubSub):
+    noticed: Callable[[], None] | None = None
+
+    async def on_connect(self, connection: Any) -> None:
+        known = bool(self.channels)
+        await super().on_connect(connection)
+        if known and self.noticed is not None:  # not the first: what was published meanwhile never came
+            self.noticed()
+
+
+class Layer:
+    """One channel for the whole process; groups are `all` and one for each shard that has a local conversation."""
+
+    def __init__(
+        self, process: str, on_message: Callable[[dict[str, Any]], None], on_break: Callable[[], None]
+    ) -> None:
+        self.process, self.on_message, self.on_break = process, on_message, on_break
+        self.broken = False
+        self.wanted: set[str] = {ALL, self.own_group}
+        self.subscribed: set[str] = set()
+        self.heard_at = time.monotonic()
+        self.outbox: deque[tuple[str, dict[str, Any]]] = deque(maxlen=QUEUE)
+        self.filled = asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
+        self.channel = ""
+        self.channels: Any = None
+
+    @property
+    def own_group(self) -> str:
+        return f"process.{self.process}"
+
+    def start(self) -> None:
+        self.channels = get_channel_layer()
+        if hasattr(self.channels, "on_reconnected"):
+            self.channels.on_reconnected = self._reconnected
+        create = asyncio.get_running_loop().create_task
+        self.tasks = [create(self._receive()), create(self._publish()), create(self._listen_to_oneself())]
+
+    async def stop(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self.channels.flush(), TIMEOUT_SECONDS)
+        except Exception:
+            log.debug("layer.flush_failed")
+
+    # --- Out ---
+
+    def publish(self, group: str, message: dict[str, Any]) -> None:
+        """Send after all that was published before. With Redis away the oldest are dropped; the others sweep."""
+        self.outbox.append((group, {"type": "hub", "o": self.process, **message}))
+        self.filled.set()
+
+    async def _publish(self) -> None:
+        while True:
+            await self.filled.wait()
+            self.filled.clear()
+            while self.outbox:
+                group, message = self.outbox.popleft()
+                try:
+                    await asyncio.wait_for(self.channels.group_send(group, message), TIMEOUT_SECONDS)
+                except Exception as error:
+                    self._broke(error)
+                    self.outbox.clear()  # old news: who missed it reads the database
+                    await asyncio.sleep(0.2)
+
+    # --- In ---
+
+    async def subscribe(self, groups: set[str]) -> None:
+        """Join the groups; where Redis is away, as soon as it is back."""
+        self.wanted |= groups
+        missing = groups - self.subscribed
+        if missing and self.channel and not self.broken:
+            try:
+                await asyncio.wait_for(self._join(missing), TIMEOUT_SECONDS)
+            except Exception as error:
+                self._broke(error)
+
+    async def _join(self, groups: set[str]) -> None:
+        for group in sorted(groups):
+            await self.channels.group_add(group, self.channel)
+            self.subscribed.add(group)
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                if not self.channel:
+                    self.channel = await asyncio.wait_for(self.channels.new_channel(), TIMEOUT_SECONDS)
+                    await asyncio.wait_for(self._join(self.wanted - self.subscribed), TIMEOUT_SECONDS)
+                    self.heard_at = time.monotonic()
+                    self.on_break()  # nothing was heard until now
+                message = await self.channels.receive(self.channel)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                self._broke(error)
+                await asyncio.sleep(0.5)
+                continue
+            try:
+                self._heard(message)
+            except Exception:
+                log.exception("layer.message_failed")
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        if message.get("o") != self.process:
+            self.on_message(message)
+        elif message.get("k") == "echo":
+            self.heard_at = time.monotonic()
+            if self.broken:
+                self.broken = False
+                log.info("layer.mended")
+                self.on_break()
+
+    async def _listen_to_oneself(self) -> None:
+        """Notice a subscription that is dead without any error, and mend what is missing once Redis is back."""
+        while True:
+            await asyncio.sleep(ECHO_SECONDS)
+            self.publish(self.own_group, {"k": "echo"})
+            if time.monotonic() - self.heard_at > SILENT_SECONDS:
+                self._broke(TimeoutError("not heard"))
+            if self.channel and self.wanted - self.subscribed:
+                try:
+                    await asyncio.wait_for(self._join(self.wanted - self.subscribed), TIMEOUT_SECONDS)
+                    self.on_break()
+                except Exception as error:
+                    self._broke(error)
+
+    def _broke(self, error: Exception) -> None:
+        if not self.broken:
+            log.warning("layer.broken", error=repr(error))
+        self.broken = True
+
+    def _reconnected(self) -> None:
+        log.info("layer.reconnected")
+        self.on_break()
+
+
+def is_needed() -> bool:
+    """One process hands its events to itself; only several need a layer in the path."""
+    return bool(settings.REDIS_URLS)

@@ -1,0 +1,128 @@
+"""Bring one socket up to date: hold what is live, tell what was missed, let go where the two meet."""
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from chat import catchup, database, protocol
+from chat.catchup import Place, Range
+from chat.events import Encoded
+from chat.feeds import FRAME_EVENTS, Feed
+from chat.protocol import GapFrame, RemovedFrame, ResumedFrame
+from chat.socket import Socket
+from common.errors import NotFound
+
+if TYPE_CHECKING:
+    from chat.hub import Hub
+
+
+async def resume(hub: "Hub", socket: Socket, cursors: dict[uuid.UUID, int], *, same_epoch: bool, ref: Any) -> None:
+    """Answer `resume`: `events`, `gap` and `removed`, the newest conversations first, then `resumed`."""
+    held = {feed.uuid: feed.hold(socket).sent for feed in socket.feeds}
+    try:
+        found = await database.run(catchup.read, socket.user_id, cursors, same_epoch=same_epoch)
+        for one in found.ranges:
+            await _tell(hub, socket, one)
+        told = {one.conversation_uuid for one in found.ranges}
+        for name in held.keys() - told:  # left meanwhile, and in none of the cursors
+            for one in (await database.run(catchup.read_one, socket.user_id, name, held[name])).ranges:
+                await _tell(hub, socket, one)
+        for name in found.removed:
+            socket.send(RemovedFrame(conversation_uuid=name))
+    finally:
+        _let_go(socket)
+    if socket.is_open:
+        socket.send(ResumedFrame(ref=ref))
+
+
+async def sync(hub: "Hub", socket: Socket, conversation_uuid: uuid.UUID, after: int, *, ref: Any) -> None:
+    """Answer `sync`: what follows `after` in one conversation, or `gap`. Raises NotFound."""
+    feed = next((feed for feed in socket.feeds if feed.uuid == conversation_uuid), None)
+    if feed is not None:
+        feed.hold(socket)
+    try:
+        found = await database.run(catchup.read_one, socket.user_id, conversation_uuid, after)
+        if not found.ranges or found.ranges[0].left:
+            raise NotFound
+        await _tell(hub, socket, found.ranges[0], ref=ref, answer=True)
+    finally:
+        _let_go(socket)
+
+
+async def bring_in(hub: "Hub", socket: Socket, place: Place) -> None:
+    """Let the socket follow a conversation that its person joined without us hearing of it."""
+    if hub.feeds.get(place.conversation_id) in socket.feeds:
+        return
+    found = await database.run(catchup.read_one, socket.user_id, place.conversation_uuid, place.head)
+    for one in found.ranges:
+        if not one.left:
+            await _tell(hub, socket, one)
+
+
+async def _tell(hub: "Hub", socket: Socket, one: Range, *, ref: Any = None, answer: bool = False) -> None:
+    """Tell what the range holds and go on from there; `answer`: also where nothing is missing."""
+    if one.is_gap and not one.left:
+        socket.send(
+            GapFrame(ref=ref, conversation_uuid=one.conversation_uuid, from_seq=one.after + 1, last_seq=one.up_to)
+        )
+    else:
+        await _send_events(socket, one.events, ref=ref, answer=answer)
+    if one.left:
+        feed = hub.feeds.get(one.conversation_id)
+        if feed is not None:
+            hub.unfollow(socket, feed)
+        socket.send(RemovedFrame(conversation_uuid=one.conversation_uuid))
+        return
+    await _go_live(hub, socket, one)
+
+
+async def _send_events(socket: Socket, events: list[Encoded], *, ref: Any = None, answer: bool = False) -> None:
+    for start in range(0, len(events), FRAME_EVENTS):
+        chunk = events[start : start + FRAME_EVENTS]
+        socket.write(protocol.encode_events(chunk, ref=ref), events=len(chunk))
+        await socket.window.drained()
+    if answer and not events:
+        socket.write(protocol.encode_events([], ref=ref), events=0)
+
+
+async def _go_live(hub: "Hub", socket: Socket, one: Range) -> None:
+    """Send what was applied while the catch-up was read and sent, until nothing lies between it and the live events."""
+    position = one.up_to
+    feed = hub.feed_of(one.conversation_id, one.conversation_uuid, position)
+    first = one.after if one.events else position
+    socket.feeds[feed] = min(socket.feeds.get(feed, first), first)
+    follow = feed.hold(socket)
+    while socket.is_open and feed in socket.feeds:
+        missing = feed.since(position)
+        if missing is None:
+            missing = (await database.run(catchup.holes, {feed.id: position}))[feed.id]
+        if follow.until is not None:
+            until = follow.until
+            await _send_events(socket, [event for event in missing if event.seq <= until])
+            if not missing or missing[-1].seq >= until:
+                hub.unfollow(socket, feed)
+                socket.send(RemovedFrame(conversation_uuid=feed.uuid))
+                return
+        elif missing:
+            await _send_events(socket, missing)
+        if missing:
+            position = missing[-1].seq
+        if position >= feed.head and follow.until is None:
+            feed.join(socket, after=position)
+            hub.mend_if_needed(feed)
+            return
+
+
+def _let_go(socket: Socket) -> None:
+    """Let through what a failed catch-up still holds; the client finds the hole and asks `sync`."""
+    for feed in socket.feeds:
+        follow = feed.behind.get(socket)
+        if follow is not None and follow.held:
+            feed.join(socket, after=feed.head)
+
+
+def feed_named(socket: Socket, conversation_uuid: uuid.UUID) -> Feed:
+    """Return the feed that the socket follows under this name. Raises NotFound."""
+    for feed in socket.feeds:
+        if feed.uuid == conversation_uuid:
+            return feed
+    raise NotFound

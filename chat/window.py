@@ -1,0 +1,226 @@
+"""What is on its way to one client: written at once while it reads, bounded when it does not.
+
+The hub writes the same bytes to hundreds of sockets in one plain loop, so `write` never awaits. ASGI's `send` completes
+without suspending unless the client is slow; it is driven by hand up to that point, and what remains waits in a queue
+of at most 256 events or 1 MiB, in a task of its own. On uvicorn's sansio protocol the frame goes to the transport with
+its header already on (a server's frames are unmasked, hence the same for everybody): that saves a fifth.
+"""
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
+
+import structlog
+from django.conf import settings
+
+log = structlog.get_logger(__name__)
+
+MAX_EVENTS = 256
+MAX_BYTES = 1024 * 1024
+STUCK_SECONDS = 5.0
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Frame:
+    """Bytes of one frame, shared by every socket that gets it; each spelling is made once, when first needed."""
+
+    __slots__ = ("_message", "_wire", "events", "payload")
+
+    def __init__(self, payload: bytes, *, events: int = 1) -> None:
+        self.payload, self.events = payload, events
+        self._message: dict[str, Any] | None = None
+        self._wire: bytes | None = None
+
+    @property
+    def message(self) -> dict[str, Any]:
+        if self._message is None:
+            self._message = {"type": "websocket.send", "text": self.payload.decode()}
+        return self._message
+
+    @property
+    def wire(self) -> bytes:
+        """The frame with its header: FIN, text, no mask (RFC 6455 §5.2)."""
+        if self._wire is None:
+            size = len(self.payload)
+            if size < 126:
+                header = struct.pack("!BB", 0x81, size)
+            elif size < 65_536:
+                header = struct.pack("!BBH", 0x81, 126, size)
+            else:
+                header = struct.pack("!BBQ", 0x81, 127, size)
+            self._wire = header + self.payload
+        return self._wire
+
+
+class _Close(Frame):
+    __slots__ = ()
+
+    def __init__(self, code: int) -> None:
+        super().__init__(b"", events=0)
+        self._message = {"type": "websocket.close", "code": code}
+
+
+class Window:
+    """One socket's way out."""
+
+    __slots__ = ("_bytes", "_events", "_protocol", "_queue", "_send", "_task", "closed", "closing")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._queue: deque[Frame] = deque()
+        self._events = self._bytes = 0
+        self._task: asyncio.Task[None] | None = None
+        self._protocol = _sansio_protocol(send)
+        self.closing = False  # a close is on its way: nothing else follows
+        self.closed = False  # nobody is there any more
+
+    def write(self, frame: Frame, *, droppable: bool = False) -> bool:
+        """Send or queue; return False when the window is full, and the client too slow to be kept.
+
+        `droppable` frames (typing, presence) are dropped from half of the window on.
+        """
+        if self.closing or self.closed:
+            return True
+        if self._task is not None:
+            if droppable and (self._events * 2 >= MAX_EVENTS or self._bytes * 2 >= MAX_BYTES):
+                return True
+            self._enqueue(frame)
+            return self._events <= MAX_EVENTS and self._bytes <= MAX_BYTES
+        protocol = self._protocol
+        if protocol is not None and protocol.writable.is_set():
+            self._write_wire(protocol, frame)
+        else:
+            self._start(frame)
+        return True
+
+    async def drained(self) -> None:
+        """Wait until the client has taken what is queued, so that a long catch-up fits any window."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def close(self, code: int, bye: Frame | None, *, discard: bool = False) -> None:
+        """Say `bye` and close. A client that reads nothing for 5 s more is cut off.
+
+        `discard`: what is queued is dropped (the client will ask for it by `resume`).
+        """
+        if self.closing or self.closed:
+            return
+        self.closing = True
+        if discard:
+            self._queue.clear()
+            self._events = self._bytes = 0
+        for frame in (bye, _Close(code)):
+            if frame is None:
+                continue
+            if self._task is not None:
+                self._enqueue(frame)
+            elif not self.closed:
+                self._start(frame)
+        asyncio.get_running_loop().call_later(STUCK_SECONDS, self._abort_if_stuck)
+
+    def lost(self) -> None:
+        """The client is gone: forget what was queued."""
+        self.closed = True
+        self._queue.clear()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    @property
+    def is_idle(self) -> bool:
+        return self._task is None
+
+    def abort(self) -> None:
+        """Cut the connection without a frame, where the server lets us."""
+        transport = getattr(getattr(self._send, "__self__", None), "transport", None)
+        if self._task is not None:
+            self._task.cancel()
+        if transport is not None and hasattr(transport, "abort"):
+            transport.abort()
+        self.closed = True
+
+    def _abort_if_stuck(self) -> None:
+        transport: Any = getattr(getattr(self._send, "__self__", None), "transport", None)
+        unsent = transport.get_write_buffer_size() if hasattr(transport, "get_write_buffer_size") else 0
+        if not self.closed and (self._task is not None or unsent):
+            log.info("socket.aborted", unsent_bytes=unsent)
+            self.abort()
+
+    def _enqueue(self, frame: Frame) -> None:
+        self._queue.append(frame)
+        self._events += frame.events
+        self._bytes += len(frame.payload)
+
+    def _write_wire(self, protocol: Any, frame: Frame) -> None:
+        if protocol.close_sent or protocol.disconnected or protocol.transport.is_closing():
+            self.closed = True
+            return
+        try:
+            protocol.transport.write(frame.wire)
+        except Exception:
+            self.closed = True
+
+    def _start(self, frame: Frame) -> None:
+        """Drive `send` until it is done or has to wait for the client."""
+        sending = self._send(frame.message)
+        try:
+            waited_for = sending.send(None)  # type: ignore[attr-defined]
+        except StopIteration:
+            return
+        except Exception:  # the client is gone; every server says so in its own way
+            self.closed = True
+            return
+        self._task = asyncio.get_running_loop().create_task(self._drain(_Rest(sending, waited_for)))
+
+    async def _drain(self, rest: Awaitable[None]) -> None:
+        try:
+            await rest
+            while self._queue:
+                frame = self._queue.popleft()
+                self._events -= frame.events
+                self._bytes -= len(frame.payload)
+                await self._send(frame.message)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            self.closed = True
+            self._queue.clear()
+        finally:
+            self._task = None
+
+
+class _Rest:
+    """The rest of a coroutine that was driven by hand up to the first thing that it waits for."""
+
+    __slots__ = ("coroutine", "waited_for")
+
+    def __init__(self, coroutine: Any, waited_for: Any) -> None:
+        self.coroutine, self.waited_for = coroutine, waited_for
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        waited_for = self.waited_for
+        while True:
+            try:
+                value = yield waited_for
+            except BaseException as error:
+                try:
+                    waited_for = self.coroutine.throw(error)
+                except StopIteration:
+                    return
+                continue
+            try:
+                waited_for = self.coroutine.send(value)
+            except StopIteration:
+                return
+
+
+def _sansio_protocol(send: Send) -> Any:
+    """Return uvicorn's protocol if frames may go to its transport as they are: sansio, without compression."""
+    if not settings.CHAT_PREFRAMED:
+        return None
+    protocol: Any = getattr(send, "__self__", None)
+    known = type(protocol).__name__ == "WebSocketsSansIOProtocol" and not protocol.conn.extensions
+    return protocol if known else None

@@ -1,6 +1,6 @@
 """What `manage.py purge_expired` removes: each app registers its own, since none may import the others.
 
-    purging.register("reset links", purging.delete_batch(lambda: PasswordResetToken.objects.filter(...)))
+purging.register("reset links", purging.delete_batch(lambda: PasswordResetToken.objects.filter(...)))
 """
 
 from collections.abc import Callable

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -125,9 +126,11 @@ def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
     """
     counter = guess.counter
     with transaction.atomic():
-        LoginCounter.objects.filter(key=counter.key).update(settled=F("settled") + 1)
+        rows = LoginCounter.objects.filter(key=counter.key)
+        rows.update(settled=F("settled") + 1)  # takes the row's lock, so that mirrors are written in order
         User.objects.filter(pk=counter.user_id or 0).update(
-            login_attempts=guess.failures, locked_until=guess.locked_until
+            login_attempts=Coalesce(Subquery(rows.values("failures")), 0),
+            locked_until=Subquery(rows.values("locked_until")),
         )
         if user_id is None:
             return

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.core.cache.backends.locmem import LocMemCache
 from django.test import override_settings
 
 from common import rates, shared_cache
@@ -19,9 +20,15 @@ NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def closed_breaker(monkeypatch):
-    monkeypatch.setattr(shared_cache, "_breaker", Breaker())
+def untouched(monkeypatch):
+    """A cache of this process, which follows the moved clock, unless the test brings another; no pause left behind."""
     monkeypatch.setattr(rates, "_local", rates._Local())
+    store = LocMemCache("tests-of-rates", {})
+    monkeypatch.setattr(rates, "cache", store)
+    shared_cache._breaker = Breaker()
+    yield
+    store.clear()
+    shared_cache._breaker = Breaker()
 
 
 def use(times, key="a"):

@@ -23,7 +23,7 @@ from django.utils.crypto import salted_hmac
 from common.client import Client
 from common.errors import AccountLocked
 from common.signals import security_event
-from users import mails
+from users import mails, security_events
 from users.models import LoginCounter, User
 
 # A password that is being checked elsewhere is waited for, so that five right ones at once do not refuse the sixth.
@@ -133,6 +133,7 @@ def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
             locked_until=Subquery(rows.values("locked_until")),
         )
         if user_id is None:
+            security_events.rehearse(kind="login_failed", at=guess.at, client=client)
             return
         _tell(user_id, "login_failed", guess.at, client, {})
         if guess.locked_until:

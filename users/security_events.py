@@ -55,8 +55,32 @@ def record(
     detail: dict[str, Any] | None = None,
 ) -> SecurityEvent:
     """Store one event in the caller's transaction and log it as `security.<kind>` once that has committed."""
+    event = _event(user_id, kind, at, client, session_id, detail)
+    with transaction.atomic():
+        event = _coalesced(event) or event
+        event.save()
+    _log_on_commit(event)
+    return event
+
+
+def rehearse(*, kind: str, at: datetime, client: Client | None = None) -> None:
+    """Take the time of `record` for nobody, so that a refused login does not tell by it whether the name exists."""
+    event = _event(0, kind, at, client, None, None)
+    with transaction.atomic():
+        _coalesced(event)
+        SecurityEvent.objects.filter(pk=event.pk).update(kind=kind)
+
+
+def _event(
+    user_id: int,
+    kind: str,
+    at: datetime,
+    client: Client | None,
+    session_id: UUID | None,
+    detail: dict[str, Any] | None,
+) -> SecurityEvent:
     client = client or Client()
-    event = SecurityEvent(
+    return SecurityEvent(
         user_id=user_id,
         kind=kind,
         at=at,
@@ -66,11 +90,6 @@ def record(
         session_id=session_id,
         detail=detail or {},
     )
-    with transaction.atomic():
-        event = _coalesced(event) or event
-        event.save()
-    _log_on_commit(event)
-    return event
 
 
 def _coalesced(event: SecurityEvent) -> SecurityEvent | None:

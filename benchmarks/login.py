@@ -1,0 +1,65 @@
+"""What a login costs beside its hash alone, and how many statements it takes.
+
+    python -m benchmarks.login [--calls 100] [--cpu]
+
+In this process, against a fresh SQLite database, or the one of `python -m tests.servers python -m benchmarks.login`.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+from benchmarks.accounts_setup import database
+
+
+def median_ms(call: Callable[[], object], calls: int, clock: Callable[[], float]) -> float:
+    taken = []
+    for turn in range(calls + 5):
+        started = clock()
+        call()
+        if turn >= 5:
+            taken.append(clock() - started)
+    return statistics.median(taken) * 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--calls", type=int, default=100)
+    parser.add_argument("--cpu", action="store_true", help="this thread's CPU time, for a machine that does other work")
+    options = parser.parse_args()
+    calls, clock = options.calls, time.thread_time if options.cpu else time.perf_counter
+    with database():
+        from django.contrib.auth.hashers import check_password
+        from django.db import connection
+        from django.test.utils import CaptureQueriesContext
+        from rest_framework.test import APIClient
+
+        from users.models import User
+
+        password = "a good password 1"
+        user = User.objects.create_user("alice", email="alice@example.com", password=password)
+        api = APIClient()
+
+        def login(given: str = password, **more: str) -> None:
+            api.post("/api/auth/login/", {"username": "alice", "password": given, **more})
+
+        hash_alone = median_ms(lambda: check_password(password, user.password), calls, clock)
+        whole = median_ms(lambda: login(device_fingerprint="phone"), calls, clock)
+        print(f"hash alone  {hash_alone:6.2f} ms")
+        print(f"whole login {whole:6.2f} ms, {whole - hash_alone:+.2f} ms for everything else ({connection.vendor})")
+        for name, more in {"without a fingerprint": {}, "with one, replacing": {"device_fingerprint": "phone"}}.items():
+            with CaptureQueriesContext(
+                connection,
+            ) as queries:
+                login(**more)
+            print(f"login {name}: {len(queries)} statements")
+        with CaptureQueriesContext(connection) as queries:
+            login("wrong")
+        print(f"refused login: {len(queries)} statements")
+        for query in queries:
+            print("   ", query["sql"][:110])
+
+
+if __name__ == "__main__":
+    main()

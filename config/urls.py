@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from chat import asyncapi
 from config import documentation, health, page
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -21,6 +22,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/schema/", documentation.SchemaView.as_view(), name="schema"),
     path("api/docs/", documentation.swagger, name="docs"),
     path("api/redoc/", documentation.redoc, name="redoc"),
+    path("api/asyncapi.json", asyncapi.as_json, name="asyncapi"),
+    path("api/asyncapi/", asyncapi.as_page, name="asyncapi-page"),
     path("", include("sessions.well_known")),
     path("", include("users.pages")),
 ]

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useState } from 'react';
 
 import { useAuth } from '@/contexts/AuthContext';
-import type { Location, Page, UserSession } from '@/core/types';
+import type { DeviceClient, Location, Page, UserSession } from '@/core/types';
 import { problemText } from './chat';
 import { useText } from './i18n';
 
@@ -67,7 +67,12 @@ function Device({ session }: { session: UserSession }) {
         {session.sockets > 0 && <span className="tag good">{t('connectedNow')}</span>}
       </h2>
       <p>
-        <bdi>{systemOf(client)}</bdi> · <Place location={session.location} address={session.ip_address} />
+        {session.device_name && (
+          <>
+            <bdi>{systemOf(client)}</bdi> ·{' '}
+          </>
+        )}
+        <Place location={session.location} address={session.ip_address} />
       </p>
       <p className="hint">
         {t('lastActive', { when: ago(session.last_seen_at) })} · {t('signedInAt', { when: ago(session.created_at) })}
@@ -77,8 +82,7 @@ function Device({ session }: { session: UserSession }) {
 }
 
 /** `Firefox 140 · Android 16` */
-export function systemOf(client: { browser?: string; os?: string; device?: string } | string | null): string {
-  if (!client || typeof client === 'string') return client ?? '';
+export function systemOf(client: DeviceClient): string {
   return [client.browser, client.os, client.device].filter(Boolean).join(' · ');
 }
 

@@ -178,7 +178,7 @@ function Receipt({ message, conversation }: { message: TimelineMessage; conversa
   const { user } = useAuth();
   if (message.status === 'failed') return null;
   if (message.status === 'sending') return <span role="img" aria-label={t('sending')}>◷</span>;
-  const readers = others(conversation, user?.id).filter(({ seen_seq }) => seen_seq >= message.seq);
+  const readers = others(conversation, user?.id).filter(({ seen_seq }) => (seen_seq ?? 0) >= message.seq);
   const everyone = readers.length > 0 && readers.length === conversation.members_count - 1;
   const label =
     readers.length === 0

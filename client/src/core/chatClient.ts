@@ -610,7 +610,7 @@ export class ChatClient {
     else {
       this.patchConversation(uuid, ({ members }) => ({
         members: members.map((member) =>
-          member.user.id === user_id ? { ...member, seen_seq: Math.max(member.seen_seq, up_to_seq) } : member,
+          member.user.id === user_id ? { ...member, seen_seq: Math.max(member.seen_seq ?? 0, up_to_seq) } : member,
         ),
       }));
     }

@@ -13,7 +13,7 @@ export interface Person {
 export interface User extends Person {
   email: string;
   email_verified: boolean;
-  phone_number: string | null;
+  phone_number: string;
   phone_verified: boolean;
   language: string;
   timezone: string;
@@ -31,6 +31,12 @@ export interface Location {
   city: string | null;
 }
 
+export interface DeviceClient {
+  browser: string | null;
+  os: string | null;
+  device: string | null;
+}
+
 export interface UserSession {
   id: Uuid;
   is_current: boolean;
@@ -39,7 +45,7 @@ export interface UserSession {
   ip_address: string | null;
   location: Location | null;
   user_agent: string;
-  client: { browser: string; os: string; device: string };
+  client: DeviceClient;
   created_at: Timestamp;
   last_seen_at: Timestamp;
   idle_expires_at: Timestamp;
@@ -65,12 +71,12 @@ export interface LoginResponse extends TokenPair {
 }
 
 export interface SecurityEvent {
-  id: string | number;
+  id: Uuid;
   kind: string;
   at: Timestamp;
   ip_address: string | null;
   location: Location | null;
-  client: { browser?: string; os?: string; device?: string } | string | null;
+  client: DeviceClient;
   session_id: Uuid | null;
   detail: unknown;
 }
@@ -86,7 +92,8 @@ export type Role = 'owner' | 'admin' | 'member';
 export interface Member {
   user: Person;
   role: Role;
-  seen_seq: number;
+  /** Null where the person shares no receipts. */
+  seen_seq: number | null;
   joined_at: Timestamp;
   online?: boolean;
   last_seen_at?: Timestamp | null;

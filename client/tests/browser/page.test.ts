@@ -1,0 +1,377 @@
+/** The page at `/` in a real Chromium, with windows of several people. Screenshots go to test-artefacts/. */
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+
+import { wireTo } from '../support/proxy';
+import { startServer, until } from '../support/server';
+
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const ARTEFACTS = join(import.meta.dirname, '../../../test-artefacts');
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const DESKTOP = { width: 1180, height: 780 };
+const PHONE = { width: 360, height: 720 };
+
+const hasBrowser = existsSync(CHROMIUM);
+if (!hasBrowser) {
+  if (process.env.REQUIRE_SERVER) throw new Error(`there is no ${CHROMIUM}`);
+  console.warn(`\n!!! SKIPPED: no browser at ${CHROMIUM}; install Debian's chromium or set CHROMIUM\n`);
+}
+const server = hasBrowser
+  ? await startServer({ CHAT_MESSAGES_PER_10S: '500', CHAT_FRAMES_PER_MINUTE: '5000', RATE_PASSWORD_RESET: '0' })
+  : null;
+
+let browser: Browser;
+const contexts: BrowserContext[] = [];
+const problems: string[] = [];
+
+beforeAll(async () => {
+  if (!server) return;
+  mkdirSync(ARTEFACTS, { recursive: true });
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS, headless: true });
+});
+afterEach(async () => {
+  for (const context of contexts.splice(0)) await context.close();
+  expect(problems.splice(0)).toEqual([]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await server?.remove();
+});
+
+/** A window of its own: nothing is shared with the others. */
+async function openWindow(options: BrowserContextOptions = {}, url = server!.url): Promise<Page> {
+  const context = await browser.newContext({ viewport: DESKTOP, locale: 'en-GB', ...options });
+  contexts.push(context);
+  return openTab(context, url);
+}
+
+async function openTab(context: BrowserContext, url = server!.url): Promise<Page> {
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  page.on('pageerror', (error) => problems.push(String(error)));
+  page.on('console', (message) => {
+    // A cut wire and a refused password are part of the play; a policy that is broken is not.
+    if (/Content.Security.Policy|Refused to/i.test(message.text())) problems.push(message.text());
+  });
+  await page.goto(url);
+  return page;
+}
+
+async function signIn(page: Page, name: string): Promise<Page> {
+  await page.getByRole('button', { name, exact: true }).click();
+  await page.getByRole('status').getByText('Connected').first().waitFor();
+  return page;
+}
+
+async function openChatWith(page: Page, name: string): Promise<void> {
+  await page.getByRole('button', { name: 'New chat' }).click();
+  await page.getByLabel('Find people by name').fill(name);
+  await page.getByRole('checkbox', { name }).check();
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.getByRole('log').waitFor();
+}
+
+async function write(page: Page, text: string): Promise<void> {
+  await page.getByRole('textbox', { name: 'Message' }).fill(text);
+  await page.keyboard.press('Enter');
+}
+
+const bubble = (page: Page, text: string) => page.locator('.message').filter({ hasText: text }).last();
+const contents = (page: Page) => page.locator('.message .content').allTextContents();
+const shot = (page: Page, name: string) => page.screenshot({ path: join(ARTEFACTS, `${name}.png`) });
+const overflow = (page: Page) =>
+  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+const act = async (page: Page, text: string, action: string) => {
+  await bubble(page, text).hover();
+  await bubble(page, text).getByRole('button', { name: 'Actions' }).click();
+  await bubble(page, text).getByRole('group', { name: 'Actions' }).getByRole('button', { name: action }).click();
+};
+
+/** The id of the direct conversation, from the address. */
+const current = (page: Page) => page.url().split('/').pop()!;
+
+describe.skipIf(!server)('the page', () => {
+  it('lets two people chat: unread, typing, receipts, reactions, replies, edits, deletions', async () => {
+    const alice = await openWindow();
+    await shot(alice, 'sign-in');
+    await signIn(alice, 'alice');
+    const bob = await signIn(await openWindow(), 'bob');
+    await shot(bob, 'empty');
+
+    await openChatWith(alice, 'Bob');
+    await write(alice, 'Salam Bob, tu es là ?');
+    const row = bob.getByRole('navigation', { name: 'Chats' }).getByRole('link', { name: /Alice/ });
+    await row.waitFor();
+    await row.getByLabel('1 unread').waitFor();
+    expect(await bob.title()).toBe('(1) Alviar');
+    expect(await bubble(alice, 'Salam Bob').getByLabel('Sent').count()).toBe(1);
+
+    await row.click();
+    await bubble(bob, 'Salam Bob').waitFor();
+    await bubble(alice, 'Salam Bob').getByLabel('Seen').waitFor();
+    expect(await bob.title()).toBe('Alviar');
+
+    await bob.getByRole('textbox', { name: 'Message' }).pressSequentially('Oui');
+    await alice.getByText('Bob is typing…').first().waitFor();
+    await shot(alice, 'typing');
+    await bob.keyboard.press('Enter');
+    await bubble(alice, 'Oui').waitFor();
+    await until('typing has ended', async () => (await alice.locator('.typing').textContent()) === '');
+
+    await act(alice, 'Oui', 'React with 👍');
+    await bubble(bob, 'Oui').getByRole('button', { name: '👍 1' }).waitFor();
+    await bubble(bob, 'Oui').getByRole('button', { name: '👍 1' }).click();
+    await bubble(alice, 'Oui').getByRole('button', { name: '👍 2' }).waitFor();
+
+    await act(bob, 'Salam Bob', 'Reply');
+    await write(bob, 'Je réponds à ta question');
+    await bubble(alice, 'Je réponds').locator('blockquote').getByText('Salam Bob').waitFor();
+
+    await alice.getByRole('textbox', { name: 'Message' }).focus();
+    await alice.keyboard.press('ArrowUp');
+    await until('the text is in the field', async () => /Salam/.test(await alice.getByRole('textbox', { name: 'Message' }).inputValue()));
+    await write(alice, 'Salam Bob, tu es là maintenant ?');
+    await bubble(bob, 'là maintenant').getByText('edited').waitFor();
+
+    await act(bob, 'Je réponds', 'Delete');
+    await alice.getByText('Message deleted').first().waitFor();
+
+    await alice.setViewportSize(DESKTOP);
+    await shot(alice, 'chat');
+    await alice.emulateMedia({ colorScheme: 'dark' });
+    await bubble(alice, 'Oui').hover();
+    await bubble(alice, 'Oui').getByRole('button', { name: 'Actions' }).click();
+    await shot(alice, 'chat-dark-menu');
+    expect(await contents(bob)).toEqual(await contents(alice));
+  });
+
+  it('keeps what is written offline and catches up on what was missed', async () => {
+    const wire = await wireTo(server!.url);
+    const alice = await signIn(await openWindow(), 'alice');
+    const bob = await signIn(await openWindow({}, wire.url), 'bob');
+    await openChatWith(alice, 'Bob');
+    await openChatWith(bob, 'Alice');
+    await write(alice, 'before the tunnel');
+    await bubble(bob, 'before the tunnel').waitFor();
+
+    wire.cut();
+    await bob.getByText('Reconnecting…').first().waitFor();
+    await write(bob, 'written in the tunnel 1');
+    await write(bob, 'written in the tunnel 2');
+    await bubble(bob, 'tunnel 2').getByLabel('Sending').waitFor();
+    await write(alice, 'missed 1');
+    await write(alice, 'missed 2');
+    await bubble(alice, 'missed 2').getByLabel('Sent').waitFor();
+    await shot(bob, 'offline');
+    expect(await alice.getByText('written in the tunnel').count()).toBe(0);
+
+    wire.mend();
+    await bob.evaluate(() => dispatchEvent(new Event('online')));
+    await bubble(alice, 'tunnel 2').waitFor();
+    await bubble(bob, 'missed 2').waitFor();
+    await until('both windows agree', async () => `${await contents(alice)}` === `${await contents(bob)}`);
+    const last = (await contents(bob)).slice(-5);
+    expect([...last].sort()).toEqual(
+      ['before the tunnel', 'missed 1', 'missed 2', 'written in the tunnel 1', 'written in the tunnel 2'].sort(),
+    );
+    await wire.close();
+  });
+
+  it('proves that a refresh under traffic loses nothing', async () => {
+    const alice = await signIn(await openWindow(), 'alice');
+    const bob = await signIn(await openWindow(), 'bob');
+    await openChatWith(alice, 'Bob');
+    await openChatWith(bob, 'Alice');
+    await alice.locator('.status summary').click();
+    const written = Array.from({ length: 30 }, (_, i) => `traffic ${i}.`);
+    const sending = (async () => {
+      for (const text of written) await write(bob, text);
+    })();
+    for (let round = 0; round < 3; round++) {
+      await alice.getByRole('button', { name: 'Refresh now' }).click();
+      await alice.getByTestId('refresh-result').getByText(/New token on the same socket/).waitFor();
+      await until('the button rests', () => alice.getByRole('button', { name: 'Refresh now' }).isEnabled());
+    }
+    await shot(alice, 'refresh-now');
+    await sending;
+    await bubble(alice, 'traffic 29.').waitFor();
+    expect((await contents(alice)).filter((text) => text.startsWith('traffic'))).toEqual(written);
+    expect(await alice.getByTestId('missing').textContent()).toBe('0');
+    expect(await alice.getByTestId('repeated').textContent()).toBe('0');
+    expect(Number(await alice.getByTestId('received').textContent())).toBeGreaterThanOrEqual(30);
+    expect(await alice.locator('.status summary .countdown').textContent()).toMatch(/^(60:00|59:5\d)$/);
+  });
+
+  it('reads the history back to its beginning and keeps the place', async () => {
+    const alice = await signIn(await openWindow(), 'alice');
+    await openChatWith(alice, 'Charlie');
+    const token = await alice.evaluate(() => localStorage.getItem('access_token'));
+    for (let i = 0; i < 130; i++) {
+      await fetch(`${server!.url}/api/chat/conversations/${current(alice)}/messages/`, {
+        method: 'POST',
+        headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+        body: JSON.stringify({ content: `history ${i}.`, client_msg_id: crypto.randomUUID() }),
+      });
+    }
+    await alice.reload();
+    await bubble(alice, 'history 129.').waitFor();
+    expect(await bubble(alice, 'history 129.').isVisible()).toBe(true);
+    const log = alice.getByRole('log');
+    await until('the beginning is there', async () => {
+      await log.evaluate((element) => (element.scrollTop = Math.max(0, element.scrollTop - 400)));
+      return alice.getByText('This is the beginning.').isVisible();
+    });
+    expect(await contents(alice)).toEqual(Array.from({ length: 130 }, (_, i) => `history ${i}.`));
+    await log.evaluate((element) => (element.scrollTop = 300));
+    await write(alice, 'at the end.');
+    await bubble(alice, 'at the end.').waitFor();
+  });
+
+  it('shows my devices, and the one that is revoked is signed out at once', async () => {
+    const laptop = await signIn(await openWindow(), 'alice');
+    const phone = await signIn(
+      await openWindow({ viewport: PHONE, userAgent: 'Mozilla/5.0 (Android 16; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0' }),
+      'alice',
+    );
+    await laptop.getByRole('link', { name: 'My devices' }).click();
+    const device = laptop.getByRole('listitem').filter({ hasText: 'Firefox' }).first();
+    await device.waitFor();
+    expect(await device.textContent()).toContain('Android');
+    await shot(laptop, 'devices');
+    await device.getByRole('button', { name: 'Sign this device out' }).click();
+    await phone.getByRole('alert').getByText('This device was signed out from another one.').waitFor({ timeout: 3_000 });
+    await shot(phone, 'revoked');
+    expect(await phone.evaluate(() => localStorage.getItem('refresh_token'))).toBeNull();
+    await laptop.getByRole('link', { name: 'Security' }).click();
+    await laptop.getByText('A session was ended').first().waitFor();
+    await shot(laptop, 'security');
+  });
+
+  it('registers a person, and lets her back in by the mailed link', async () => {
+    const dana = await openWindow();
+    await dana.getByRole('button', { name: 'Create an account' }).click();
+    await dana.getByLabel('Username').fill('dana');
+    await dana.getByLabel('E-mail').fill('dana@example.com');
+    await dana.getByLabel('Password', { exact: true }).fill('a-long-first-secret');
+    await dana.getByLabel('Password, again').fill('a-long-first-secret');
+    await dana.getByRole('button', { name: 'Create an account' }).click();
+    await dana.getByText('Connected').first().waitFor();
+    await dana.getByRole('button', { name: 'Sign out' }).click();
+
+    await dana.getByRole('button', { name: 'Forgot your password?' }).click();
+    await dana.getByLabel('E-mail').fill('dana@example.com');
+    await dana.getByRole('button', { name: 'Send the link' }).click();
+    await dana.locator('.notice').first().waitFor();
+    const link = await until('the mail with the link', () => {
+      const text = server!.mailsTo('dana@example.com').join('\n');
+      return text.match(/https?:\/\/[^\s"<>]*\/reset-password\/[^\s"<>]*#token=[\w-]+/)?.[0];
+    });
+    await dana.goto(link);
+    const fields = dana.locator('input[type=password]');
+    await fields.nth(0).fill('another-long-secret');
+    await fields.nth(1).fill('another-long-secret');
+    await shot(dana, 'reset-password');
+    const changed = dana.waitForResponse((response) => response.url().includes('password-reset/confirm'));
+    await dana.locator('#act button').click();
+    expect((await changed).status()).toBe(200);
+    await dana.goto(server!.url);
+    await dana.getByLabel('Username or e-mail').fill('dana');
+    await dana.getByLabel('Password').fill('a-long-first-secret');
+    await dana.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await dana.getByRole('alert').filter({ hasText: /./ }).first().waitFor();
+    await dana.getByLabel('Password').fill('another-long-secret');
+    await dana.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await dana.getByText('Connected').first().waitFor();
+  });
+
+  it('speaks Arabic from right to left, and fits a phone', async () => {
+    const alice = await signIn(await openWindow(), 'alice');
+    await openChatWith(alice, 'Bob');
+    await write(alice, 'مرحبا بوب، كيف حالك؟');
+    await bubble(alice, 'مرحبا').waitFor();
+    await alice.getByLabel('Language').selectOption('ar');
+    await until('the page is turned', () => alice.evaluate(() => document.documentElement.dir === 'rtl'));
+    const [mine, log] = await Promise.all([
+      bubble(alice, 'مرحبا').locator('.bubble').boundingBox(),
+      alice.getByRole('log').boundingBox(),
+    ]);
+    expect(mine!.x - log!.x).toBeLessThan(log!.width / 2);
+    const list = await alice.locator('.list').boundingBox();
+    expect(list!.x).toBeGreaterThan(log!.x);
+    await shot(alice, 'arabic');
+    await alice.setViewportSize(PHONE);
+    expect(await overflow(alice)).toBeLessThanOrEqual(0);
+    await shot(alice, 'arabic-phone-chat');
+    await alice.locator('.back').click();
+    await alice.locator('.list').waitFor();
+    expect(await overflow(alice)).toBeLessThanOrEqual(0);
+    await shot(alice, 'arabic-phone-list');
+    for (const section of ['devices', 'security']) {
+      await alice.goto(`${server!.url}/#/${section}`);
+      await alice.locator('.cards li').first().waitFor();
+      expect(await overflow(alice)).toBeLessThanOrEqual(0);
+    }
+    await shot(alice, 'arabic-phone-security');
+    await alice.reload();
+    expect(await alice.evaluate(() => document.documentElement.lang)).toBe('ar');
+  });
+
+  it('can be used by keyboard alone, and everything has a name', async () => {
+    const alice = await signIn(await openWindow(), 'alice');
+    await openChatWith(alice, 'Bob');
+    await write(alice, 'typed by hand');
+    await bubble(alice, 'typed by hand').waitFor();
+    await alice.getByRole('log').focus();
+    for (let i = 0; i < 200; i++) {
+      if (await bubble(alice, 'typed by hand').getByRole('button', { name: 'Actions' }).evaluate((e) => e === document.activeElement)) break;
+      await alice.keyboard.press('Tab');
+    }
+    await alice.keyboard.press('Enter');
+    await alice.keyboard.press('Enter');
+    await bubble(alice, 'typed by hand').getByRole('button', { name: '👍 1' }).waitFor();
+    for (const section of ['chat', 'devices', 'security']) {
+      if (section !== 'chat') await alice.goto(`${server!.url}/#/${section}`);
+      const nameless = await alice.evaluate(() =>
+        [...document.querySelectorAll<HTMLElement>('button, a[href], input, select, textarea, summary')]
+          .filter((element) => element.checkVisibility())
+          .filter((element) => {
+            const labels = 'labels' in element ? [...(element.labels as NodeListOf<HTMLElement>)] : [];
+            const name = [element.getAttribute('aria-label'), element.textContent, ...labels.map((l) => l.textContent)];
+            return !name.some((text) => text?.trim());
+          })
+          .map((element) => element.outerHTML),
+      );
+      expect(nameless).toEqual([]);
+    }
+    expect(await alice.evaluate(() => document.querySelectorAll('main').length)).toBe(1);
+  });
+
+  it('keeps two tabs of one browser signed in together', async () => {
+    const first = await signIn(await openWindow(), 'charlie');
+    const second = await openTab(first.context());
+    await second.getByText('Connected').first().waitFor();
+    for (let round = 0; round < 3; round++) {
+      await Promise.all(
+        [first, second].map(async (tab) => {
+          await tab.evaluate(() => document.querySelector<HTMLDetailsElement>('.status')!.setAttribute('open', ''));
+          await tab.getByRole('button', { name: 'Refresh now' }).click();
+          await until('the refresh is through', () => tab.getByRole('button', { name: 'Refresh now' }).isEnabled());
+        }),
+      );
+    }
+    for (const tab of [first, second]) expect(await tab.getByText('Connected').count()).toBeGreaterThan(0);
+    await first.getByRole('button', { name: 'Sign out' }).click();
+    await second.getByRole('button', { name: 'Sign in', exact: true }).waitFor();
+  });
+});

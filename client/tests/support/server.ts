@@ -1,0 +1,137 @@
+/** A real server process with a database and a mail folder of its own, for the live and the browser tests. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const REPOSITORY = join(import.meta.dirname, '../../..');
+const PYTHON = process.env.ALVIAR_PYTHON ?? join(REPOSITORY, '.venv/bin/python');
+const START_TIMEOUT_MS = 60_000;
+
+export interface Server {
+  url: string;
+  socketUrl: string;
+  /** Kills the process as a crash would. */
+  kill(): Promise<void>;
+  /** Asks it to end (SIGTERM): sockets are told. */
+  terminate(): Promise<void>;
+  /** Starts it again on the same port and database. */
+  restart(): Promise<void>;
+  /** Ends it for good and removes its files. */
+  remove(): Promise<void>;
+  /** The texts of the mails to this address, oldest first. */
+  mailsTo(address: string): string[];
+  output(): string;
+}
+
+/** The running server, or null (with the reason on the console) where none can be started. */
+export async function startServer(environment: Record<string, string> = {}): Promise<Server | null> {
+  if (!existsSync(PYTHON)) return refused(`there is no ${PYTHON}: run \`make run\` once, it installs what is needed`);
+  const folder = mkdtempSync(join(tmpdir(), 'alviar-client-'));
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  let output = '';
+  let child: ChildProcess | null = null;
+
+  const launch = async () => {
+    const started = spawn(PYTHON, ['-m', 'config.server', 'run'], {
+      cwd: REPOSITORY,
+      env: {
+        ...process.env,
+        HOST: '127.0.0.1',
+        PORT: String(port),
+        DATABASE_URL: `sqlite:///${join(folder, 'test.sqlite3')}`,
+        MEDIA_ROOT: join(folder, 'media'),
+        MAIL_DIR: join(folder, 'mail'),
+        SECRET_KEY: 'only-for-the-tests-of-the-client-0123456789',
+        // One address makes all the logins of a run.
+        RATE_LOGIN: '0',
+        RATE_REGISTER: '0',
+        LOG_LEVEL: 'WARNING',
+        DRAIN_SECONDS: '2',
+        ...environment,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child = started;
+    started.stdout!.on('data', (text) => (output += text));
+    started.stderr!.on('data', (text) => (output += text));
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (Date.now() < deadline && started.exitCode === null) {
+      const ready = await fetch(`${url}/readyz`).catch(() => null);
+      if (ready?.ok) return true;
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    return false;
+  };
+
+  const stop = async (signal: NodeJS.Signals) => {
+    const ending = child;
+    child = null;
+    if (!ending || ending.exitCode !== null || ending.signalCode !== null) return;
+    const gone = new Promise((done) => ending.once('exit', done));
+    ending.kill(signal);
+    await gone;
+  };
+
+  if (!(await launch())) {
+    await stop('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+    return refused(`the server did not start:\n${output}`);
+  }
+  return {
+    url,
+    socketUrl: `${url.replace('http', 'ws')}/ws/chat/`,
+    kill: () => stop('SIGKILL'),
+    terminate: () => stop('SIGTERM'),
+    restart: async () => {
+      if (!(await launch())) throw new Error(`the server did not come back:\n${output}`);
+    },
+    remove: async () => {
+      await stop('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    },
+    mailsTo(address) {
+      const mails = join(folder, 'mail');
+      if (!existsSync(mails)) return [];
+      return readdirSync(mails)
+        .sort()
+        .map((name) => readFileSync(join(mails, name), 'utf8'))
+        .filter((text) => new RegExp(`^To:.*${address.replace(/[.+]/g, '\\$&')}`, 'im').test(text))
+        .map(decodeQuotedPrintable);
+    },
+    output: () => output,
+  };
+}
+
+function refused(reason: string): null {
+  // In CI a suite that silently tests nothing is worse than a red one.
+  if (process.env.REQUIRE_SERVER) throw new Error(reason);
+  console.warn(`\n!!! SKIPPED: no live server. ${reason}\n`);
+  return null;
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number };
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+function decodeQuotedPrintable(text: string): string {
+  return text.replace(/=\r?\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+}
+
+/** Waits until it holds; the last value that did. */
+export async function until<Value>(what: string, look: () => Value | Promise<Value>, timeoutMs = 15_000): Promise<NonNullable<Value>> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const value = await look();
+    if (value) return value;
+    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await new Promise((done) => setTimeout(done, 25));
+  }
+}

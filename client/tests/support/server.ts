@@ -1,6 +1,7 @@
 /** A real server process with a database and a mail folder of its own, for the live and the browser tests. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { get } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,8 +60,7 @@ export async function startServer(environment: Record<string, string> = {}): Pro
     started.stderr!.on('data', (text) => (output += text));
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (Date.now() < deadline && started.exitCode === null) {
-      const ready = await fetch(`${url}/readyz`).catch(() => null);
-      if (ready?.ok) return true;
+      if (await answers(`${url}/readyz`)) return true;
       await new Promise((done) => setTimeout(done, 100));
     }
     return false;
@@ -103,6 +103,16 @@ export async function startServer(environment: Record<string, string> = {}): Pro
     },
     output: () => output,
   };
+}
+
+/** By `node:http`: the `fetch` of happy-dom prints every refused connection. */
+function answers(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    get(url, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    }).on('error', () => resolve(false));
+  });
 }
 
 function refused(reason: string): null {

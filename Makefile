@@ -9,6 +9,7 @@ help:
 	@echo "make run     a server with demo people on http://127.0.0.1:8000 (SQLite, one process)"
 	@echo "make serve   production: DATABASE_URL, REDIS_URL, SECRET_KEY, ALLOWED_HOSTS, WORKERS"
 	@echo "make test    the tests, on SQLite and on a private PostgreSQL and Valkey"
+	@echo "make client-test  the npm package and the page, in Node and in Chromium"
 	@echo "make check   formatting, types, layers, migrations, deployment checks, OpenAPI"
 
 .venv/.installed: requirements.txt
@@ -38,3 +39,13 @@ check: .venv/.installed-dev
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
+
+# Node 20 or newer, and a Chromium for the page (Debian's, or CHROMIUM=…). Screenshots: test-artefacts/.
+client/node_modules/.package-lock.json: client/package.json client/package-lock.json
+	cd client && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+client-test: .venv/.installed client/node_modules/.package-lock.json
+	cd client && npm run -s typecheck && npm run -s test
+	cd client && npm run -s build && npm run -s check:package && npm run -s check:page
+	cd client && npm run -s test:live && npm run -s test:browser

@@ -89,8 +89,11 @@ function Messenger({ chat }: { chat: ChatClient }) {
         <StatusBar />
         <Preferences />
         <span className="me">{user?.username}</span>
-        <button type="button" className="quiet" onClick={() => void logout()}>
-          {t('signOut')}
+        <button type="button" className="quiet" aria-label={t('signOut')} onClick={() => void logout()}>
+          <span className="wide">{t('signOut')}</span>
+          <span className="narrow" aria-hidden="true">
+            ⏻
+          </span>
         </button>
       </header>
       {section === 'chat' ? (

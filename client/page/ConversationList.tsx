@@ -54,7 +54,7 @@ function Row({ conversation, selected }: { conversation: Conversation; selected:
             ) : (
               <>
                 {last?.sender?.id === user?.id && last && `${t('you')}: `}
-                {preview}
+                <bdi>{preview}</bdi>
               </>
             )}
           </span>

@@ -156,6 +156,30 @@ describe.skipIf(!server)('the page', () => {
     expect(await contents(bob)).toEqual(await contents(alice));
   });
 
+  it('has groups, with the names of those who write', async () => {
+    const alice = await signIn(await openWindow({ viewport: PHONE }), 'alice');
+    const bob = await signIn(await openWindow(), 'bob');
+    await alice.getByRole('button', { name: 'New chat' }).click();
+    for (const name of ['Bob', 'Charlie']) {
+      await alice.getByLabel('Find people by name').fill(name);
+      await alice.getByRole('checkbox', { name }).check();
+    }
+    await alice.getByLabel('Name of the group').fill('Week-end');
+    await shot(alice, 'new-group-phone');
+    await alice.getByRole('button', { name: 'Start' }).click();
+    await alice.getByText('3 members').waitFor();
+    await bob.getByRole('link', { name: /Week-end/ }).click();
+    await write(bob, 'On part samedi ?');
+    await bubble(alice, 'samedi').getByText('Bob', { exact: true }).waitFor();
+    await write(alice, 'Oui, à 8 h.');
+    await bubble(bob, '8 h').waitFor();
+    await until('bob has seen it', async () => (await bubble(alice, '8 h').getByLabel('Seen by Bob').count()) === 1);
+    await shot(alice, 'group-phone');
+    expect(await overflow(alice)).toBeLessThanOrEqual(0);
+    await alice.locator('.back').click();
+    await shot(alice, 'list-phone');
+  });
+
   it('keeps what is written offline and catches up on what was missed', async () => {
     const wire = await wireTo(server!.url);
     const alice = await signIn(await openWindow(), 'alice');

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from sessions.services import DEVICE_NAME_CHARS
@@ -41,6 +42,7 @@ class RenameSerializer(serializers.Serializer[Any]):
         return value
 
 
+@extend_schema_serializer(component_name="SessionLocation")
 class LocationSerializer(serializers.Serializer[Any]):
     country = serializers.CharField()
     country_name = serializers.CharField()
@@ -69,6 +71,12 @@ class SessionSerializer(serializers.Serializer[Any]):
     absolute_expires_at = serializers.DateTimeField()
     remember_me = serializers.BooleanField()
     sockets = serializers.IntegerField()
+
+
+class SessionPageSerializer(serializers.Serializer[Any]):
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = SessionSerializer(many=True)
 
 
 class TokensSerializer(serializers.Serializer[Any]):

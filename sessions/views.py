@@ -27,6 +27,7 @@ from sessions.serializers import (
     LogoutSerializer,
     RefreshSerializer,
     RenameSerializer,
+    SessionPageSerializer,
     SessionSerializer,
     SuccessSerializer,
     TokensSerializer,
@@ -136,7 +137,7 @@ class SessionsView(APIView):
             OpenApiParameter("limit", OpenApiTypes.INT, description="at most 100"),
             OpenApiParameter("cursor", OpenApiTypes.STR),
         ],
-        responses={200: SessionSerializer(many=True)},
+        responses={200: SessionPageSerializer},
     )
     def get(self, request: Request) -> Response:
         """List my living sessions, newest activity first."""

@@ -4,11 +4,16 @@ Each race runs twice: started together by a barrier, and with a second barrier *
 judged and before it is written, which is where stock implementations lose.
 """
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -18,7 +23,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 from common import purging
 from common.client import Client
 from common.errors import ApplicationError, TokenNotValid
-from sessions import rotation, rows, services
+from sessions import keys, rotation, rows, services
 from sessions.authentication import authenticate
 from sessions.models import UserSession
 from sessions.tests.clock import REFRESH, envelope, later
@@ -206,7 +211,7 @@ def test_a_person_deleted_beside_refreshes_is_no_error(dora, person):
         envelope(refresh(token), 401, "token_not_valid", "user_inactive", "login")
 
 
-def test_parallel_reuse_revokes_once_and_answers_401_to_all(dora, settings):
+def test_parallel_reuse_revokes_once_and_answers_401_to_all(dora):
     first = start(dora).tokens.refresh
     second = refresh(first).json()["refresh"]
     third = refresh(second).json()["refresh"]
@@ -359,3 +364,34 @@ def test_two_purges_at_once_share_the_work(dora):
 def test_the_locks_are_real():
     """The suite proves nothing on a database that takes no row locks."""
     assert connection.vendor == "postgresql"
+
+
+def test_another_process_gives_the_same_successor(dora):
+    """A restart between the rotation and the retry: nothing of it rests in a process or a cache."""
+    token = start(dora).tokens.refresh
+    successor = refresh(token).json()["refresh"]
+    script = (
+        "import django, sys; django.setup()\n"
+        "from common.client import Client; from sessions import rotation\n"
+        "rotated = rotation.rotate(refresh=sys.stdin.read(), client=Client())\n"
+        "print(rotated.replayed, rotated.tokens.refresh)"
+    )
+    url = urlsplit(settings.DATABASE_URL)._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+    keys_file = next(iter(keys.ring_files()))
+    answer = subprocess.run(
+        [sys.executable, "-c", script],
+        input=token,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DATABASE_URL": url,
+            "REDIS_URL": "",
+            "SECRET_KEY": "another process" * 4,
+            "JWT_SIGNING_KEYS": f"@{keys_file}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert answer.stdout.splitlines()[-1] == f"True {successor}"

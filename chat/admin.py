@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -10,6 +11,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -107,15 +110,10 @@ class ReportAdmin(ReadOnlyAdmin):
         lines = [(_("before"), message) for message in context.before]
         lines += [(_("reported"), context.reported)]
         lines += [(_("after"), message) for message in context.after]
-        shown = format_html_join(
-            "", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            ((place, _name(message), message.created_at, _said(message)) for place, message in lines),
-        )  # fmt: skip
-        earlier = format_html_join(
-            "", "<tr><td>{}</td><td></td><td>{}</td><td>{}</td></tr>",
-            ((_("earlier version"), revision.replaced_at, revision.content) for revision in context.revisions),
-        )  # fmt: skip
-        return format_html("<table>{}{}</table>", shown, earlier)
+        rows = [(place, _name(message), _time(message.created_at), _said(message)) for place, message in lines]
+        rows += [(_("earlier version"), "", _time(row.replaced_at), row.content) for row in context.revisions]
+        cells = '<tr><td>{}</td><td>{}</td><td>{}</td><td dir="auto">{}</td></tr>'
+        return format_html("<table>{}</table>", format_html_join("", cells, rows))
 
     # --- What a moderator does ------------------------------------------------------------------------------------
 
@@ -186,6 +184,10 @@ def _refused(error: ApplicationError) -> Any:
 def _name(message: Message) -> str:
     sender = message.sender
     return sender.get_username() if sender is not None else gettext("deleted user")
+
+
+def _time(at: datetime) -> str:
+    return date_format(timezone.localtime(at), "SHORT_DATETIME_FORMAT")
 
 
 def _said(message: Message) -> str:

@@ -1,4 +1,6 @@
 from django.apps import AppConfig
+from django.conf import settings
+from django.db.models.signals import pre_delete
 from django.utils.translation import gettext_lazy as _
 
 
@@ -12,6 +14,9 @@ class ChatConfig(AppConfig):
 
         signals.user_closing.connect(receivers.leave_everything, dispatch_uid="chat.closing")
         signals.user_exporting.connect(receivers.export, dispatch_uid="chat.exporting")
+        pre_delete.connect(
+            receivers.leave_before_deletion, sender=settings.AUTH_USER_MODEL, dispatch_uid="chat.deletion"
+        )
         signals.session_revoked.connect(hub.tell_revoked, dispatch_uid="chat.revoked")
         signals.user_suspended.connect(hub.tell_suspended, dispatch_uid="chat.suspended")
         receivers.notice_presence_rules()

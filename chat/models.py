@@ -39,6 +39,9 @@ class Conversation(models.Model):
         verbose_name = _("conversation")
         verbose_name_plural = _("conversations")
 
+    def __str__(self) -> str:
+        return str(self.uuid)
+
 
 class Membership(models.Model):
     """A person in a conversation. They see `visible_after_seq < seq <= left_seq` (no end while `left_seq` is null)."""
@@ -190,6 +193,9 @@ class Report(models.Model):
         verbose_name = _("report")
         verbose_name_plural = _("reports")
         constraints = [models.UniqueConstraint(fields=["message", "reporter"], name="chat_report_unique")]
+
+    def __str__(self) -> str:
+        return str(self.uuid)
 
 
 class ChatSettings(models.Model):

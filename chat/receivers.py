@@ -18,17 +18,29 @@ def leave_everything(user_id: int, **kwargs: Any) -> None:
     Messages stay: they are part of what the others were told, and show no sender once the account is closed. Part of
     the transaction that closes the account. Conversations are locked in the order of their ids, as everywhere.
     """
-    now = timezone.now()
-    ids = Membership.objects.filter(user_id=user_id, left_seq=None).order_by("conversation_id")
-    for conversation_id in list(ids.values_list("conversation_id", flat=True)):
-        conversation = events.locked(conversation_id)
-        if member := members.living(conversation, user_id):
-            members.end(conversation, member, actor_id=user_id, at=now)
+    _end_memberships(user_id, actor_id=user_id)
     ChatSettings.objects.filter(user_id=user_id).delete()
     Block.objects.filter(blocker_id=user_id).delete()
     Block.objects.filter(blocked_id=user_id).delete()
     Mention.objects.filter(user_id=user_id).delete()
     Report.objects.filter(reporter_id=user_id).update(reporter=None)
+
+
+def leave_before_deletion(instance: Any, **kwargs: Any) -> None:
+    """End the memberships of a person whose row is about to go, and theirs with it: the others hear, heirs follow.
+
+    Without this a group could stay behind with no owner and a wrong number of members.
+    """
+    _end_memberships(instance.pk, actor_id=None)
+
+
+def _end_memberships(user_id: int, *, actor_id: int | None) -> None:
+    now = timezone.now()
+    ids = Membership.objects.filter(user_id=user_id, left_seq=None).order_by("conversation_id")
+    for conversation_id in list(ids.values_list("conversation_id", flat=True)):
+        conversation = events.locked(conversation_id)
+        if member := members.living(conversation, user_id):
+            members.end(conversation, member, actor_id=actor_id, at=now)
 
 
 def export(user_id: int, **kwargs: Any) -> dict[str, Any]:

@@ -54,6 +54,17 @@ def test_closing_twice_is_closing_once(alice, bob):
     assert events(conversation) == before
 
 
+def test_a_deleted_person_leaves_an_owner_and_no_hole(alice, bob, charlie):
+    conversation = group(alice, bob, charlie)
+    said = say(alice, conversation, "remember this")
+    alice.delete()
+    assert roles(bob, conversation) == {"bob": "owner", "charlie": "member"}
+    assert shown(bob, conversation)["members_count"] == 2
+    assert [seq for seq, _kind in events(conversation)] == list(range(1, said["seq"] + 3))
+    (message,) = api(bob).get(at(conversation, "messages/")).json()["results"]
+    assert (message["content"], message["sender"]) == ("remember this", None)
+
+
 def test_the_export_holds_ones_own_words_and_nobody_elses(alice, bob):
     conversation = group(alice, bob)
     say(alice, conversation, "my words")

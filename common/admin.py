@@ -1,6 +1,6 @@
 """What the admin pages of every app share: history that cannot be changed, and an audit line for all that can."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from django.contrib import admin
@@ -38,9 +38,9 @@ class Audited(admin.ModelAdmin):
 class History(admin.ModelAdmin):
     """Rows to read, with the view permission; nobody adds, changes or deletes one here, a superuser included."""
 
-    list_select_related: Any = True
+    list_select_related: ClassVar[Any] = True
     show_full_result_count = False
-    actions = None
+    actions: Any = None
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False

@@ -1,6 +1,6 @@
 """Sessions and the blacklist in the admin: read-only, but for revoking."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -40,7 +40,7 @@ class UserSessionAdmin(Audited, History):
     list_filter = (LivingFilter, "remember_me", "end_reason")
     search_fields = ("user__username", "user__email", "ip_address", "session_token")
     ordering = ("-last_seen_at",)
-    list_select_related = ("user",)
+    list_select_related: ClassVar[Any] = ("user",)
     change_form_template = "sessions/admin/session_change_form.html"
     # The claims, the token ids and the key of the refresh token are nobody's to read.
     fields = (
@@ -144,7 +144,7 @@ class OutstandingTokenAdmin(History):
     fields = ("user", "jti", "created_at", "expires_at")
     search_fields = ("user__username", "jti")
     ordering = ("-id",)
-    list_select_related = ("user",)
+    list_select_related: ClassVar[Any] = ("user",)
 
 
 @admin.register(BlacklistedToken)
@@ -154,7 +154,7 @@ class BlacklistedTokenAdmin(History):
     readonly_fields = ("user", "jti", "expires_at")
     search_fields = ("token__user__username", "token__jti")
     ordering = ("-id",)
-    list_select_related = ("token__user",)
+    list_select_related: ClassVar[Any] = ("token__user",)
 
     @admin.display(description=_("person"))
     def user(self, row: BlacklistedToken) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
@@ -12,10 +12,12 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -24,6 +26,7 @@ from common.client import client_of
 from common.errors import ValidationFailed
 from common.wording import device, place
 from sessions import location
+from sessions.models import UserSession
 from users import addresses, administration, mails, register, security_events
 from users.models import SecurityEvent, User
 
@@ -40,7 +43,7 @@ def _checked(field: str, **wanted: Any) -> None:
 class PersonForm(forms.ModelForm):
     """The rules of registration; and nobody locks the last superuser out."""
 
-    language = forms.ChoiceField(label=_("language"), choices=settings.LANGUAGES)
+    language = forms.ChoiceField(label=capfirst(_("language")), choices=settings.LANGUAGES)
 
     class Meta:
         model = User
@@ -80,7 +83,7 @@ class NewPersonForm(AdminUserCreationForm):
         model = User
         fields = ("username", "email", "language")
 
-    language = forms.ChoiceField(label=_("language"), choices=settings.LANGUAGES)
+    language = forms.ChoiceField(label=capfirst(_("language")), choices=settings.LANGUAGES)
     clean_email = PersonForm.clean_email
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -196,8 +199,10 @@ class PersonAdmin(Audited, UserAdmin):
     # --- Columns ---
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        living = Q(user_sessions__is_active=True, user_sessions__expires_at__gt=timezone.now())
-        return super().get_queryset(request).annotate(living_sessions=Count("user_sessions", filter=living))
+        # A subquery is counted for the people of one page; a join would count for everybody first.
+        living = UserSession.objects.filter(user=OuterRef("pk"), is_active=True, expires_at__gt=timezone.now())
+        counted = living.order_by().values("user").annotate(count=Count("pk")).values("count")
+        return super().get_queryset(request).annotate(living_sessions=Coalesce(Subquery(counted), 0))
 
     @admin.display(description=_("locked until"), ordering="locked_until")
     def lockout(self, user: User) -> Any:
@@ -322,24 +327,33 @@ class PersonAdmin(Audited, UserAdmin):
         if not request.user.has_perm("user_sessions.view_usersession"):
             return {}
         now = timezone.now()
-        rows = list(user.user_sessions.order_by("-is_active", "-last_seen_at")[:20])
-        for row in rows:
-            row.shown_device = row.device_name or device(row.client) or "-"
-            row.shown_place = place(location.described(row.location)) or "-"
-            row.living = row.is_living(at=now)
+        rows = UserSession.objects.filter(user=user).order_by("-is_active", "-last_seen_at")[:20]
+        shown = [
+            {
+                "row": row,
+                "device": row.device_name or device(row.client) or "-",
+                "place": place(location.described(row.location)) or "-",
+                "living": row.is_living(at=now),
+            }
+            for row in rows
+        ]
         may = request.user.has_perm("user_sessions.change_usersession")
         may = may and (request.user.is_superuser or not user.is_superuser)
-        return {"sessions": rows, "may_revoke": may}
+        return {"sessions": shown, "may_revoke": may}
 
     def _timeline(self, request: HttpRequest, user: User) -> dict[str, Any]:
         if not request.user.has_perm("users.view_securityevent"):
             return {}
-        events = list(user.security_events.order_by("-at")[:20])
-        for event in events:
-            event.shown_kind = security_events.KINDS.get(event.kind, event.kind)
-            event.shown_device = device(event.client) or "-"
-            event.shown_place = place(location.described(event.location)) or "-"
-        return {"timeline": events}
+        shown = [
+            {
+                "event": event,
+                "kind": security_events.KINDS.get(event.kind, event.kind),
+                "device": device(event.client) or "-",
+                "place": place(location.described(event.location)) or "-",
+            }
+            for event in SecurityEvent.objects.filter(user=user).order_by("-at")[:20]
+        ]
+        return {"timeline": shown}
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -358,7 +372,7 @@ class SecurityEventAdmin(History):
     list_display = ("at", "what", "user", "ip_address", "place", "device")
     list_filter = (KindFilter, "at")
     search_fields = ("user__username", "user__email", "=ip_address")
-    list_select_related = ("user",)
+    list_select_related: ClassVar[Any] = ("user",)
     ordering = ("-at",)
     fields = ("at", "what", "user", "ip_address", "place", "device", "session_id", "detail")
     readonly_fields = ("what", "place", "device")
@@ -383,7 +397,7 @@ class LogEntryAdmin(History):
     list_display = ("action_time", "user", "content_type", "object_repr", "said")
     list_filter = ("action_flag", "content_type")
     search_fields = ("user__username", "object_repr")
-    list_select_related = ("user", "content_type")
+    list_select_related: ClassVar[Any] = ("user", "content_type")
     ordering = ("-action_time",)
     fields = ("action_time", "user", "content_type", "object_id", "object_repr", "said")
     readonly_fields = ("said",)

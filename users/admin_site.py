@@ -29,7 +29,7 @@ class LoginForm(AdminAuthenticationForm):
         self.locked_until = self._locked_until()
         if self.locked_until is not None:  # not even asked whether the password is right
             raise ValidationError(_("Too many failed attempts. Please try again later."), code="account_locked")
-        return super().clean()
+        return super().clean() or {}
 
     def _locked_until(self) -> datetime | None:
         from users import lockout
@@ -55,7 +55,7 @@ class PasswordForm(AdminPasswordChangeForm):
     def clean(self) -> dict[str, Any]:
         from users import password_change
 
-        cleaned = super().clean()
+        cleaned = super().clean() or {}
         if self.errors:
             return cleaned
         try:
@@ -104,21 +104,21 @@ class AdminSite(admin.AdminSite):
             wait = (locked_until - timezone.now()).total_seconds()
             response["Retry-After"] = str(max(1, math.ceil(wait)))
         elif request.method == "POST" and form is None and request.user.is_authenticated:
-            self._record_login(request)
+            self._record_login(request, request.user.pk)
         return response
 
-    def _record_login(self, request: HttpRequest) -> None:
+    def _record_login(self, request: HttpRequest, user_id: Any) -> None:
         from users import security_events
 
         security_events.record(
-            user_id=int(request.user.pk),
+            user_id=user_id,
             kind="login",
             at=timezone.now(),
             client=client_of(request),
             detail={"by": "admin"},
         )
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         request.current_app = self.name  # type: ignore[attr-defined]
         return PasswordView.as_view(
             template_name="registration/password_change_form.html",

@@ -26,11 +26,15 @@ RECENT = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
-    """`facts` are (label, value) pairs: when, where from, which device. `link` is the one thing to click."""
+    """`facts` are (label, value) pairs: when, where from, which device; `advice` follows them.
+
+    `link` is the one thing to click.
+    """
 
     subject: str
     paragraphs: list[str]
     facts: list[tuple[str, str]] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
     button: str = ""
     link: str = ""
     closing: str = ""
@@ -40,8 +44,11 @@ def write(user: User, name: str, *, to: str, language: str, context: dict[str, A
     """Return the message, ready to send. Makes (and voids older) secrets where the mail carries one."""
     with translation.override(spoken(user, language)), timezone.override(clock(user)):
         letter = LETTERS[name](user, context)
-        shown = {
+        shown: dict[str, Any] = {
             "letter": letter,
+            # French sets a space before the colon.
+            "facts": [_("%(label)s: %(value)s") % {"label": label, "value": value} for label, value in letter.facts],
+            "button": _("%(label)s:") % {"label": letter.button},
             # A name in a mail to an unproved address would let anybody write to strangers in our name.
             "greeting": _("Hello %(name)s,") % {"name": user.username} if greeted(user, to) else _("Hello,"),
             "language": translation.get_language(),
@@ -164,8 +171,9 @@ def password_reset(user: User, context: dict[str, Any]) -> Letter:
 def password_changed(user: User, context: dict[str, Any]) -> Letter:
     return Letter(
         subject=_("Your password was changed"),
-        paragraphs=[_("The password of your account was changed."), not_you()],
+        paragraphs=[_("The password of your account was changed.")],
         facts=facts(user, context, "password_changed"),
+        advice=[not_you()],
         button=_("Choose a new password"),
         link=reset_page(),
     )
@@ -178,10 +186,12 @@ def account_locked(user: User, context: dict[str, Any]) -> Letter:
             _("After several wrong passwords nobody can sign in to your account for %(time)s.")
             % {"time": lasts(settings.LOCKOUT_SECONDS)},
             _("Devices that are signed in stay signed in. Nobody got in by this."),
+        ],
+        facts=facts(user, context, "lockout"),
+        advice=[
             _("If it was you, wait, or choose a new password: that lifts the pause at once."),
             _("If it was not you, somebody is guessing. A long password that you use nowhere else keeps them out."),
         ],
-        facts=facts(user, context, "lockout"),
         button=_("Choose a new password"),
         link=reset_page(),
     )
@@ -190,8 +200,9 @@ def account_locked(user: User, context: dict[str, Any]) -> Letter:
 def new_sign_in(user: User, context: dict[str, Any]) -> Letter:
     return Letter(
         subject=_("New sign-in to your account"),
-        paragraphs=[_("Somebody signed in to your account on a device that we have not seen before."), not_you()],
+        paragraphs=[_("Somebody signed in to your account on a device that we have not seen before.")],
         facts=facts(user, context, "new_device"),
+        advice=[not_you()],
         button=_("Choose a new password"),
         link=reset_page(),
         closing=_("You get this mail because e-mail notifications are on in your settings."),
@@ -204,9 +215,9 @@ def token_reused(user: User, context: dict[str, Any]) -> Letter:
         paragraphs=[
             _("A sign-in key of one of your devices was used a second time, as happens when it has been copied."),
             _("We signed that device out. Sign in on it again to go on."),
-            _("If this happens again, choose a new password. That signs out every device."),
         ],
         facts=facts(user, context, "refresh_reused"),
+        advice=[_("If this happens again, choose a new password. That signs out every device.")],
         button=_("Choose a new password"),
         link=reset_page(),
     )
@@ -220,9 +231,9 @@ def email_change_old_address(user: User, context: dict[str, Any]) -> Letter:
             % {"email": masked(str(context.get("new_email", "")))}
             if context.get("new_email")
             else _("The address of your account is being changed."),
-            not_you(),
         ],
         facts=facts(user, context),
+        advice=[not_you()],
         button=_("Choose a new password"),
         link=reset_page(),
     )

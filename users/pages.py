@@ -51,7 +51,7 @@ def chosen(request: HttpRequest) -> str:
 @require_safe
 def reset_password(request: HttpRequest) -> HttpResponse:
     with translation.override(chosen(request)):
-        rules = [str(text) for text in password_validators_help_texts()]
+        rules = [str(text) for text in password_validators_help_texts() if text]
     # Forms are sent by the script; without it a browser must not put a password into an address.
     return page(request, "users/page/reset_password.html", {"rules": rules}, form_action="'none'")
 

@@ -190,7 +190,7 @@ class SecurityEventSerializer(serializers.ModelSerializer):
 
 
 class SecurityEventPagination(CursorPagination):
-    ordering = ("-at", "-id")
+    ordering: Any = ("-at", "-id")
 
 
 @extend_schema(tags=["users"])
@@ -202,4 +202,4 @@ class SecurityEventsView(generics.ListAPIView):
     queryset = SecurityEvent.objects.none()
 
     def get_queryset(self) -> Any:
-        return SecurityEvent.objects.filter(user_id=self.request.user.pk)
+        return SecurityEvent.objects.filter(user=self.request.user)

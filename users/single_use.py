@@ -47,14 +47,14 @@ def issue(model: type[Token], user: User, **fields: object) -> uuid.UUID:
     raw = uuid.uuid4()
     row = model(user=user, token=digest(raw), expires_at=timezone.now() + lifetime(model), **fields)
     with transaction.atomic():
-        model.objects.filter(user=user, is_used=False).delete()
-        model.objects.bulk_create([row])  # not save(): saving one is what asks for a mail
+        model._default_manager.filter(user=user, is_used=False).delete()
+        model._default_manager.bulk_create([row])  # not save(): saving one is what asks for a mail
     return raw
 
 
 def peek(model: type[Token], raw: uuid.UUID) -> Token:
     """Return the living token without spending it. Raises InvalidOrExpiredToken."""
-    living = model.objects.filter(token=digest(raw), is_used=False, expires_at__gt=timezone.now())
+    living = model._default_manager.filter(token=digest(raw), is_used=False, expires_at__gt=timezone.now())
     row = living.select_related("user").first()
     if row is None:
         raise InvalidOrExpiredToken
@@ -66,7 +66,7 @@ def spend(model: type[Token], raw: uuid.UUID) -> Token:
 
     Raises: InvalidOrExpiredToken (`invalid_or_expired_token`) when unknown, used, replaced or expired.
     """
-    rows = model.objects.filter(token=digest(raw))
+    rows = model._default_manager.filter(token=digest(raw))
     if not rows.filter(is_used=False, expires_at__gt=timezone.now()).update(is_used=True):
         raise InvalidOrExpiredToken
     return rows.select_related("user").get()

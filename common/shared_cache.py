@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import structlog
-from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from django.core.cache.backends import redis as django_redis
+from django.core.cache.backends.redis import RedisCache
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -65,6 +66,10 @@ class Breaker:
             return True
 
 
+# The stubs know little of its inside, which is what is replaced here.
+RedisCacheClient: Any = django_redis.RedisCacheClient
+
+
 class ShardedClient(RedisCacheClient):
     """Keys are spread over the servers by hash, each server on its own."""
 
@@ -98,7 +103,7 @@ class ShardedClient(RedisCacheClient):
         return groups
 
     def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
-        found = {}
+        found: dict[Any, Any] = {}
         for index, group in self._by_server(keys).items():
             values = self._at(index).mget(group)
             found |= {
@@ -140,7 +145,8 @@ class SharedCache(RedisCache):
     def hit(self, key: str, seconds: int) -> tuple[int, float]:
         """Count one; return the count and the seconds until it starts anew. Atomic."""
         made = self.make_and_validate_key(key)
-        return _breaker.run(lambda: self._cache.hit(made, seconds))
+        client: Any = self._cache
+        return _breaker.run(lambda: client.hit(made, seconds))
 
 
 def _guarded(name: str) -> Any:

@@ -33,5 +33,6 @@ class LockoutBackend(ModelBackend):
         except (credentials.WrongPassword, AccountLocked):
             raise PermissionDenied from None
         lockout.succeed(guess)
-        User.objects.filter(pk=guess.counter.user_id).update(login_attempts=0, locked_until=None)
+        if user and (user.login_attempts or user.locked_until):
+            User.objects.filter(pk=user.pk).update(login_attempts=0, locked_until=None)
         return user

@@ -3,6 +3,8 @@
 Source: section "Vérification d'Email".
 """
 
+import uuid
+
 from django.db import IntegrityError, transaction
 
 from common import rates
@@ -38,7 +40,7 @@ def verify(*, token: str, client: Client) -> None:
             raise
 
 
-def _has_verified(raw: object) -> bool:
+def _has_verified(raw: uuid.UUID) -> bool:
     row = (
         EmailVerificationToken.objects.filter(token=single_use.digest(raw), is_used=True).select_related("user").first()
     )

@@ -14,7 +14,7 @@ _EVENT = ("id", "kind", "at", "ip_address", "location", "client", "session_id", 
 def export(*, user_id: int) -> dict[str, Any]:
     """Return the profile, the security timeline and what every app adds (`user_exporting`)."""
     user = User.objects.get(pk=user_id)
-    own = {
+    own: dict[str, Any] = {
         "exported_at": timezone.now(),
         "user": payload.user(user)
         | {
@@ -24,6 +24,7 @@ def export(*, user_id: int) -> dict[str, Any]:
         },
         "security_events": list(SecurityEvent.objects.filter(user_id=user_id).order_by("-at").values(*_EVENT)),
     }
-    for _receiver, part in user_exporting.send(sender=User, user_id=user_id):
+    answers: list[tuple[Any, Any]] = user_exporting.send(sender=User, user_id=user_id)
+    for _receiver, part in answers:
         own |= part or {}
     return own

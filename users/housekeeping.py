@@ -25,7 +25,7 @@ def clear_mirror(people: QuerySet[User]) -> None:
 
 def dead_links(model: type[SingleUseToken]) -> QuerySet[SingleUseToken]:
     """Links that ended a week ago; until then a second click is still answered in kind."""
-    return model.objects.filter(expires_at__lte=timezone.now() - timedelta(days=7))
+    return model._default_manager.filter(expires_at__lte=timezone.now() - timedelta(days=7))
 
 
 purging.register("login counters", purging.delete_batch(forgotten_counters))

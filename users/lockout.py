@@ -12,6 +12,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -81,7 +82,7 @@ def reserve(counter: Counter) -> Guess:
         row = LoginCounter.objects.filter(key=counter.key).first()
         if row is None or row.locked_until is None:
             continue  # a right password has just cleared it
-        if row.settled >= row.failures or row.last_failed_at < now - timedelta(seconds=CHECK_SECONDS):
+        if row.settled >= row.failures or row.locked_until < now + _lasting() - timedelta(seconds=CHECK_SECONDS):
             break
         time.sleep(WAIT_STEP_SECONDS)
     until = row.locked_until if row and row.locked_until else timezone.now() + timedelta(seconds=1)
@@ -104,15 +105,20 @@ RETURNING failures
 _CAST = ("%(until)s END", "%(until)s::timestamptz END")
 
 
+def _lasting() -> timedelta:
+    return timedelta(seconds=settings.LOCKOUT_SECONDS)
+
+
 def _reserve(counter: Counter, now: datetime) -> Guess | None:
-    limit, lasting = settings.LOCKOUT_ATTEMPTS, timedelta(seconds=settings.LOCKOUT_SECONDS)
+    limit, lasting = settings.LOCKOUT_ATTEMPTS, _lasting()
     if not limit:  # switched off
         return Guess(counter=counter, failures=0, at=now, locked_until=None)
     times = {"now": now, "until": now + lasting, "forgotten": now - lasting}
     adapt = connection.ops.adapt_datetimefield_value
     sql = _RESERVE.replace(*_CAST) if connection.vendor == "postgresql" else _RESERVE
+    values: dict[str, Any] = {"key": counter.key, "limit": limit, **{name: adapt(at) for name, at in times.items()}}
     with connection.cursor() as cursor:
-        cursor.execute(sql, {"key": counter.key, "limit": limit} | {name: adapt(at) for name, at in times.items()})
+        cursor.execute(sql, values)
         row = cursor.fetchone()
     if row is None:
         return None
@@ -143,7 +149,7 @@ def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
 
 def _tell(user_id: int, kind: str, at: datetime, client: Client | None, detail: dict[str, str]) -> str:
     """Send the event; return the id of the row that a receiver stored, if one did."""
-    told = security_event.send(
+    told: list[tuple[Any, Any]] = security_event.send(
         sender=User, user_id=user_id, kind=kind, at=at, client=client, session_id=None, detail=detail
     )
     return next((str(stored.pk) for _receiver, stored in told if getattr(stored, "pk", None)), "")

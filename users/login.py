@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -92,7 +93,11 @@ def _mark(user: User, guess: lockout.Guess, *, client: Client, device_fingerprin
 
     The password is part of the condition: a reset that commits while it was being checked also ends this login.
     """
-    fields = {"last_login": at, "last_login_ip": client.ip_address, "device_fingerprint": device_fingerprint}
+    fields: dict[str, Any] = {
+        "last_login": at,
+        "last_login_ip": client.ip_address,
+        "device_fingerprint": device_fingerprint,
+    }
     if guess.counter.user_id:
         fields |= {"login_attempts": 0, "locked_until": None}
     if not User.objects.filter(pk=user.pk, password=user.password, is_active=True).update(**fields):

@@ -14,3 +14,6 @@ export * from './core/sequencer.js';
 export * from './core/storage.js';
 export * from './core/types.js';
 export * from './core/uuid.js';
+/** The server's documents as types, made by `npm run types`. */
+export type * as Http from './generated/http.js';
+export type * as Socket from './generated/socket.js';

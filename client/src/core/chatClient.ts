@@ -12,6 +12,7 @@ import type {
   PresenceRow,
   ReactionData,
   Receipt,
+  Ref,
   ServerFrame,
   Typing,
 } from './frames.js';
@@ -95,7 +96,7 @@ export class ChatClient {
   private readonly typists = new Map<Uuid, Map<number, ReturnType<typeof setTimeout>>>();
   private readonly presence = new Map<number, PresenceRow>();
   private watched: number[] = [];
-  private readonly answers = new Map<string, { resolve: (ack: Ack) => void; reject: (error: Error) => void }>();
+  private readonly answers = new Map<Ref, { resolve: (ack: Ack) => void; reject: (error: Error) => void }>();
   private nextRef = 1;
   private readonly typingSent = new Map<Uuid, number>();
   private readonly stopAuth: Unsubscribe;
@@ -576,7 +577,7 @@ export class ChatClient {
     this.timelineChanged(ack.conversation_uuid);
   }
 
-  private answer(ref: string | undefined) {
+  private answer(ref: Ref | undefined) {
     const waiting = ref === undefined ? undefined : this.answers.get(ref);
     if (ref !== undefined) this.answers.delete(ref);
     return waiting;

@@ -16,7 +16,15 @@ import {
   SYNC_RETRY_MS,
 } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
-import { parseFrame, type Bye, type ChatEvent, type ClientFrame, type Hello, type ServerFrame } from './frames.js';
+import {
+  parseFrame,
+  type Bye,
+  type ChatEvent,
+  type ClientFrame,
+  type Hello,
+  type Ref,
+  type ServerFrame,
+} from './frames.js';
 import { noLifecycle, type Lifecycle } from './lifecycle.js';
 import { Sequencer } from './sequencer.js';
 
@@ -74,7 +82,7 @@ const HEARTBEAT_REF = 'heartbeat';
 const AUTHENTICATE_REF = 'token';
 const SYNC_REF = 'sync';
 const RESUME_REF = 'resume';
-const OWN_REFS: ReadonlySet<string | undefined> = new Set([HEARTBEAT_REF, AUTHENTICATE_REF, SYNC_REF, RESUME_REF]);
+const OWN_REFS: ReadonlySet<Ref | undefined> = new Set([HEARTBEAT_REF, AUTHENTICATE_REF, SYNC_REF, RESUME_REF]);
 
 /** One WebSocket and what is known about it. */
 interface Link {

@@ -1,9 +1,12 @@
 import type { Message, Person, Role, Timestamp, Uuid } from './types.js';
 
+/** Echoed by the server in the answer. */
+export type Ref = string | number;
+
 /** The socket's frames: one JSON object each. */
 export interface Hello {
   type: 'hello';
-  v: 1;
+  v: number;
   connection_id: string;
   session_id: Uuid;
   user_id: number;
@@ -16,7 +19,7 @@ export interface Hello {
 
 export interface Ack {
   type: 'ack';
-  ref?: string;
+  ref?: Ref;
   client_msg_id?: Uuid;
   message_uuid: Uuid;
   conversation_uuid: Uuid;
@@ -46,13 +49,13 @@ export type ChatEvent =
 
 export interface Events {
   type: 'events';
-  ref?: string;
+  ref?: Ref;
   events: ChatEvent[];
 }
 
 export interface Gap {
   type: 'gap';
-  ref?: string;
+  ref?: Ref;
   conversation_uuid: Uuid;
   /** The first missing one. */
   from_seq: number;
@@ -61,7 +64,7 @@ export interface Gap {
 
 export interface Receipt {
   type: 'receipt';
-  ref?: string;
+  ref?: Ref;
   conversation_uuid: Uuid;
   user_id: number;
   up_to_seq: number;
@@ -82,7 +85,7 @@ export interface PresenceRow {
 
 export interface Presence {
   type: 'presence';
-  ref?: string;
+  ref?: Ref;
   users: PresenceRow[];
 }
 
@@ -103,7 +106,7 @@ export type FrameErrorCode =
 
 export interface ErrorFrame {
   type: 'error';
-  ref?: string;
+  ref?: Ref;
   client_msg_id?: Uuid;
   code: FrameErrorCode;
   detail: string;
@@ -129,9 +132,9 @@ export type ServerFrame =
   | ErrorFrame
   | Bye
   | { type: 'removed'; conversation_uuid: Uuid }
-  | { type: 'resumed'; ref?: string }
-  | { type: 'pong'; ref?: string; server_time: Timestamp }
-  | { type: 'authenticated'; ref?: string; token_expires_at: Timestamp }
+  | { type: 'resumed'; ref?: Ref }
+  | { type: 'pong'; ref?: Ref; server_time: Timestamp }
+  | { type: 'authenticated'; ref?: Ref; token_expires_at: Timestamp }
   | { type: 'token_expiring'; in_s: number };
 
 export type ClientFrame = (

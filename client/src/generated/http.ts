@@ -1,0 +1,464 @@
+// Made by `npm run types` from the server's OpenAPI document. Change the server, not this file.
+
+export type BlockOutput = {
+  user: PersonOutput;
+  created_at: string;
+};
+
+export type BlockPageOutput = {
+  next: string | null;
+  previous: string | null;
+  results: Array<BlockOutput>;
+};
+
+export type ChatSettingsOutput = {
+  share_receipts: boolean;
+  share_presence: boolean;
+};
+
+export type ConversationKindEnum = "direct" | "group";
+
+export type ConversationOutput = {
+  uuid: string;
+  kind: ConversationKindEnum;
+  title: string;
+  members_count: number;
+  /** at most 20 */
+  members: Array<MemberOutput>;
+  last_message: MessageOutput | null;
+  last_seq: number;
+  seen_seq: number;
+  unread_count: number;
+  mention_count: number;
+  muted_until: string | null;
+  pinned: boolean;
+  archived: boolean;
+  my_role: RoleEnum;
+  history_visible: boolean;
+  created_at: string;
+  updated_at: string;
+  description: string;
+};
+
+export type ConversationRowOutput = {
+  uuid: string;
+  kind: ConversationKindEnum;
+  title: string;
+  members_count: number;
+  /** at most 20 */
+  members: Array<MemberOutput>;
+  last_message: MessageOutput | null;
+  last_seq: number;
+  seen_seq: number;
+  unread_count: number;
+  mention_count: number;
+  muted_until: string | null;
+  pinned: boolean;
+  archived: boolean;
+  my_role: RoleEnum;
+  history_visible: boolean;
+  created_at: string;
+  updated_at: string;
+};
+
+export type ConversationRowPageOutput = {
+  next: string | null;
+  previous: string | null;
+  results: Array<ConversationRowOutput>;
+};
+
+export type Detail = {
+  detail: string;
+};
+
+export type Device = {
+  browser: string | null;
+  os: string | null;
+  device: string | null;
+};
+
+export type DeviceClient = {
+  browser: string | null;
+  os: string | null;
+  device: string | null;
+};
+
+export type EmailChangeRequest = {
+  new_email: string;
+  password: string;
+};
+
+export type Error = {
+  /** For people, in the language of `Accept-Language`. */
+  detail: string;
+  code: string;
+  reason?: string;
+  action: "refresh" | "login" | "retry" | "wait" | "verify_email" | "none";
+  /** seconds */
+  retry_after?: number;
+  locked_until?: string;
+  request_id: string;
+  /** With `validation_error`: the errors of each field, general ones under `non_field_errors`. */
+  errors?: Record<string, Array<{
+    message: string;
+    code: string;
+  }>>;
+};
+
+export type Location = {
+  country: string;
+  country_name: string;
+  region: string | null;
+  city: string | null;
+};
+
+export type LoggedIn = {
+  access: string;
+  refresh: string;
+  token_type: TokenTypeEnum;
+  /** seconds */
+  access_expires_in: number;
+  /** seconds */
+  refresh_expires_in: number;
+  server_time: string;
+  session: Session;
+  user: User;
+  /** send it with the next login on this device */
+  device_token: string;
+};
+
+export type LoggedOutEverywhere = {
+  success: boolean;
+  revoked: number;
+};
+
+export type LoginRequest = {
+  /** username or e-mail */
+  username: string;
+  password: string;
+  device_fingerprint?: string;
+  device_name?: string;
+  remember_me?: boolean;
+  device_token?: string;
+};
+
+export type LogoutAllRequest = {
+  keep_current?: boolean;
+};
+
+export type LogoutRequest = {
+  refresh?: string | null;
+};
+
+export type MemberOutput = {
+  user: PersonOutput;
+  role: RoleEnum;
+  /** null where the person shares no receipts */
+  seen_seq: number | null;
+  joined_at: string;
+  online: boolean;
+  last_seen_at: string | null;
+};
+
+export type MemberPageOutput = {
+  next: string | null;
+  previous: string | null;
+  results: Array<MemberOutput>;
+};
+
+export type MessageOutput = {
+  uuid: string;
+  conversation_uuid: string;
+  seq: number;
+  sender: MessageSenderOutput | null;
+  content: string;
+  client_msg_id: string | null;
+  reply_to: ReplyToOutput | null;
+  attachments: Array<Record<string, unknown>>;
+  reactions: Array<ReactionOutput>;
+  mentions: Array<number>;
+  created_at: string;
+  edited_at: string | null;
+  deleted_at: string | null;
+};
+
+export type MessagePageOutput = {
+  results: Array<MessageOutput>;
+  has_more: boolean;
+};
+
+export type MessageSenderOutput = {
+  id: number;
+  username: string;
+  first_name: string;
+  last_name: string;
+};
+
+export type NewConversationRequest = NewDirectInputRequest | NewGroupInputRequest;
+
+export type NewDirectInputKindEnum = "direct";
+
+export type NewDirectInputRequest = {
+  user_id: number;
+  kind: NewDirectInputKindEnum;
+};
+
+export type NewGroupInputKindEnum = "group";
+
+export type NewGroupInputRequest = {
+  user_ids: Array<number>;
+  kind: NewGroupInputKindEnum;
+  title: string;
+  history_visible?: boolean;
+};
+
+export type NewMessageInputRequest = {
+  content?: string;
+  client_msg_id?: string | null;
+  reply_to?: string | null;
+  attachments?: Array<string>;
+};
+
+export type PaginatedSecurityEventList = {
+  next?: string | null;
+  previous?: string | null;
+  results: Array<SecurityEvent>;
+};
+
+export type PasswordChangeRequest = {
+  old_password: string;
+  new_password: string;
+  new_password_confirm: string;
+};
+
+export type PasswordChanged = {
+  detail: string;
+  access?: string;
+  refresh?: string;
+  token_type?: TokenTypeEnum;
+  access_expires_in?: number;
+  refresh_expires_in?: number;
+  server_time?: string;
+  session?: Session;
+};
+
+export type PasswordResetConfirmRequest = {
+  /** UUID */
+  token: string;
+  new_password: string;
+  new_password_confirm: string;
+};
+
+export type PasswordResetRequest = {
+  email: string;
+};
+
+export type PatchedChatSettingsInputRequest = {
+  share_receipts?: boolean;
+  share_presence?: boolean;
+};
+
+export type PatchedConversationInputRequest = {
+  title?: string;
+  description?: string;
+  history_visible?: boolean;
+};
+
+export type PatchedConversationSettingsInputRequest = {
+  muted_until?: string | null;
+  pinned?: boolean;
+  archived?: boolean;
+};
+
+export type PatchedEditInputRequest = {
+  content?: string;
+};
+
+export type PatchedRenameRequest = {
+  device_name?: string;
+};
+
+export type PatchedRoleInputRequest = {
+  role?: RoleEnum;
+};
+
+export type PatchedUserRequest = {
+  username?: string;
+  phone_number?: string;
+  first_name?: string;
+  last_name?: string;
+  language?: string;
+  timezone?: string;
+  email_notifications?: boolean;
+  sms_notifications?: boolean;
+  push_notifications?: boolean;
+};
+
+export type PeopleInputRequest = {
+  user_ids: Array<number>;
+};
+
+export type PeoplePage = {
+  next: string | null;
+  previous: string | null;
+  results: Array<Person>;
+};
+
+export type Person = {
+  id: number;
+  username: string;
+  first_name: string;
+  last_name: string;
+};
+
+export type PersonOutput = {
+  id: number;
+  username: string;
+  first_name: string;
+  last_name: string;
+};
+
+export type ReactionOutput = {
+  emoji: string;
+  count: number;
+  mine: boolean;
+};
+
+export type RefreshRequest = {
+  refresh: string;
+};
+
+export type RegisterRequest = {
+  username: string;
+  email: string;
+  password: string;
+  password_confirm: string;
+  language?: string;
+  timezone?: string;
+};
+
+export type Registered = {
+  user: User;
+};
+
+export type ReplyToOutput = {
+  uuid: string;
+  sender: MessageSenderOutput | null;
+  excerpt: string;
+};
+
+export type ReportInputRequest = {
+  message_uuid: string;
+  reason: string;
+};
+
+export type ReportOutput = {
+  uuid: string;
+  message_uuid: string;
+  reason: string;
+  status: ReportStatusEnum;
+  created_at: string;
+};
+
+export type ReportStatusEnum = "open" | "resolved" | "dismissed";
+
+export type ResendVerificationRequest = {
+  email: string;
+};
+
+export type RoleEnum = "owner" | "admin" | "member";
+
+export type SecurityEvent = {
+  id: string;
+  kind: SecurityEventKindEnum;
+  at: string;
+  ip_address: string | null;
+  location: Location | null;
+  client: Device;
+  session_id: string | null;
+  detail: unknown;
+};
+
+export type SecurityEventKindEnum = "login" | "login_failed" | "lockout" | "new_device" | "refresh_replayed" | "refresh_reused" | "session_revoked" | "password_changed" | "email_changed";
+
+export type SeenInputRequest = {
+  up_to_seq: number;
+};
+
+export type SeenOutput = {
+  conversation_uuid: string;
+  seen_seq: number;
+  unread_count: number;
+  mention_count: number;
+};
+
+export type Session = {
+  id: string;
+  is_current: boolean;
+  device_name: string;
+  /** the last 6 characters */
+  device_fingerprint: string;
+  ip_address: string | null;
+  location: Location | null;
+  user_agent: string;
+  client: DeviceClient;
+  created_at: string;
+  last_seen_at: string;
+  idle_expires_at: string;
+  absolute_expires_at: string;
+  remember_me: boolean;
+  sockets: number;
+};
+
+export type Success = {
+  success: boolean;
+};
+
+export type SuccessOutput = {
+  success: boolean;
+};
+
+export type TokenTypeEnum = "Bearer";
+
+export type Tokens = {
+  access: string;
+  refresh: string;
+  token_type: TokenTypeEnum;
+  /** seconds */
+  access_expires_in: number;
+  /** seconds */
+  refresh_expires_in: number;
+  server_time: string;
+  session: Session;
+};
+
+export type User = {
+  id: number;
+  username: string;
+  email: string;
+  email_verified: boolean;
+  phone_number: string;
+  phone_verified: boolean;
+  first_name: string;
+  last_name: string;
+  language: string;
+  timezone: string;
+  email_notifications: boolean;
+  sms_notifications: boolean;
+  push_notifications: boolean;
+  date_joined: string;
+  last_login: string | null;
+};
+
+export type UserIdInputRequest = {
+  user_id: number;
+};
+
+export type VerifyEmailRequest = {
+  /** UUID */
+  token: string;
+};
+
+export type VerifyRequest = {
+  token: string;
+};

@@ -11,8 +11,8 @@ import * as SecureStore from '../../examples/stubs/expo-secure-store';
 import { jwt } from '../support/fakes';
 
 afterEach(() => {
-  localStorage.clear();
   vi.unstubAllGlobals();
+  localStorage.clear();
 });
 
 describe('storage', () => {

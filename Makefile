@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help run serve test check client-test
+.PHONY: help run serve test check chaos chaos-short benchmarks client-test
 
 help:
 	@echo "make run     a server with demo people on http://127.0.0.1:8000 (SQLite, one process)"
@@ -11,6 +11,8 @@ help:
 	@echo "make test    the tests, on SQLite and on a private PostgreSQL and Valkey"
 	@echo "make client-test  the npm package and the page, in Node and in Chromium"
 	@echo "make check   formatting, types, layers, migrations, deployment checks, OpenAPI"
+	@echo "make chaos   a hundred clients while servers, stores and networks fail (chaos-short: a minute)"
+	@echo "make benchmarks   side by side with the peers; see benchmarks/README.md"
 
 .venv/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
@@ -49,3 +51,14 @@ client-test: .venv/.installed client/node_modules/.package-lock.json
 	cd client && npm run -s typecheck && npm run -s test
 	cd client && npm run -s build && npm run -s check:package && npm run -s check:page
 	cd client && npm run -s test:live && npm run -s test:browser
+
+chaos: .venv/.installed-dev
+	$(PY) -m tests.chaos.run
+
+chaos-short: .venv/.installed-dev
+	$(PY) -m tests.chaos.run --short
+
+benchmarks: .venv/.installed-dev
+	$(PY) -m benchmarks.fanout
+	$(PY) -m benchmarks.idle_sockets
+	$(PY) -m benchmarks.http_calls

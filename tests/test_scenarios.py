@@ -1,110 +1,275 @@
-"""The three scenarios of the client guide, against live servers: a conversation, a token change, a revocation."""
+"""The three scenarios of the JWT and WebSocket guide, walked on live servers: uvicorn and daphne, on SQLite with the
+in-memory layer and on PostgreSQL with Valkey."""
 
-import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests import live
+from tests.contract.conftest import Person, Server, Socket, assert_envelope, free_port, make_person, start_server
+
+ROOT = Path(__file__).resolve().parents[1]
+NODE_MODULES = ROOT / "client" / "node_modules"
+MESSAGES = 60
 
 pytestmark = pytest.mark.live
 
 
-@pytest.fixture(
-    scope="module",
-    params=["uvicorn-embedded", "daphne-embedded", "uvicorn-production", "daphne-production"],
-)
-def server(request: pytest.FixtureRequest) -> Iterator[live.Server]:
-    kind, _, stores = request.param.partition("-")
-    urls: dict[str, str] = {}
-    if stores == "production":
-        from tests import servers
+def start_daphne(tmp: Path, **extra: str) -> Server:
+    port, log = free_port(), tmp / "daphne.log"
+    environment = {
+        **os.environ,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "DATABASE_URL": f"sqlite:///{tmp / 'db.sqlite3'}",
+        "REDIS_URL": "",
+        "MAIL_DIR": str(tmp / "mail"),
+        "RATE_LOGIN": "0",
+        "RATE_REGISTER": "0",
+        **extra,
+    }
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True, timeout=60)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application"],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log.open("wb"),
+        stderr=subprocess.STDOUT,
+    )
+    server = Server(f"http://127.0.0.1:{port}", tmp / "mail", process, log)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(server.base + "/healthz").status_code == 200:
+                return server
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError("daphne did not start: " + log.read_text()[-3000:])
 
-        url = request.getfixturevalue("_postgres_server")
-        urls["database_url"] = servers.create_database(url, f"live_{uuid.uuid4().hex[:12]}")
-        urls["redis_url"] = request.getfixturevalue("valkey_url")
-    with live.server(kind, **urls) as started:
-        yield started
+
+@pytest.fixture(params=["uvicorn", "daphne"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-async def test_a_conversation_is_opened_and_a_message_arrives(server: live.Server) -> None:
-    alice = server.person()
-    server.person(name := f"bob{uuid.uuid4().hex[:8]}")
-    bob = server.sign_in(name, prefix="/api/users/auth")
+@pytest.fixture(params=["SQLite and memory", "PostgreSQL and Valkey"])
+def server(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> Iterator[Server]:
+    extra = {"CHAT_MESSAGES_PER_10S": "0"}
+    if request.param == "PostgreSQL and Valkey":
+        extra |= {
+            "DATABASE_URL": request.getfixturevalue("postgres_url"),
+            "REDIS_URL": request.getfixturevalue("valkey_url"),
+        }
+    running = (start_server if kind == "uvicorn" else start_daphne)(tmp_path, **extra)
+    yield running
+    running.process.send_signal(signal.SIGTERM)
+    try:
+        running.process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        running.process.kill()
+        raise AssertionError("the server did not stop within 20 s of SIGTERM") from None
+
+
+def sign_in(person: Person, prefix: str, device: str) -> dict[str, Any]:
+    answer = httpx.post(
+        f"{person.server.base}{prefix}login/",
+        json={"username": person.username, "password": person.password, "device_fingerprint": device},
+        timeout=20,
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    return answer.json()
+
+
+def keep_sending(sender: Socket, conversation: str, count: int) -> threading.Thread:
+    def send() -> None:
+        for number in range(count):
+            sender.send(
+                type="message",
+                conversation_uuid=conversation,
+                content=f"message {number}",
+                client_msg_id=str(uuid.uuid4()),
+            )
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+def test_two_people_sign_in_chat_change_tokens_and_are_signed_out(server: Server) -> None:
+    alice, bob = make_person(server, "alice"), make_person(server, "bob")
+
+    # Both sign in, each under one of the two prefixes, and the other prefix knows them too.
+    alice.login = sign_in(alice, "/api/auth/", "alice-phone")
+    bob.login = sign_in(bob, "/api/users/auth/", "bob-phone")
+    for person, prefix in ((alice, "/api/users/auth/"), (bob, "/api/auth/")):
+        verified = httpx.post(f"{server.base}{prefix}token/verify/", json={"token": person.access})
+        assert (verified.status_code, verified.json()) == (200, {})
+
+    # Scenario 1: a conversation is opened.
+    alice_socket, bob_socket = alice.socket(), bob.socket()
+    for person, socket in ((alice, alice_socket), (bob, bob_socket)):
+        assert socket.raw.subprotocol == "access_token"
+        assert socket.raw.response is not None
+        assert person.access not in str(socket.raw.response.headers)
+        hello = socket.until("hello")
+        assert (hello["v"], hello["user_id"]) == (1, person.id)
+    epoch = hello["epoch"]
     conversation = alice.direct(bob)
-    there, here = await bob.open(), await alice.open()
-    await here.send("mark_as_seen", conversation_uuid=conversation)
-    await here.next("receipt")
-    name = str(uuid.uuid4())
-    await here.send("message", conversation_uuid=conversation, content="Hello!", client_msg_id=name, ref="1")
-    ack = await here.next("ack")
-    assert (ack["client_msg_id"], ack["ref"], ack["duplicate"]) == (name, "1", False)
-    [event] = await there.events(1, kind="message.created")
-    assert (event["seq"], event["data"]["content"], event["actor_id"]) == (ack["seq"], "Hello!", alice.id)
-    history = bob.ok("GET", f"/api/chat/conversations/{conversation}/messages/")
-    assert [message["uuid"] for message in history["results"]] == [ack["message_uuid"]]
-    for wire in (here, there):
-        await wire.close()
+    alice_socket.send(type="mark_as_seen", conversation_uuid=conversation)
+    alice_socket.send(
+        type="message",
+        ref="first",
+        conversation_uuid=conversation,
+        content="Hello!",
+        client_msg_id=(first_id := str(uuid.uuid4())),
+    )
+    ack = alice_socket.until("ack", ref="first")
+    assert (ack["client_msg_id"], ack["conversation_uuid"], ack["duplicate"]) == (first_id, conversation, False)
+    (event,) = bob_socket.events(1, kind="message.created")
+    assert (event["seq"], event["actor_id"], event["data"]["content"]) == (ack["seq"], alice.id, "Hello!")
+    history = bob.get(f"chat/conversations/{conversation}/messages/").json()
+    assert [(row["uuid"], row["content"]) for row in history["results"]] == [(ack["message_uuid"], "Hello!")]
+    assert history["has_more"] is False
+
+    # Scenario 2: the token changes under an open conversation, and nobody notices.
+    cursor = event["seq"]
+    sending = keep_sending(alice_socket, conversation, MESSAGES)
+    seen = [row["seq"] for row in bob_socket.events(5)]
+    refreshed = httpx.post(f"{server.base}/api/auth/token/refresh/", json={"refresh": bob.login["refresh"]})
+    assert refreshed.status_code == 200
+    old_access, bob.login = bob.access, {**bob.login, **refreshed.json()}
+    assert bob.access != old_access
+    second = bob.socket()
+    second.until("hello")
+    second.send(type="resume", epoch=epoch, cursors={conversation: cursor})
+    caught_up, resumed = [], False
+    while not resumed:
+        frame = second.receive()
+        caught_up += [row["seq"] for row in frame.get("events", [])]
+        resumed = frame["type"] == "resumed"
+        assert frame["type"] in {"hello", "events", "receipt", "presence", "resumed"}, frame
+    bob_socket.close()
+    sending.join()
+    last = cursor + MESSAGES
+    live: list[int] = []
+    while max([*live, *caught_up]) < last:
+        live += [row["seq"] for row in second.events(1)]
+    assert seen == list(range(cursor + 1, cursor + 1 + len(seen)))
+    # What came after `resumed` goes on without a hole or a repeat; what came before it is the catch-up, in whatever mix
+    # with live events, and together they are everything once.
+    assert live == list(range(live[0], last + 1)) if live else True
+    assert sorted(caught_up + live) == list(range(cursor + 1, last + 1))
+    stored = alice.get(f"chat/conversations/{conversation}/messages/?after_seq={cursor}&limit=100").json()["results"]
+    assert [row["content"] for row in stored] == [f"message {number}" for number in range(MESSAGES)]
+
+    # Scenario 3's counterpart: his other device signs this one out, and everything of it ends at once.
+    other = sign_in(bob, "/api/auth/", "bob-tablet")
+    revoked_at = time.monotonic()
+    answer = bob.post(f"users/sessions/{bob.login['session']['id']}/revoke/", access=other["access"])
+    assert (answer.status_code, answer.json()) == (200, {"success": True})
+    assert second.closed() == 4503
+    assert time.monotonic() - revoked_at < 1
+    assert_envelope(bob.get("users/me/"), 401, "token_not_valid", reason="session_revoked", action="login")
+    refused = httpx.post(f"{server.base}/api/users/auth/token/refresh/", json={"refresh": bob.login["refresh"]})
+    assert_envelope(refused, 401, "token_not_valid", reason="session_revoked", action="login")
+    again = bob.socket()
+    assert again.until("error")["code"] == "token_not_valid"
+    assert again.closed() == 4503
+    assert bob.get("users/me/", access=other["access"]).status_code == 200
+    alice_socket.close()
 
 
-async def test_the_guides_own_client_works_at_the_conversations_path(server: live.Server) -> None:
-    alice, bob = server.person(), server.person()
+def test_token_is_checked_while_the_conversation_is_open(server: Server) -> None:
+    """Scenario 3: the new token goes onto the open socket, which lives on."""
+    alice, bob = make_person(server, "alice"), make_person(server, "bob")
     conversation = alice.direct(bob)
-    bare = await alice.open()
-    await bare.send("message", content="Hello!")
-    assert (await bare.next("error"))["code"] == "conversation_required"
-    named = await alice.open(f"/ws/chat/{conversation}/")
-    await named.send("message", content="Hello!")
-    assert (await named.next("ack"))["conversation_uuid"] == conversation
-    for wire in (bare, named):
-        await wire.close()
+    with bob.socket() as socket:
+        before = socket.until("hello")["token_expires_at"]
+        time.sleep(1.1)  # `exp` counts whole seconds
+        refreshed = httpx.post(f"{server.base}/api/auth/token/refresh/", json={"refresh": bob.login["refresh"]}).json()
+        socket.send(type="authenticate", token=refreshed["access"])
+        assert socket.until("authenticated")["token_expires_at"] > before
+        alice.say(conversation, "still there?")
+        (event,) = socket.events(1, kind="message.created")
+        assert event["data"]["content"] == "still there?"
 
 
-async def test_a_token_is_refreshed_under_way_and_nothing_is_lost(server: live.Server) -> None:
-    alice, bob = server.person(), server.person()
-    conversation = alice.direct(bob)
-    old, here = await bob.open(), await alice.open()
-    total = 60
+STRICT = """
+const WebSocket = require("ws");
+const [url, token] = process.argv.slice(1);
+const socket = new WebSocket(url, ["access_token", token], { perMessageDeflate: false });
+socket.on("upgrade", ({ rawHeaders }) => {
+  if (JSON.stringify(rawHeaders).includes(token)) throw new Error("the JWT is in a response header");
+});
+socket.on("error", (error) => { console.log(JSON.stringify({ error: error.message })); process.exit(1); });
+socket.on("message", (data) => {
+  console.log(JSON.stringify({ protocol: socket.protocol, type: JSON.parse(data).type }));
+  socket.close();
+});
+"""
+CHROMIUM = """
+const { chromium } = require("playwright-core");
+const [base, url, token] = process.argv.slice(1);
+(async () => {
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu", "--disable-quic"],
+  });
+  const page = await browser.newPage();
+  await page.goto(base + "/healthz");
+  const seen = await page.evaluate(([url, token]) => new Promise((done) => {
+    const socket = new WebSocket(url, ["access_token", token]);
+    socket.onmessage = (event) => done({ protocol: socket.protocol, type: JSON.parse(event.data).type });
+    socket.onclose = (event) => done({ closed: event.code });
+  }), [url, token]);
+  console.log(JSON.stringify(seen));
+  await browser.close();
+})();
+"""
 
-    async def keep_sending() -> None:
-        for number in range(total):
-            await here.send("message", conversation_uuid=conversation, content=str(number))
-            await asyncio.sleep(0.01)
 
-    sending = asyncio.create_task(keep_sending())
-    first = await old.events(10, kind="message.created")
-    body = await asyncio.to_thread(server.ok, "POST", "/api/auth/token/refresh/", {"refresh": bob.refresh})
-    new = await bob.open(token=body["access"])
-    cursor = first[-1]["seq"]
-    await new.send("resume", epoch=new.hello["epoch"], cursors={conversation: cursor})
-    await old.close()
-    got: list[dict[str, Any]] = list(first)
-    last = cursor
-    while len(got) < total:
-        for event in (await new.next("events"))["events"]:
-            if event["seq"] <= last:
-                continue  # sent live before the catch-up reached it
-            if event["seq"] == last + 1:
-                last = event["seq"]
-                got.append(event)
-    await sending
-    assert [event["data"]["content"] for event in got] == [str(number) for number in range(total)]
-    await new.close()
-    await here.close()
+def node(script: str, *arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        ["node", "-e", script, *arguments],
+        cwd=NODE_MODULES.parent,
+        env={**os.environ, "CHROMIUM": shutil.which("chromium") or ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(found, dict)
+    return found
 
 
-async def test_a_session_revoked_from_another_device_ends_at_once(server: live.Server) -> None:
-    bob = server.person()
-    other = server.sign_in(bob.name)
-    wire = await bob.open()
-    started = time.monotonic()
-    await asyncio.to_thread(other.ok, "POST", f"/api/users/sessions/{bob.sid}/revoke/")
-    assert await wire.closed(within_s=3) == 4503
-    assert time.monotonic() - started < 1.5
-    assert wire.seen[-1]["type"] == "bye"
-    assert server.call("GET", "/api/users/me/", token=bob.access)[0] == 401
-    assert server.call("POST", "/api/auth/token/refresh/", {"refresh": bob.refresh})[0] == 401
-    assert server.call("GET", "/api/users/me/", token=other.access)[0] == 200
+@pytest.mark.parametrize("server", ["SQLite and memory"], indirect=True)
+class TestStrictClients:
+    """Python's clients take a handshake that names no subprotocol; these end it."""
+
+    def test_node_accepts_the_handshake(self, server: Server) -> None:
+        if shutil.which("node") is None or not (NODE_MODULES / "ws").exists():
+            pytest.skip("needs Node and its ws: npm ci in client/")
+        person = make_person(server)
+        assert node(STRICT, server.ws + "/ws/chat/", person.access) == {"protocol": "access_token", "type": "hello"}
+
+    def test_chromium_accepts_the_handshake(self, server: Server) -> None:
+        if shutil.which("chromium") is None or not (NODE_MODULES / "playwright-core").exists():
+            pytest.skip("needs Chromium and playwright-core: npm ci in client/")
+        person = make_person(server)
+        seen = node(CHROMIUM, server.base, server.ws + "/ws/chat/", person.access)
+        assert seen == {"protocol": "access_token", "type": "hello"}

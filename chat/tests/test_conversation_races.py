@@ -1,12 +1,16 @@
 """Calls at the same time, in threads that really meet: on SQLite, and on PostgreSQL where that is configured."""
 
-import pytest
+import uuid
 
-from chat.models import Conversation, Event, Membership
-from chat.services import conversations, members
+import pytest
+from django.db import transaction
+
+from chat.models import Conversation, Event, Membership, Message
+from chat.services import blocks, conversations, members, messages, reports
 from chat.services import settings as choices
 from chat.tests.calls import at_once
-from common.errors import NotFound
+from common.errors import NotFound, TokenNotValid
+from common.signals import user_closing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,3 +114,57 @@ def test_a_removed_admin_who_was_waiting_adds_nobody(group, alice, bob, person):
 def test_first_settings_at_once_are_one_row(alice):
     at_once(*[lambda: choices.change(user_id=alice.pk, share_receipts=False)] * 4)
     assert choices.of(alice.pk).share_receipts is False
+
+
+def test_closing_an_account_while_it_writes_waits_for_nobody_for_ever(group, alice, bob, django_user_model):
+    def close():
+        with transaction.atomic():
+            user_closing.send(sender=None, user_id=alice.pk)
+            # A unique column changes, which on PostgreSQL keeps references to the row waiting.
+            django_user_model.objects.filter(pk=alice.pk).update(username="closed", is_active=False)
+
+    def write(user):
+        return lambda: messages.send(
+            user_id=user.pk, session_id=None, conversation_uuid=group.uuid, content="hello", client_msg_id=uuid.uuid4()
+        )
+
+    results = at_once(write(alice), close, write(bob), write(alice), write(bob), write(alice))
+    assert all(isinstance(result, NotFound) for result in results if isinstance(result, Exception))
+    whole(group)
+    last = Message.objects.filter(sender=alice).order_by("-seq").first()
+    assert last is None or last.seq < Membership.objects.get(user=alice).left_seq
+
+
+def test_suspending_a_person_who_is_just_writing_waits_for_nobody_for_ever(group, alice, bob, sign_in, admin_person):
+    started = sign_in(bob).started
+    said = messages.send(
+        user_id=bob.pk, session_id=None, conversation_uuid=group.uuid, content="rude", client_msg_id=uuid.uuid4()
+    )
+    report, _created = reports.report(user_id=alice.pk, message_uuid=said.message_uuid, reason="rude")
+
+    def write():
+        return messages.send(
+            user_id=bob.pk,
+            session_id=started.user_session.pk,
+            conversation_uuid=group.uuid,
+            content="more",
+            client_msg_id=uuid.uuid4(),
+        )
+
+    results = at_once(
+        write, lambda: reports.suspend_sender(report, moderator_id=admin_person.pk), write, write, write, write
+    )
+    assert all(isinstance(result, TokenNotValid) for result in results if isinstance(result, Exception))
+    whole(group)
+    with pytest.raises(TokenNotValid):
+        write()
+
+
+def test_parallel_reports_and_blocks_are_one_of_each(group, alice, bob):
+    said = messages.send(
+        user_id=bob.pk, session_id=None, conversation_uuid=group.uuid, content="rude", client_msg_id=uuid.uuid4()
+    )
+    made = at_once(*[lambda: reports.report(user_id=alice.pk, message_uuid=said.message_uuid, reason="rude")] * 4)
+    assert [created for _report, created in made].count(True) == 1
+    made = at_once(*[lambda: blocks.block(user_id=alice.pk, blocked_id=bob.pk)] * 4)
+    assert [created for _block, created in made].count(True) == 1

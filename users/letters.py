@@ -1,5 +1,6 @@
 """What each mail says. One plain layout, in text and in HTML, in the reader's language and direction."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -119,7 +120,7 @@ def facts(user: User, context: dict[str, Any], kind: str = "") -> list[tuple[str
         (_("When"), moment(event.at)),
         (_("Where"), place(location.described(event.location))),
         (_("Address"), event.ip_address or ""),
-        (_("Device"), device(event.client)),
+        (_("Device"), harmless(device(event.client))),
     ]
     return [(label, value) for label, value in rows if value]
 
@@ -127,6 +128,14 @@ def facts(user: User, context: dict[str, Any], kind: str = "") -> list[tuple[str
 def moment(at: datetime) -> str:
     local = timezone.localtime(at)
     return f"{formats.date_format(local, 'DATETIME_FORMAT')} ({local.tzname()})"
+
+
+def harmless(text: str) -> str:
+    """Return nothing for what reads as an address of the web.
+
+    A user agent is written by whoever guesses passwords, and some of it is shown: no mail of ours carries their link.
+    """
+    return "" if re.search(r"[^\W\d]\.[^\W\d]|://|@|www\.", text) or len(text) > 100 else text
 
 
 def masked(email: str) -> str:

@@ -1,5 +1,6 @@
 """The tasks of accounts: mails are written and sent here, outside any request, and again when sending failed."""
 
+import smtplib
 from typing import Any
 
 import structlog
@@ -8,6 +9,7 @@ from django.core.validators import validate_email
 from django.db.models.functions import Lower
 from django_tasks import task
 
+from common.tasks import GiveUp
 from users import letters
 from users.models import User
 
@@ -21,9 +23,13 @@ class MailNotSent(Exception):
     """Makes the worker try again. Tasks store their errors: this one holds no address and no secret."""
 
 
+class MailRefused(GiveUp):
+    """The receiving server will not have it, whenever we try."""
+
+
 @task()
 def send_mail(user_id: int, name: str, to: str = "", language: str = "", context: dict[str, Any] | None = None) -> None:
-    """Write the mail `name` to a person and send it. Raises MailNotSent, after which the worker tries again later."""
+    """Write the mail `name` to a person and send it. Raises MailNotSent, after which the worker tries again."""
     user = User.objects.filter(pk=user_id).first()
     if user is not None:
         deliver(user, name, to=to, language=language, context=context or {})
@@ -54,8 +60,16 @@ def deliver(user: User, name: str, *, to: str = "", language: str = "", context:
     except Exception as error:
         log.warning("mail.failed", mail=name, user_id=user.pk, error=type(error).__name__)
         # `from None`: an SMTP error quotes the address, and the task row would keep the traceback.
-        raise MailNotSent(f"{name}: {type(error).__name__}") from None
+        failed = MailRefused if is_final(error) else MailNotSent
+        raise failed(f"{name}: {type(error).__name__}") from None
     log.info("mail.sent", mail=name, user_id=user.pk)
+
+
+def is_final(error: Exception) -> bool:
+    """Whether every recipient was refused by a permanent negative completion reply (RFC 5321 §4.2.1, 5yz)."""
+    if not isinstance(error, smtplib.SMTPRecipientsRefused):
+        return False
+    return all(code >= 500 for code, _said in error.recipients.values())
 
 
 def wanted(user: User, name: str, recipient: str, *, to: str) -> bool:

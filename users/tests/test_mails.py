@@ -4,14 +4,21 @@ import email
 import email.policy
 import re
 import smtplib
+import socket
+from datetime import timedelta
 from unittest import mock
 
 import pytest
 import structlog
+import time_machine
 from django.core import mail
 from django.core.mail import EmailMessage
+from django.db import transaction
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
 
-from users import letters, mail_files, single_use, tasks
+from common.client import Client
+from users import letters, mail_files, mails, security_events, single_use, tasks
 from users.models import EmailVerificationToken, PasswordResetToken, User
 
 pytestmark = pytest.mark.django_db
@@ -116,8 +123,6 @@ def test_only_the_new_sign_in_mail_can_be_turned_off(alice):
 
 
 def test_a_closed_account_is_told_at_its_former_address_in_the_language_of_the_request(alice):
-    from django.utils import timezone
-
     User.objects.filter(pk=alice.pk).update(email="", is_active=False, closed_at=timezone.now(), username="deleted-1")
     tasks.send_mail.func(alice.pk, "account_closed", to="alice@example.com", language="ar")
     assert mail.outbox[0].to == ["alice@example.com"]
@@ -125,16 +130,89 @@ def test_a_closed_account_is_told_at_its_former_address_in_the_language_of_the_r
     assert "deleted-1" not in mail.outbox[0].body
 
 
+@pytest.mark.parametrize("model", ["evil.example", "Pixel https://evil.example/x", "call me@evil.example", "x" * 200])
+def test_a_guesser_puts_no_link_of_theirs_into_our_mail(alice, model):
+    agent = f"Mozilla/5.0 (Linux; Android 14; {model} Build/AP1A) AppleWebKit/537.36 Chrome/126.0.0.0 Mobile"
+    event = security_events.record(
+        user_id=alice.pk, kind="lockout", at=timezone.now(), client=Client(ip_address="5.6.7.8", user_agent=agent)
+    )
+    message = sent("account_locked", alice, context={"event_id": str(event.pk)})
+    assert "Germany" in message.body
+    assert "evil" not in message.body + str(message.alternatives[0].content)
+    assert "xxx" not in message.body
+
+
+def test_a_device_is_named(alice):
+    agent = (
+        "Mozilla/5.0 (Linux; Android 14; Pixel 8 Build/AP1A) AppleWebKit/537.36 Chrome/126.0.0.0 Mobile Safari/537.36"
+    )
+    event = security_events.record(
+        user_id=alice.pk, kind="new_device", at=timezone.now(), client=Client(ip_address="5.6.7.8", user_agent=agent)
+    )
+    assert "Pixel 8" in sent("new_sign_in", alice, context={"event_id": str(event.pk)}).body
+
+
+def test_a_mail_that_names_no_event_tells_of_the_last_one_of_its_kind(alice):
+    client = Client(ip_address="5.6.7.8")
+    security_events.record(user_id=alice.pk, kind="password_changed", at=timezone.now(), client=client)
+    assert "5.6.7.8" in sent("password_changed", alice).body
+    with time_machine.travel(timezone.now() + timedelta(hours=2)):
+        assert "5.6.7.8" not in sent("password_changed", alice).body
+
+
+def test_another_persons_event_is_in_no_mail(alice, bob):
+    event = security_events.record(
+        user_id=bob.pk, kind="lockout", at=timezone.now(), client=Client(ip_address="5.6.7.8")
+    )
+    assert "5.6.7.8" not in sent("account_locked", alice, context={"event_id": str(event.pk)}).body
+
+
+def test_asking_for_a_mail_stores_neither_secret_nor_address(alice, run_tasks):
+    mails.send(alice.pk, "password_reset")
+    row = DBTaskResult.objects.get()
+    assert row.args_kwargs["kwargs"]["user_id"] == alice.pk
+    assert "example.com" not in str(row.args_kwargs)
+    assert mail.outbox == []
+    run_tasks()
+    secret = TOKEN.search(str(mail.outbox[0].body))[1]
+    row.refresh_from_db()
+    assert secret not in str([row.args_kwargs, row.return_value, row.traceback])
+
+
+def test_what_is_rolled_back_mails_nothing(alice):
+    with transaction.atomic():
+        mails.send(alice.pk, "password_changed")
+        transaction.set_rollback(True)
+    assert not DBTaskResult.objects.exists()
+
+
+def test_an_unknown_mail_is_a_mistake_at_once(alice):
+    with pytest.raises(ValueError, match="is not a mail"):
+        mails.send(alice.pk, "pasword_changed")
+
+
+def test_a_mail_server_that_hangs_is_given_up_after_the_timeout(alice, settings):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = silent.getsockname()
+        settings.EMAIL_TIMEOUT = 0.1
+        with pytest.raises(tasks.MailNotSent, match="SMTPServerDisconnected"):
+            tasks.send_mail.func(alice.pk, "password_changed")
+
+
 def test_somebody_who_is_gone_is_no_error():
     tasks.send_mail.func(987_654, "password_changed")
 
 
-def test_a_failing_mail_server_makes_the_task_fail_without_telling_address_or_secret(alice):
-    refused = smtplib.SMTPRecipientsRefused({"Alice@example.com": (550, b"no such user")})
+@pytest.mark.parametrize(
+    ("code", "raised"), [(450, tasks.MailNotSent), (550, tasks.MailRefused)], ids=["for now", "for good"]
+)
+def test_a_failing_mail_server_fails_the_task_without_telling_address_or_secret(alice, code, raised):
+    refused = smtplib.SMTPRecipientsRefused({"Alice@example.com": (code, b"not this one")})
     with (
         structlog.testing.capture_logs() as logs,
         mock.patch.object(EmailMessage, "send", side_effect=refused),
-        pytest.raises(tasks.MailNotSent) as failure,
+        pytest.raises(raised) as failure,
     ):
         tasks.send_mail.func(alice.pk, "password_reset")
     assert failure.value.__cause__ is None

@@ -1,4 +1,4 @@
-"""One log line for each request."""
+"""One log line, and one count, for each request."""
 
 import time
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import LazyObject, empty
 
 from common.client import client_address
+from config import metrics
 from config.http import RECEIVED_AT
 
 log = structlog.get_logger("access")
@@ -23,13 +24,15 @@ class AccessLogMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = request.META.get(RECEIVED_AT) or time.perf_counter()
         response = self.get_response(request)
+        seconds = time.perf_counter() - started
+        metrics.count(request, response.status_code, seconds)
         write = log.debug if request.path in {"/healthz", "/readyz", "/metrics"} else log.info
         write(
             "request",
             method=request.method,
             path=request.path,
             status=response.status_code,
-            ms=round((time.perf_counter() - started) * 1000, 1),
+            ms=round(seconds * 1000, 1),
             user_id=_user_id(request),
             ip_address=client_address(request.META.get("REMOTE_ADDR"), request.META.get("HTTP_X_FORWARDED_FOR", "")),
         )

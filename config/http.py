@@ -31,6 +31,7 @@ from common.errors import (
     respond,
 )
 from common.request_id import request_id_set, sane_request_id
+from config.metrics import HASHING
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +128,7 @@ class HTTPBridge:
 
     async def _hash(self, loop: asyncio.AbstractEventLoop, environ: dict[str, Any], receive: Receive) -> Answer:
         """Wait for a thread that may hash; a client that leaves the queue costs no hash."""
-        self.hashing += 1
+        self._count_hashing(+1)
         gone = asyncio.ensure_future(receive())
         job = self.hash_pool.submit(self._call, environ)
         work = asyncio.wrap_future(job, loop=loop)
@@ -138,7 +139,11 @@ class HTTPBridge:
             return await work
         finally:
             gone.cancel()
-            self.hashing -= 1
+            self._count_hashing(-1)
+
+    def _count_hashing(self, step: int) -> None:
+        self.hashing += step
+        HASHING.set(self.hashing)
 
     def _call(self, environ: dict[str, Any]) -> Answer:
         """Run the WSGI application (on a thread)."""

@@ -85,8 +85,13 @@ def database() -> dict[str, Any]:
         config["OPTIONS"] = {
             **config.get("OPTIONS", {}),
             # `?pool=true` in a URL arrives as the string 'true', hence here. `min_size` 0: no thread waits at start-up.
-            "pool": {"min_size": 0, "max_size": DATABASE_POOL_MAX, "timeout": 10, "max_idle": 300},
-            "connect_timeout": 5,
+            "pool": {"min_size": 0, "max_size": DATABASE_POOL_MAX, "timeout": 3, "max_idle": 300},
+            "connect_timeout": 3,
+            # A server that is gone without a word is noticed within seconds, not after the system's quarter of an hour.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 3,
+            "keepalives_count": 3,
             "options": f"-c lock_timeout={DATABASE_LOCK_TIMEOUT_MS}",
         }
     elif config["ENGINE"].endswith("sqlite3"):

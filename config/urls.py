@@ -4,12 +4,13 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from chat import asyncapi
-from config import documentation, health, page
+from config import documentation, health, metrics, page
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page.page, name="page"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
     # Both seeds' prefixes; the first is canonical, the second an alias of the same views.
     path("api/auth/", include("users.auth_urls")),

@@ -21,6 +21,8 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parents[2]
+# One client for all: a new one for each call would load the certificates of the world each time.
+http = httpx.Client(timeout=20)
 PASSWORD = "correct horse 9 battery"
 
 
@@ -111,7 +113,7 @@ def start_server(tmp: Path, **extra: str) -> Server:
         if process.poll() is not None:
             raise AssertionError("the server ended: " + log.read_text()[-3000:])
         try:
-            if httpx.get(base + "/healthz").status_code == 200:
+            if http.get(base + "/healthz").status_code == 200:
                 return Server(base, mail_dir, process, log)
         except httpx.TransportError:
             time.sleep(0.1)
@@ -145,7 +147,7 @@ class Person:
         return str(self.login["access"])
 
     def sign_in(self, **extra: Any) -> dict[str, Any]:
-        answer = httpx.post(
+        answer = http.post(
             self.server.base + "/api/auth/login/",
             json={"username": self.username, "password": self.password, **extra},
             timeout=20,
@@ -155,7 +157,7 @@ class Person:
 
     def call(self, method: str, path: str, body: Any = None, *, access: str | None = None, **kw: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {access or self.access}", **kw.pop("headers", {})}
-        return httpx.request(method, self.server.base + "/api/" + path, json=body, headers=headers, timeout=20, **kw)
+        return http.request(method, self.server.base + "/api/" + path, json=body, headers=headers, **kw)
 
     def get(self, path: str, **kw: Any) -> httpx.Response:
         return self.call("GET", path, **kw)
@@ -250,7 +252,7 @@ class Socket:
 
 def make_person(server: Server, prefix: str = "p") -> Person:
     name = f"{prefix}{uuid.uuid4().hex[:10]}"
-    answer = httpx.post(
+    answer = http.post(
         server.base + "/api/auth/register/",
         json={
             "username": name,

@@ -6,7 +6,7 @@ import uuid
 import httpx
 import pytest
 
-from tests.contract.conftest import PASSWORD, Person, Server, assert_envelope, make_person
+from tests.contract.conftest import PASSWORD, Person, Server, assert_envelope, http, make_person
 
 pytestmark = pytest.mark.live
 
@@ -19,7 +19,7 @@ NEW = "another battery staple 7"
 
 
 def post(server: Server, path: str, body: object, **kw: object) -> httpx.Response:
-    return httpx.post(f"{server.base}/api/{path}", json=body, timeout=20, **kw)  # type: ignore[arg-type]
+    return http.post(f"{server.base}/api/{path}", json=body, **kw)  # type: ignore[arg-type]
 
 
 def register(server: Server, **fields: object) -> httpx.Response:
@@ -175,7 +175,7 @@ def test_password_reset_says_the_same_to_everybody_and_works_once(server: Server
     assert known.json() == unknown.json()
     token = server.mailed_token(alice.email, "/reset-password")
     for path in (f"/reset-password/?token={token}", "/reset-password/"):  # GET never spends
-        assert httpx.get(server.base + path).status_code == 200
+        assert http.get(server.base + path).status_code == 200
     for _ in range(5):
         login(server, alice.username, "wrong")
     body = {"token": token, "new_password": NEW, "new_password_confirm": NEW}
@@ -327,7 +327,7 @@ def test_a_stranger_never_shows_in_a_link_of_a_mail(server: Server, alice: Perso
 
 
 def test_a_forged_x_forwarded_for_changes_nothing(alice: Person) -> None:
-    answer = httpx.post(
+    answer = http.post(
         alice.server.base + "/api/auth/login/",
         json={"username": alice.username, "password": PASSWORD},
         headers={"X-Forwarded-For": "8.8.8.8", "X_Forwarded_For": "8.8.8.8"},

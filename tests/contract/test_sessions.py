@@ -8,7 +8,7 @@ import httpx
 import jwt
 import pytest
 
-from tests.contract.conftest import Person, Server, assert_envelope
+from tests.contract.conftest import Person, Server, assert_envelope, http
 
 pytestmark = pytest.mark.live
 
@@ -24,11 +24,11 @@ DAY = 86_400
 
 
 def refresh(server: Server, token: str) -> httpx.Response:
-    return httpx.post(server.base + "/api/auth/token/refresh/", json={"refresh": token}, timeout=20)
+    return http.post(server.base + "/api/auth/token/refresh/", json={"refresh": token})
 
 
 def verify(server: Server, token: str) -> httpx.Response:
-    return httpx.post(server.base + "/api/auth/token/verify/", json={"token": token})
+    return http.post(server.base + "/api/auth/token/verify/", json={"token": token})
 
 
 def claims(token: str) -> dict:
@@ -139,7 +139,7 @@ def test_logout_ends_the_session_and_is_idempotent(server: Server, alice: Person
 
 def test_logout_works_with_the_refresh_token_alone_or_the_bearer_alone(server: Server, alice: Person) -> None:
     one, two = alice.sign_in(), alice.sign_in()
-    assert httpx.post(server.base + "/api/auth/logout/", json={"refresh": one["refresh"]}).json() == {"success": True}
+    assert http.post(server.base + "/api/auth/logout/", json={"refresh": one["refresh"]}).json() == {"success": True}
     assert refresh(server, one["refresh"]).status_code == 401
     assert alice.post("auth/logout/", access=two["access"]).json() == {"success": True}
     assert refresh(server, two["refresh"]).status_code == 401
@@ -206,8 +206,8 @@ def test_a_session_can_be_renamed(alice: Person, bob: Person) -> None:
 def test_an_access_token_at_refresh_is_wrong_type_and_asks_for_login(server: Server, alice: Person) -> None:
     assert_envelope(refresh(server, alice.access), 401, "token_not_valid", reason="wrong_type", action="login")
     assert_envelope(refresh(server, "x"), 401, "token_not_valid", reason="invalid", action="login")
-    assert_envelope(httpx.post(server.base + "/api/auth/token/refresh/", json={}), 400, "validation_error")
+    assert_envelope(http.post(server.base + "/api/auth/token/refresh/", json={}), 400, "validation_error")
 
 
 def test_the_jwks_is_public(server: Server) -> None:
-    assert httpx.get(server.base + "/.well-known/jwks.json").status_code in (200, 404)
+    assert http.get(server.base + "/.well-known/jwks.json").status_code in (200, 404)

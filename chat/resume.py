@@ -50,12 +50,20 @@ async def sync(hub: "Hub", socket: Socket, conversation_uuid: uuid.UUID, after: 
 
 async def bring_in(hub: "Hub", socket: Socket, place: Place) -> None:
     """Let the socket follow a conversation that its person joined without us hearing of it."""
-    if hub.feeds.get(place.conversation_id) in socket.feeds:
+    feed = hub.feed_of(place.conversation_id, place.conversation_uuid, place.head)
+    if feed in socket.feeds:
         return
-    found = await database.run(catchup.read_one, socket.user_id, place.conversation_uuid, place.head)
-    for one in found.ranges:
-        if not one.left:
-            await _tell(hub, socket, one)
+    # Held before the read: the news may still come by itself meanwhile, and must not be told twice.
+    socket.feeds[feed] = place.head
+    feed.hold(socket)
+    try:
+        for one in (await database.run(catchup.read_one, socket.user_id, place.conversation_uuid, place.head)).ranges:
+            if one.left:
+                hub.unfollow(socket, feed)
+            else:
+                await _tell(hub, socket, one)
+    finally:
+        _let_go(socket)
 
 
 async def _tell(hub: "Hub", socket: Socket, one: Range, *, ref: Any = None, answer: bool = False) -> None:

@@ -153,4 +153,7 @@ class SecurityEvent(models.Model):
     class Meta:
         verbose_name = _("security event")
         verbose_name_plural = _("security events")
-        indexes = [models.Index(fields=["user", "-at"], name="users_event_user_at")]
+        indexes = [
+            models.Index(fields=["user", "-at"], name="users_event_user_at"),
+            models.Index(fields=["at"], name="users_event_at"),  # the purge, and the admin's list of all
+        ]

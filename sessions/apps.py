@@ -1,5 +1,9 @@
+import asyncio
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
+
+from common import lifespan
 
 
 class SessionsConfig(AppConfig):
@@ -11,3 +15,12 @@ class SessionsConfig(AppConfig):
         from sessions import checks, purging, receivers  # noqa: F401
 
         purging.register()
+        lifespan.on_startup(warm)
+
+
+async def warm() -> None:
+    """Build the tables (0.3 s in all) before the first request rather than in somebody's login."""
+    from sessions import devices, keys, location
+
+    for build in (keys.ring, devices.warm, location.warm):
+        await asyncio.to_thread(build)

@@ -38,7 +38,7 @@ def client_of(user_agent: str) -> dict[str, str | None]:
 
 
 def warm() -> None:
-    """Build the parser's tables (0.2 s) at start-up rather than in somebody's login."""
+    """Build the parser's tables."""
     _parsed("Dart/3.2 (dart:io)")
 
 

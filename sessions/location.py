@@ -15,7 +15,7 @@ import maxminddb
 import structlog
 from babel import Locale, UnknownLocaleError
 from django.conf import settings
-from django.utils.translation import get_language
+from django.utils.translation import get_language, override
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,14 @@ def lookup(address: str | None) -> dict[str, str | None] | None:
         "region": _region(record),
         "city": _text(record, "city", "names", "en") or _plain(record.get("city")),
     }
+
+
+def warm() -> None:
+    """Load the tables at start-up."""
+    lookup("9.9.9.9")
+    for language, _name in settings.LANGUAGES:
+        with override(language):
+            country_name("DZ")
 
 
 def described(location: dict[str, Any] | None) -> dict[str, Any] | None:

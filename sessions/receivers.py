@@ -8,9 +8,25 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
-from common.signals import session_revoked, user_suspended
+from common.signals import session_revoked, user_closing, user_exporting, user_suspended
 from sessions import services
 from sessions.models import UserSession
+
+EXPORTED = (
+    "session_token",
+    "device_name",
+    "device_fingerprint",
+    "ip_address",
+    "location",
+    "user_agent",
+    "client",
+    "remember_me",
+    "created_at",
+    "last_seen_at",
+    "expires_at",
+    "ended_at",
+    "end_reason",
+)
 
 
 @receiver(post_save, sender=settings.AUTH_USER_MODEL)
@@ -46,3 +62,17 @@ def close_sockets_of_a_deleted_person(sender: Any, instance: Any, **kwargs: Any)
             ),
             robust=True,
         )
+
+
+@receiver(user_closing)
+def erase_sessions_of_a_closed_account(user_id: int, **kwargs: Any) -> None:
+    """Addresses, devices and places are the person's: the rows go with the account, not after their retention."""
+    services.revoke_all(user_id=user_id, reason="account_closed")
+    UserSession.objects.filter(user_id=user_id).delete()
+
+
+@receiver(user_exporting)
+def export_sessions(user_id: int, **kwargs: Any) -> dict[str, Any]:
+    """Return what we hold of a person's sessions, ended ones included."""
+    rows = UserSession.objects.filter(user_id=user_id).order_by("-pk").values(*EXPORTED)
+    return {"sessions": [{"id": row.pop("session_token"), **row} for row in rows]}

@@ -97,12 +97,12 @@ def _decide_locked(claims: Claims, client: Client) -> Rotated:
     with transaction.atomic():
         row = UserSession.objects.select_for_update().filter(session_token=claims.sid).first()
         user = get_user_model().objects.filter(pk=claims.user_id).first()
+        refused: TokenNotValid | None = None
         try:
             verdict = decide(user, row, claims, at=now)
         except TokenNotValid as error:
             refused = error
         else:
-            refused = None
             assert row is not None  # noqa: S101
             if verdict is Verdict.REUSED:
                 services.end_reused(row, client=client, gen=claims.gen, at=now)
@@ -115,6 +115,7 @@ def _decide_locked(claims: Claims, client: Client) -> Rotated:
         raise refused
     if verdict is Verdict.REUSED:
         raise TokenNotValid("token_reused", refresh_token=True)
+    assert row is not None  # noqa: S101 (decide refuses None)
     return replay(row, client, at=now)
 
 

@@ -4,7 +4,7 @@ The join of person and session costs 0.75 ms in the ORM and 0.04 ms here, at eve
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ def db_value(name: str, value: Any) -> Any:
 def _plan(vendor: str, names: tuple[str, ...]) -> Plan:
     """Write the joined SELECT once: every column of the person, these of the session (all where none is named)."""
     user_model = get_user_model()
-    quote = connection.ops.quote_name
+    quote: Callable[[Any], str] = connection.ops.quote_name
     user_fields = list(user_model._meta.concrete_fields)
     session_fields = [f for f in UserSession._meta.concrete_fields if not names or f.attname in names]
     columns = [f"u.{quote(f.column)}" for f in user_fields] + [f"s.{quote(f.column)}" for f in session_fields]

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from common.client import Client
 from common.errors import NoActiveAccount, NotFound, TokenNotValid
-from common.signals import security_event, session_revoked, user_suspended
+from common.signals import security_event, session_revoked, user_closing, user_suspended
 from sessions import services
 from sessions.authentication import authenticate
 from sessions.models import UserSession
@@ -268,3 +268,31 @@ def test_the_revocation_for_a_reuse_outlives_its_error_under_atomic_requests(api
     assert UserSession.objects.get().end_reason == "token_reused"
     with pytest.raises(TokenNotValid):
         authenticate(first["access"])
+
+
+def test_a_logout_everywhere_is_told_also_where_nothing_was_left_to_end(
+    alice_api, revoked, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        assert alice_api.post(LOGOUT_ALL, {"keep_current": True}).json()["revoked"] == 0
+    assert revoked == [(set(), alice_api.started.user_session.user_id, "logout_all")]
+
+
+def test_a_closed_account_leaves_no_address_or_device(
+    alice, alice_api, bob_api, revoked, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
+        user_closing.send(sender=None, user_id=alice.pk)
+    assert list(UserSession.objects.values_list("user_id", flat=True)) == [bob_api.started.user_session.user_id]
+    assert revoked == [({alice_api.started.user_session.session_token}, alice.pk, "account_closed")]
+
+
+def test_the_export_holds_the_person_s_sessions(alice, sign_in, bob_api):
+    from sessions.receivers import export_sessions
+
+    ended, living = sign_in(alice).started.user_session, sign_in(alice).started.user_session
+    services.revoke(user_id=alice.pk, sid=ended.session_token)
+    rows = export_sessions(user_id=alice.pk)["sessions"]
+    assert [row["id"] for row in rows] == [living.session_token, ended.session_token]
+    assert rows[1]["end_reason"] == "revoked"
+    assert not {"refresh_claims", "current_jti"} & set(rows[0])

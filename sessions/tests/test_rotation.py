@@ -2,7 +2,7 @@
 
 import jwt
 import pytest
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
@@ -266,3 +266,21 @@ def test_the_address_and_user_agent_of_a_session_follow_the_device(api, started)
     assert row.location["country"] == "DZ"
     assert row.client["browser"].startswith("Dart")
     assert row.user.last_login_ip is None
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_with_the_database_away_a_refresh_is_503_and_signs_nobody_out(api, started, monkeypatch, error):
+    def away(**kwargs):
+        raise error("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sessions.rows.load", away)
+        for response in (
+            refresh(api, started.tokens.refresh),
+            api.post(VERIFY, {"token": started.tokens.access}),
+            api.get(SESSIONS, headers=bearer(started.tokens.access)),
+        ):
+            envelope(response, 503, "temporarily_unavailable", action="retry")
+            assert int(response["Retry-After"]) >= 1
+            assert "closed the connection" not in response.content.decode()
+    assert refresh(api, started.tokens.refresh).status_code == 200

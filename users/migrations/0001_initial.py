@@ -129,4 +129,8 @@ class Migration(migrations.Migration):
             model_name='securityevent',
             index=models.Index(fields=['user', '-at'], name='users_event_user_at'),
         ),
+        migrations.AddIndex(
+            model_name='securityevent',
+            index=models.Index(fields=['at'], name='users_event_at'),
+        ),
     ]

@@ -14,7 +14,7 @@ from chat.views import ChatView
 from common.errors import NotFound
 from common.wire import CursorPagination
 
-LIMIT = OpenApiParameter("limit", int, description="Rows of a page, up to 100.")
+LIMIT = OpenApiParameter("limit", {"type": "integer", "minimum": 1}, description="Rows of a page, up to 100 (50).")
 CURSOR = OpenApiParameter("cursor", str, description="From `next` or `previous`.")
 
 
@@ -130,7 +130,8 @@ class MembersView(ChatView):
 
 
 class MemberView(ChatView):
-    @extend_schema(request=serializers.RoleInput, responses=serializers.MemberOutput)
+    # Not the serializer: the schema of a PATCH would make its one key optional.
+    @extend_schema(request={"application/json": serializers.ROLE_SCHEMA}, responses=serializers.MemberOutput)
     def patch(self, request: Request, conversation_uuid: UUID, member_id: int) -> Response:
         """Give a member another role; owners may."""
         wanted = serializers.RoleInput(data=request.data)

@@ -57,6 +57,13 @@ class RoleInput(serializers.Serializer[Any]):
     role = serializers.ChoiceField(choices=Membership.Role.choices)
 
 
+ROLE_SCHEMA = {
+    "type": "object",
+    "properties": {"role": {"$ref": "#/components/schemas/RoleEnum"}},
+    "required": ["role"],
+}
+
+
 class SeenInput(serializers.Serializer[Any]):
     up_to_seq = StrictIntegerField()
 

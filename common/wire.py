@@ -4,7 +4,8 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from rest_framework import pagination, parsers, renderers
+from django.utils.translation import gettext as _
+from rest_framework import exceptions, pagination, parsers, renderers
 from rest_framework.exceptions import NotFound, ParseError
 
 from common import json
@@ -40,6 +41,15 @@ class CursorPagination(pagination.CursorPagination):
     max_page_size = 100
     page_size_query_param = "limit"
     ordering = "-id"
+
+    def get_page_size(self, request: Any) -> int:
+        """Return the rows of a page: `limit` up to the maximum. Raises ValidationError for what is no number."""
+        asked = request.query_params.get(self.page_size_query_param)
+        if not asked:
+            return self.page_size
+        if not asked.isdecimal() or not (limit := int(asked[:9])):
+            raise exceptions.ValidationError({self.page_size_query_param: [_("A valid integer is required.")]})
+        return min(limit, self.max_page_size)
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
         try:

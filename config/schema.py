@@ -85,7 +85,16 @@ def one_error_body(result: dict[str, Any], generator: Any, **kwargs: Any) -> dic
                 continue
             for status, (name, _) in ANSWERS.items():
                 operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+            if _must_be_given(operation, components["schemas"]):
+                operation["requestBody"]["required"] = True
             if "security" in operation:
                 operation["security"] = [way for way in operation["security"] if "cookieAuth" not in way]
     components.get("securitySchemes", {}).pop("cookieAuth", None)
     return result
+
+
+def _must_be_given(operation: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    """Return whether the body has a required key: spectacular does not look into alternatives and plain schemas."""
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    schema = schemas.get(body.get("$ref", "").rpartition("/")[2], body)
+    return bool(schema.get("required") or schema.get("oneOf"))

@@ -206,8 +206,10 @@ def test_a_cursor_that_is_none_is_not_found(alice, bob, cursor):
 
 def test_a_limit_beyond_a_hundred_is_a_hundred(alice, bob):
     group(alice, bob)
-    for limit in ("1000000", "0", "-1", "x"):
-        assert api(alice).get(CONVERSATIONS, {"limit": limit}).status_code == 200
+    for limit in ("1", "100", "101", "1000000", "9" * 40, ""):
+        assert len(api(alice).get(CONVERSATIONS, {"limit": limit}).json()["results"]) == 1
+    for limit in ("0", "-1", "x", "1.5", "null", "²"):
+        assert codes(api(alice).get(CONVERSATIONS, {"limit": limit}), "limit") == ["invalid"]
 
 
 def test_archived_conversations_stand_apart_and_only_for_oneself(alice, bob):

@@ -1,0 +1,111 @@
+"""Clients in this process: the real consumer, hub and database, without a wire."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth import get_user_model
+
+from chat import database, hub
+from chat.consumer import ChatConsumer
+from common.client import Client
+from sessions import services
+
+
+@dataclass
+class Known:
+    """A person with a living session."""
+
+    id: int
+    name: str
+    sid: uuid.UUID
+    session_id: int
+    access: str
+
+
+def person(name: str = "") -> Known:
+    """Make a person and sign them in. On a thread where a loop is running."""
+    name = name or f"p{uuid.uuid4().hex[:10]}"
+    user = get_user_model().objects.create_user(username=name, email=f"{name}@example.com", password="x")
+    started = services.start(user=user, client=Client())
+    row = started.user_session
+    return Known(user.pk, name, row.session_token, row.pk, started.tokens.access)
+
+
+class Peer:
+    """One socket of one person."""
+
+    def __init__(self, known: Known, communicator: WebsocketCommunicator) -> None:
+        self.known, self.communicator = known, communicator
+        self.hello: dict[str, Any] = {}
+
+    @property
+    def socket(self) -> Any:
+        return hub.current().sockets[self.hello["connection_id"]]
+
+    async def send(self, type: str, **fields: Any) -> None:
+        await self.communicator.send_to(text_data=json.dumps({"type": type, **fields}))
+
+    async def next(self, *types: str, within_s: float = 5) -> dict[str, Any]:
+        while True:
+            frame = json.loads(await self.communicator.receive_from(timeout=within_s))
+            if not types or frame["type"] in types:
+                return frame
+
+    async def waiting(self) -> list[dict[str, Any]]:
+        """Return every frame that is there by now: a ping is answered after them."""
+        await self.send("ping", ref="mark")
+        found = []
+        while (frame := await self.next())["type"] != "pong":
+            found.append(frame)
+        return found
+
+    async def events(self, count: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            found += (await self.next("events"))["events"]
+        return found
+
+    async def close_code(self, within_s: float = 5) -> int:
+        async with asyncio.timeout(within_s):
+            while True:
+                message = await self.communicator.receive_output(within_s)
+                if message["type"] == "websocket.close":
+                    return message["code"]
+
+    async def leave(self) -> None:
+        await self.communicator.disconnect()
+
+
+async def connect(known: Known, path: str = "/ws/chat/", *, token: str | None = None, **scope: Any) -> Peer:
+    communicator = WebsocketCommunicator(
+        ChatConsumer.as_asgi(), path, subprotocols=["access_token", known.access if token is None else token]
+    )
+    communicator.scope |= scope
+    accepted, subprotocol = await communicator.connect(timeout=5)
+    assert (accepted, subprotocol) == (True, "access_token")
+    peer = Peer(known, communicator)
+    if token is None:
+        peer.hello = await peer.next("hello")
+    return peer
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[hub.Hub]:
+    """A hub for this test's loop, gone afterwards."""
+    here = hub.current()
+    try:
+        yield here
+    finally:
+        for socket in list(here.sockets.values()):
+            here.leave(socket)
+        await hub.stop()
+
+
+async def run(function: Any, *args: Any, **kwargs: Any) -> Any:
+    return await database.run(function, *args, **kwargs)

@@ -1,0 +1,452 @@
+"""Every stored message, once, in order: what the hub promises, with the real database and without a wire."""
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from django.db import transaction
+
+from chat import catchup, events, hub, presence
+from chat.events import Encoded, Published
+from chat.feeds import Feed
+from chat.models import Conversation, Event, Membership, Message
+from chat.services import conversations, members, messages
+from chat.tests import peers
+from chat.tests.peers import Known, connect, person, run
+from sessions import services as session_services
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest_asyncio.fixture
+async def here() -> AsyncIterator[hub.Hub]:
+    async with peers.running() as started:
+        yield started
+
+
+@pytest_asyncio.fixture
+async def alice(here: hub.Hub) -> Known:
+    return await run(person)
+
+
+@pytest_asyncio.fixture
+async def bob(here: hub.Hub) -> Known:
+    return await run(person)
+
+
+@pytest_asyncio.fixture
+async def charlie(here: hub.Hub) -> Known:
+    return await run(person)
+
+
+async def group(owner: Known, *others: Known, **more: Any) -> Conversation:
+    return await run(
+        conversations.create_group, user_id=owner.id, title="Group", user_ids=[one.id for one in others], **more
+    )
+
+
+async def say(who: Known, where: Conversation, text: str = "Hello", **more: Any) -> Any:
+    return await run(
+        messages.send, user_id=who.id, session_id=who.session_id, conversation_uuid=where.uuid, content=text, **more
+    )
+
+
+async def test_a_message_reaches_every_socket_of_every_member_and_nobody_else(alice, bob, charlie):
+    room = await group(alice, bob)
+    first, second, own, stranger = [await connect(one) for one in (bob, bob, alice, charlie)]
+    await own.send("message", conversation_uuid=str(room.uuid), content="Hello", ref=1)
+    ack = await own.next("ack")
+    for peer in (first, second):
+        [event] = await peer.events(1)
+        assert (event["seq"], event["data"]["content"]) == (ack["seq"], "Hello")
+    assert await stranger.waiting() == []
+
+
+async def test_nothing_is_told_before_commit_nor_after_a_rollback(alice, bob):
+    room = await group(alice, bob)
+    peer = await connect(bob)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow_commit() -> None:
+        with transaction.atomic():
+            conversation = events.locked(room.pk)
+            events.append(conversation, kind="conversation.updated", actor_id=alice.id, at=room.updated_at)
+            inside.set()
+            go_on.wait(5)
+
+    def rollback() -> None:
+        with transaction.atomic():
+            conversation = events.locked(room.pk)
+            events.append(conversation, kind="conversation.updated", actor_id=alice.id, at=room.updated_at)
+            transaction.set_rollback(True)
+
+    committing = asyncio.ensure_future(run(slow_commit))
+    await asyncio.to_thread(inside.wait, 5)
+    assert await peer.waiting() == []
+    go_on.set()
+    await committing
+    [event] = await peer.events(1)
+    await run(rollback)
+    assert await peer.waiting() == []
+    sent = await say(alice, room)
+    assert sent.seq == event["seq"] + 1  # the number that was rolled back is given again: no hole
+
+
+async def test_a_removed_member_gets_nothing_past_the_end_though_the_layer_loses_everything(alice, bob, charlie, here):
+    room = await group(alice, bob, charlie)
+    elsewhere = hub.Hub(asyncio.get_running_loop())  # another process, to which nothing is ever told
+    peer = await connect(charlie)
+    socket = peer.socket
+    here.sockets.pop(socket.connection_id)
+    for feed in list(socket.feeds):
+        here.unfollow(socket, feed)
+    await elsewhere.join(socket, await run(catchup.places, charlie.id), read_at=time.monotonic())
+    await say(alice, room, "before")
+    await run(members.remove, user_id=alice.id, conversation_uuid=room.uuid, member_id=charlie.id)
+    await say(alice, room, "after")
+    left = await run(lambda: Membership.objects.get(user_id=charlie.id).left_seq)
+    await elsewhere.sweep()
+    seen = await peer.events(2)
+    assert [event["seq"] for event in seen] == [left - 1, left]
+    assert (await peer.next("removed"))["conversation_uuid"] == str(room.uuid)
+    await elsewhere.sweep()
+    assert await peer.waiting() == []
+    elsewhere.leave(socket)
+    await elsewhere.stop()
+
+
+async def test_who_joins_on_another_process_is_found_by_the_sweep(alice, bob, here):
+    peer = await connect(bob)
+    publish, hub.Hub.publish = hub.Hub.publish, lambda self, batch: None
+    try:
+        room = await group(alice, bob)
+        await say(alice, room, "welcome")
+        await asyncio.sleep(0)
+        assert await peer.waiting() == []
+    finally:
+        hub.Hub.publish = publish  # type: ignore[method-assign]
+    await here.sweep()
+    seen = await peer.events(4)
+    assert [event["seq"] for event in seen] == [1, 2, 3, 4]
+
+
+async def test_what_comes_twice_early_or_not_at_all_is_told_once_and_in_order(alice, bob, here):
+    room = await group(alice, bob)
+    peer = await connect(bob)
+    publish, hub.Hub.publish = hub.Hub.publish, lambda self, batch: None
+    for number in range(6):
+        await say(alice, room, str(number))
+    hub.Hub.publish = publish  # type: ignore[method-assign]
+    stored = (await run(catchup.holes, {room.pk: 3}))[room.pk]
+
+    def wake(*places: int) -> None:
+        here.publish([Published(room.pk, room.uuid, tuple(stored[place] for place in places))])
+
+    wake(1), wake(1, 0), wake(4), wake(0, 1, 2), wake(5)  # 3 never comes
+    seen = await peer.events(6)
+    assert [event["data"]["content"] for event in seen] == ["0", "1", "2", "3", "4", "5"]
+    wake(2, 3, 4, 5)
+    assert await peer.waiting() == []
+
+
+async def test_resume_tells_what_was_missed_then_what_is_left_of(alice, bob, charlie):
+    room, gone = await group(alice, bob), await group(alice, bob, charlie)
+    epoch = (await connect(bob)).hello["epoch"]
+    await say(alice, gone, "last words")
+    await run(members.remove, user_id=alice.id, conversation_uuid=gone.uuid, member_id=bob.id)
+    await say(alice, gone, "behind their back")
+    await say(alice, room, "missed")
+    peer = await connect(bob)
+    unknown = uuid.uuid4()
+    await peer.send("resume", epoch=epoch, cursors={str(room.uuid): 3, str(gone.uuid): 4, str(unknown): 1})
+    frames = []
+    while not frames or frames[-1]["type"] != "resumed":
+        frames.append(await peer.next())
+    told = [
+        (frame["type"], event["conversation_uuid"], event["seq"])
+        for frame in frames
+        for event in frame.get("events", [])
+    ]
+    assert ("events", str(room.uuid), 4) in told
+    assert [seq for _, name, seq in told if name == str(gone.uuid)] == [5, 6]  # the words, and the removal
+    removed = {frame["conversation_uuid"] for frame in frames if frame["type"] == "removed"}
+    assert removed == {str(gone.uuid), str(unknown)}
+
+
+async def test_a_conversation_in_none_of_the_cursors_counts_from_the_join(alice, bob, charlie):
+    open_room, closed_room = await group(alice, bob, history_visible=True), await group(alice, bob)
+    for room in (open_room, closed_room):
+        await say(alice, room, "before")
+        await run(members.add, user_id=alice.id, conversation_uuid=room.uuid, user_ids=[charlie.id])
+        await say(alice, room, "after")
+    peer = await connect(charlie)
+    await peer.send("resume", epoch=peer.hello["epoch"], cursors={})
+    seen = await peer.events(4)
+    assert {event["seq"] for event in seen} == {5, 6}
+    await peer.send("sync", conversation_uuid=str(closed_room.uuid), after_seq=1, ref="x")
+    gap = await peer.next("gap")
+    assert (gap["from_seq"], gap["last_seq"], gap["ref"]) == (5, 6, "x")  # of before the join nothing is shown
+    await peer.send("sync", conversation_uuid=str(open_room.uuid), after_seq=1)
+    assert [event["seq"] for event in await peer.events(5)] == [2, 3, 4, 5, 6]
+
+
+async def test_at_most_a_thousand_events_are_told_newest_conversations_first(alice, bob, monkeypatch):
+    monkeypatch.setattr(catchup, "EVENTS_ALL", 10)
+    rooms = [await group(alice, bob) for _ in range(3)]
+    for room in rooms:
+        for number in range(4):
+            await say(alice, room, str(number))
+    peer = await connect(bob)
+    await peer.send("resume", epoch=peer.hello["epoch"], cursors={str(room.uuid): 3 for room in rooms[:2]}, more=True)
+    await peer.send("resume", epoch=peer.hello["epoch"], cursors={str(rooms[2].uuid): 3})
+    frames = []
+    while not frames or frames[-1]["type"] != "resumed":
+        frames.append(await peer.next())
+    order = [frame.get("conversation_uuid") or frame["events"][0]["conversation_uuid"] for frame in frames[:-1]]
+    assert [frame["type"] for frame in frames] == ["events", "events", "gap", "resumed"]
+    assert order == [str(room.uuid) for room in reversed(rooms)]
+
+
+async def test_live_events_wait_behind_the_catch_up(alice, bob):
+    room = await group(alice, bob)
+    for number in range(150):
+        await say(alice, room, str(number))
+    peer = await connect(bob)
+
+    async def keep_talking() -> None:
+        for number in range(150, 220):
+            await say(alice, room, str(number))
+
+    talking = asyncio.ensure_future(keep_talking())
+    await peer.send("resume", epoch=peer.hello["epoch"], cursors={str(room.uuid): 3})
+    last, live_before = 3, True
+    while last < 223:
+        for event in (await peer.next("events"))["events"]:
+            if live_before and event["seq"] > last + 1:
+                continue  # told live before the `resume` was read
+            live_before = False
+            assert event["seq"] == last + 1
+            last = event["seq"]
+    await talking
+
+
+async def test_a_session_that_was_revoked_unheard_writes_nothing_and_is_closed_by_the_sweep(alice, bob, here):
+    from sessions.models import UserSession
+
+    room = await group(alice, bob)
+    writer, reader = await connect(alice), await connect(alice)
+    await run(lambda: UserSession.objects.filter(pk=alice.session_id).update(is_active=False, end_reason="revoked"))
+    await writer.send("message", conversation_uuid=str(room.uuid), content="x")
+    assert (await writer.next("error"))["code"] == "token_not_valid"
+    assert await writer.close_code() == 4503
+    assert await run(Message.objects.count) == 0
+    await here.sweep()
+    assert await reader.close_code() == 4503
+
+
+async def test_revocation_closes_at_once(alice):
+    peer = await connect(alice)
+    await run(session_services.revoke, user_id=alice.id, sid=alice.sid, reason="revoked")
+    bye = await peer.next("bye")
+    assert (bye["code"], bye["close"]) == ("session_revoked", 4503)
+    assert await peer.close_code() == 4503
+
+
+async def test_one_slow_query_holds_up_no_other_socket(alice, bob, monkeypatch):
+    room = await group(alice, bob)
+    slow, other = await connect(alice), await connect(bob)
+    release = threading.Event()
+    monkeypatch.setattr(messages, "_locked", lambda *given: release.wait(5))
+    for _ in range(20):
+        await slow.send("delete", message_uuid=str(uuid.uuid4()))
+    for peer in (other, slow):  # also on the very socket whose query is slow
+        started = time.perf_counter()
+        await peer.send("ping")
+        await peer.next("pong")
+        assert time.perf_counter() - started < 0.05
+    release.set()
+    assert room.pk
+
+
+async def test_tokens_expire_and_are_renewed_in_band(alice, here, settings):
+    from datetime import timedelta
+
+    peer = await connect(alice)
+    socket = peer.socket
+    now = time.monotonic()
+    here._check_times(socket, now, socket.token_expires_at - timedelta(seconds=200))
+    assert (await peer.next("token_expiring"))["in_s"] == 200
+    here._check_times(socket, now, socket.token_expires_at + timedelta(seconds=settings.JWT_LEEWAY - 1))
+    assert socket.is_open
+    here._check_times(socket, now, socket.token_expires_at + timedelta(seconds=settings.JWT_LEEWAY))
+    assert await peer.close_code() == 4401
+
+
+async def test_a_silent_client_that_used_to_ping_is_closed_and_one_that_never_did_is_not(alice, here, settings):
+    silent, quiet = await connect(alice), await connect(alice)
+    await silent.send("ping")
+    await silent.next("pong")
+    later = time.monotonic() + settings.CHAT_HEARTBEAT_TIMEOUT + 1
+    for peer in (silent, quiet):
+        here._check_times(peer.socket, later, peer.socket.token_expires_at)
+    assert await silent.close_code() == 4408
+    assert quiet.socket.is_open
+
+
+async def test_a_socket_has_a_greatest_age(alice, here, settings):
+    peer = await connect(alice)
+    late = time.monotonic() + settings.CHAT_MAX_AGE * 1.2
+    here._check_times(peer.socket, late, peer.socket.token_expires_at)
+    assert await peer.close_code() == 4440
+
+
+async def test_a_flood_of_frames_ends_in_4429(alice, settings):
+    settings.CHAT_FRAMES_PER_MINUTE = 5
+    peer = await connect(alice)
+    for _ in range(5):
+        await peer.send("ping")
+        await peer.next("pong")
+    await peer.send("ping")
+    error = await peer.next("error")
+    assert (error["code"], error["retryable"]) == ("throttled", True)
+    assert 0 < error["retry_after_ms"] <= 60_000
+    for _ in range(5):
+        await peer.send("ping")
+    assert (await peer.next("bye"))["reconnect_in_ms"] > 0
+    assert await peer.close_code() == 4429
+
+
+async def test_the_eleventh_socket_of_a_person_supersedes_the_oldest(alice, settings):
+    settings.CHAT_SOCKETS_PER_SESSION, settings.CHAT_SOCKETS_PER_USER = 20, 10
+    opened = [await connect(alice) for _ in range(11)]
+    assert await opened[0].close_code() == 4506
+    assert all(peer.socket.is_open for peer in opened[1:])
+
+
+async def test_presence_needs_a_conversation_consent_and_no_block(alice, bob, charlie):
+    from django.utils import timezone
+
+    from chat.models import Block, ChatSettings
+
+    await group(alice, bob)
+    visible = await run(presence.visible, {alice.id: [bob.id, charlie.id]})
+    assert visible == {alice.id: {bob.id}}
+    watcher = await connect(alice)
+    there = await connect(bob)
+    await watcher.send("presence", user_ids=[bob.id, charlie.id])
+    shown = {one["user_id"]: one["online"] for one in (await watcher.next("presence"))["users"]}
+    assert shown == {bob.id: True, charlie.id: False}
+    block = await run(Block.objects.create, blocker_id=bob.id, blocked_id=alice.id, created_at=timezone.now())
+    assert (await watcher.next("presence"))["users"][0]["online"] is False
+    await run(block.delete)
+    assert (await watcher.next("presence"))["users"][0]["online"] is True
+    await run(ChatSettings.objects.create, user_id=bob.id, share_presence=False)
+    assert (await watcher.next("presence"))["users"][0]["online"] is False
+    assert there.socket.is_open
+
+
+async def test_a_receipt_is_not_told_by_who_does_not_share_it(alice, bob):
+    from chat.models import ChatSettings
+
+    room = await group(alice, bob)
+    await say(alice, room)
+    await run(ChatSettings.objects.create, user_id=bob.id, share_receipts=False)
+    other, own, second = await connect(alice), await connect(bob), await connect(bob)
+    await own.send("mark_as_seen", conversation_uuid=str(room.uuid), up_to_seq=4)
+    assert (await second.next("receipt"))["up_to_seq"] == 4
+    assert await other.waiting() == []
+    await own.send("mark_as_seen", conversation_uuid=str(room.uuid), up_to_seq=2)
+    assert (await own.next("receipt"))["up_to_seq"] == 4  # only ever forwards
+
+
+async def test_mark_as_seen_means_what_was_sent_on_this_socket(alice, bob, here):
+    room = await group(alice, bob)
+    await say(alice, room)
+    peer = await connect(bob)
+    await say(alice, room, "told here")
+    await peer.events(1)
+    feed = next(iter(peer.socket.feeds))
+    publish, hub.Hub.publish = hub.Hub.publish, lambda self, batch: None
+    await say(alice, room, "not told yet")
+    await peer.send("mark_as_seen", conversation_uuid=str(room.uuid))
+    assert (await peer.next("receipt"))["up_to_seq"] == feed.head == 5
+    hub.Hub.publish = publish  # type: ignore[method-assign]
+
+
+async def test_who_is_blocked_shows_no_typing(alice, bob):
+    from django.utils import timezone
+
+    from chat.models import Block
+
+    room, _created = await run(conversations.open_direct, user_id=alice.id, other_id=bob.id)
+    here_, there = await connect(alice), await connect(bob)
+    await here_.send("typing", conversation_uuid=str(room.uuid), active=True)
+    assert (await there.next("typing"))["active"] is True
+    await here_.send("typing", conversation_uuid=str(room.uuid), active=False)
+    assert (await there.next("typing"))["active"] is False
+    await run(Block.objects.create, blocker_id=bob.id, blocked_id=alice.id, created_at=timezone.now())
+    await here_.send("typing", conversation_uuid=str(room.uuid), active=True)
+    assert (await here_.next("error"))["code"] == "blocked"
+    assert await there.waiting() == []
+
+
+async def test_a_drain_says_goodbye_to_everybody_with_spread_returns(alice, bob, here):
+    opened = [await connect(one) for one in (alice, alice, bob, bob)]
+    await here.drain()
+    waits = set()
+    for peer in opened:
+        bye = await peer.next("bye")
+        assert (bye["code"], bye["close"]) == ("server_drain", 4410)
+        waits.add(bye["reconnect_in_ms"])
+        assert await peer.close_code() == 4410
+    assert len(waits) > 1
+    late = await connect(alice, token=alice.access)
+    assert (await late.next("error"))["code"] == "temporarily_unavailable"
+    assert await late.close_code() == 4410
+
+
+async def test_what_nobody_foresaw_is_an_error_and_the_socket_lives_on(alice, monkeypatch):
+    from chat import handlers
+
+    def broken(*given: Any) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setitem(handlers._HANDLERS, handlers.PingFrame, broken)
+    peer = await connect(alice)
+    await peer.send("ping", ref="r")
+    error = await peer.next("error")
+    assert (error["code"], error["ref"], error["retryable"]) == ("internal", "r", True)
+    assert "secret" not in error["detail"]
+
+
+async def test_two_parallel_identical_sends_over_both_transports_are_one_message(alice, bob):
+    room = await group(alice, bob)
+    peer = await connect(alice)
+    name = uuid.uuid4()
+    over_rest = [asyncio.ensure_future(say(alice, room, "once", client_msg_id=name)) for _ in range(3)]
+    for _ in range(3):
+        await peer.send("message", conversation_uuid=str(room.uuid), content="once", client_msg_id=str(name))
+    acks = [await peer.next("ack", "error") for _ in range(3)]
+    sent = await asyncio.gather(*over_rest)
+    assert {ack["type"] for ack in acks} == {"ack"}
+    assert {ack["seq"] for ack in acks} | {one.seq for one in sent} == {4}
+    assert [ack["duplicate"] for ack in acks].count(False) + [one.duplicate for one in sent].count(False) == 1
+    assert await run(Event.objects.filter(kind="message.created").count) == 1
+
+
+def test_a_feed_gives_up_waiting_for_what_does_not_exist():
+    class Nobody:
+        delivered = 0
+
+    feed = Feed(Nobody(), 1, uuid.uuid4(), 5)  # type: ignore[arg-type]
+    feed.receive([Encoded(7, "message.created", b"{}")])
+    assert feed.has_hole
+    feed.receive([Encoded(6, "message.created", b"{}")])
+    assert not feed.has_hole
+    assert feed.head == 7
+    assert feed.pending == {}

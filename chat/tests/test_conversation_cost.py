@@ -171,3 +171,23 @@ def test_unread_counts_read_only_what_is_unread(long_past, alice):
         (shown,) = conversation_payload.conversations(alice.pk, [long_past])
     assert (shown["unread_count"], shown["mention_count"]) == (100, 10)
     assert _read(_plan(captured), "chat_mention") <= 20
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db
+@pytest.mark.parametrize("q", ["", "g1"])
+def test_the_list_reads_ones_own_conversations_and_no_others(long_past, alice, q):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO chat_conversation (uuid, kind, title, description, history_visible, created_at, updated_at,
+                                           last_seq, last_message_no, members_count)
+            SELECT gen_random_uuid(), 'group', 'g1', '', false, now(), now() + n * interval '1 second', 1, 0, 0
+            FROM generate_series(1, 20000) AS n
+            """
+        )
+        cursor.execute("ANALYZE")
+    with CaptureQueriesContext(connection) as captured:
+        rows = list(conversations.listed(user_id=alice.pk, q=q).order_by("-updated_at", "-id")[:50])
+    assert len(rows) == (11 if q else 21)  # g1, g10 to g19
+    assert _read(_plan(captured), "chat_conversation") <= 42

@@ -83,7 +83,9 @@ class NewPersonForm(AdminUserCreationForm):
         model = User
         fields = ("username", "email", "language")
 
-    language = forms.ChoiceField(label=capfirst(_("language")), choices=settings.LANGUAGES)
+    language = forms.ChoiceField(
+        label=capfirst(_("language")), choices=settings.LANGUAGES, initial=User._meta.get_field("language").default
+    )
     clean_email = PersonForm.clean_email
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -107,7 +107,10 @@ class SessionJWTAuthentication(JWTAuthentication):
             return None
         authenticated = authenticate(raw)
         devices.compare_fingerprint(
-            authenticated, clean(request.META.get("HTTP_DEVICE_FINGERPRINT", ""))[:FINGERPRINT_CHARS]
+            clean(request.META.get("HTTP_DEVICE_FINGERPRINT", ""))[:FINGERPRINT_CHARS],
+            session_id=authenticated.session_id,
+            sid=authenticated.sid,
+            recorded=authenticated.device_fingerprint,
         )
         return authenticated.user, authenticated
 

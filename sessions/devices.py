@@ -1,8 +1,8 @@
 """What a device says of itself: its user agent, its fingerprint. Labels, never credentials."""
 
 import contextlib
+import uuid
 from functools import lru_cache
-from typing import Any
 
 import structlog
 from django.core.cache import cache
@@ -42,23 +42,23 @@ def warm() -> None:
     _parsed("Dart/3.2 (dart:io)")
 
 
-def compare_fingerprint(authenticated: Any, fingerprint: str) -> None:
-    """Record the fingerprint that a device sends when it differs from its session's.
+def compare_fingerprint(fingerprint: str, *, session_id: int, sid: uuid.UUID, recorded: str) -> None:
+    """Record the fingerprint that a device sends when it differs from the one `recorded` for its session.
 
     It is a label: a difference refuses nothing. Where another living session of the person already bears it, this one
     keeps its own (one session per device), and is not asked again for an hour.
     """
-    if not fingerprint or fingerprint == authenticated.device_fingerprint:
+    if not fingerprint or fingerprint == recorded:
         return
-    hold = f"fingerprint-clash:{authenticated.sid}"
+    hold = f"fingerprint-clash:{sid}"
     with contextlib.suppress(Exception):
         if cache.get(hold) == fingerprint:
             return
     try:
         with transaction.atomic():
-            UserSession.objects.filter(pk=authenticated.session_id).update(device_fingerprint=fingerprint)
-        log.info("session.fingerprint_changed", sid=str(authenticated.sid), user_id=authenticated.user_id)
+            UserSession.objects.filter(pk=session_id).update(device_fingerprint=fingerprint)
+        log.info("session.fingerprint_changed", sid=str(sid))
     except IntegrityError:
-        log.info("session.fingerprint_clash", sid=str(authenticated.sid), user_id=authenticated.user_id)
+        log.info("session.fingerprint_clash", sid=str(sid))
         with contextlib.suppress(Exception):
             cache.set(hold, fingerprint, CLASH_SECONDS)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
@@ -32,6 +33,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from jwt import PyJWS
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
+
+log = structlog.get_logger(__name__)
 
 ALGORITHMS = ("HS256", "EdDSA", "RS256")
 SECRET_BYTES = 32  # RFC 7518 §3.2: a key of at least the size of the hash
@@ -251,7 +254,15 @@ class _Loaded:
             if self.ring is not None and (not self.files or self.stamps == _stamps(self.files)):
                 self.checked = now
                 return self.ring
-            return self._load(now)
+            try:
+                return self._load(now)
+            except ImproperlyConfigured as error:
+                if self.ring is None:
+                    raise
+                # A ring file that somebody is editing must not stop a server that has a good ring.
+                log.error("keys.ring_file_refused", error=str(error))
+                self.checked = now
+                return self.ring
 
     def _load(self, now: float) -> KeyRing:
         files = ring_files()

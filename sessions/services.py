@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from common.client import FINGERPRINT_CHARS, Client
@@ -106,9 +106,6 @@ def start(
     with transaction.atomic():
         _require_unchanged(user)
         is_new_device = _is_new_device(user, client, fingerprint)
-        if fingerprint:
-            same_device = UserSession.objects.filter(user_id=user.pk, is_active=True, device_fingerprint=fingerprint)
-            _end(list(same_device.select_for_update().order_by("pk")), reason="replaced", at=now)
         user_session = UserSession(
             user=user,
             session_token=uuid.uuid4(),
@@ -131,10 +128,31 @@ def start(
         refresh = mint_refresh(user_session, gen=1, at=now, ends_at=user_session.expires_at)
         for name, value in refresh_fields(refresh).items():
             setattr(user_session, name, value)
-        user_session.save(force_insert=True)
+        _replace(user_session, at=now)
         if is_new_device:
             tell_event("new_device", user_session=user_session, client=client, at=now)
     return Started(user_session=user_session, tokens=pair_of(user_session, refresh.token, at=now))
+
+
+def _replace(user_session: UserSession, *, at: datetime) -> None:
+    """Store a new session in place of its device's earlier ones.
+
+    Logins wait for each other at the person's row, but a session may *take on* the same fingerprint at this moment;
+    then the unique constraint has it, and that one is replaced as well.
+    """
+    same_device = UserSession.objects.filter(
+        user_id=user_session.user_id, is_active=True, device_fingerprint=user_session.device_fingerprint
+    )
+    for attempt in (1, 2, 3):
+        if user_session.device_fingerprint:
+            _end(list(same_device.select_for_update().order_by("pk")), reason="replaced", at=at)
+        try:
+            with transaction.atomic():
+                user_session.save(force_insert=True)
+            return
+        except IntegrityError:
+            if attempt == 3:
+                raise
 
 
 def _require_unchanged(user: Any) -> None:

@@ -17,7 +17,7 @@ from common.client import address_key, client_of
 from common.errors import NotFound, TokenNotValid
 from common.views import OpenAPIView, no_store
 from common.wire import CursorPagination
-from sessions import keys, payload, rotation, services, sockets
+from sessions import devices, keys, payload, rotation, services, sockets
 from sessions.authentication import bearer, current_sid
 from sessions.models import UserSession
 from sessions.serializers import (
@@ -74,6 +74,12 @@ class RefreshView(OpenAPIView):
         client = client_of(request)
         rates.allow(name="refresh_address", key=address_key(client.ip_address))
         rotated = rotation.rotate(refresh=taken(RefreshSerializer, request)["refresh"], client=client)
+        devices.compare_fingerprint(
+            client.device_fingerprint,
+            session_id=rotated.user_session.pk,
+            sid=rotated.user_session.session_token,
+            recorded=rotated.user_session.device_fingerprint,
+        )
         response = Response(payload.tokens(rotated.tokens, rotated.user_session))
         if rotated.replayed:
             response["X-Refresh-Replayed"] = "1"

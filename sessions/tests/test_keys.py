@@ -214,6 +214,17 @@ def test_a_process_that_has_not_looked_yet_knows_a_new_key_at_its_first_token(ri
     assert seen(api, token) == 200
 
 
+def test_a_ring_file_that_is_broken_meanwhile_stops_nobody(ring_file, api, sign_in, alice):
+    token = sign_in(alice).started.tokens.access
+    for text in ("", "half an ent", None):
+        ring_file.unlink() if text is None else ring_file.write_text(text)
+        keys._loaded.checked = 0
+        assert seen(api, token) == 200
+    ring_file.write_text(f"{TWO}\n{ONE}\n")
+    keys._loaded.checked = 0
+    assert (seen(api, token), kid(sign_in(alice).started.tokens.access)) == (200, "two")
+
+
 def test_the_command_prints_the_steps_where_there_is_no_ring_file(settings, capsys):
     settings.JWT_SIGNING_KEYS = [ONE]
     call_command("rotate_signing_key", "--algorithm", "EdDSA", "--kid", "ed")

@@ -7,7 +7,7 @@ from common.client import Client
 from common.signals import security_event
 from sessions import services, sockets
 from sessions.models import UserSession
-from sessions.tests.clock import SESSIONS, envelope, later
+from sessions.tests.clock import REFRESH, SESSIONS, envelope, later
 
 KEYS = [
     "id", "is_current", "device_name", "device_fingerprint", "ip_address", "location", "user_agent", "client",
@@ -116,6 +116,30 @@ def test_a_changed_fingerprint_is_recorded_and_refuses_nothing(sign_in, alice):
     assert client.get(SESSIONS).json()["results"][0]["device_fingerprint"] == "date-x"
     client.get(SESSIONS, headers={"Device-Fingerprint": "z" * 300})
     assert UserSession.objects.get().device_fingerprint == "z" * 255
+
+
+def test_a_refresh_records_a_changed_fingerprint_too(api, sign_in, alice):
+    started = sign_in(alice, device_fingerprint="before").started
+    api.post(REFRESH, {"refresh": started.tokens.refresh}, headers={"Device-Fingerprint": "after"})
+    assert UserSession.objects.get().device_fingerprint == "after"
+
+
+def test_a_login_replaces_a_session_that_takes_on_its_fingerprint_at_this_moment(sign_in, alice, monkeypatch):
+    """The other session's request commits between the login's look and its write."""
+    other = sign_in(alice, device_fingerprint="other").started.user_session
+    end = services._end
+
+    def overtaken(*args, **kwargs):
+        ended = end(*args, **kwargs)
+        monkeypatch.setattr(services, "_end", end)
+        UserSession.objects.filter(pk=other.pk).update(device_fingerprint="tablet")
+        return ended
+
+    monkeypatch.setattr(services, "_end", overtaken)
+    sign_in(alice, device_fingerprint="tablet")
+    assert UserSession.objects.filter(is_active=True).count() == 1
+    other.refresh_from_db()
+    assert other.end_reason == "replaced"
 
 
 def test_the_fingerprint_of_another_session_is_not_taken_over(sign_in, alice):

@@ -2,10 +2,14 @@
 
 import uuid
 
+import pytest
+from django.conf import settings
 from django.core.cache import cache
 
 from sessions import sockets
 from sessions.tests.clock import later
+
+own_clock = pytest.mark.skipif(bool(settings.REDIS_URLS), reason="Valkey counts lifetimes by a clock of its own")
 
 
 def test_sockets_come_and_go():
@@ -18,6 +22,7 @@ def test_sockets_come_and_go():
     assert sockets.count([phone, tablet]) == {phone: 1, tablet: 1}
 
 
+@own_clock
 def test_a_killed_process_leaves_no_ghosts():
     sid = uuid.uuid4()
     sockets.opened(sid, "a")
@@ -25,14 +30,33 @@ def test_a_killed_process_leaves_no_ghosts():
         assert sockets.count([sid]) == {sid: 0}
 
 
-def test_a_beat_keeps_them_and_brings_back_what_the_cache_lost():
+@own_clock
+def test_a_beat_keeps_them():
     sid = uuid.uuid4()
     sockets.opened(sid, "a")
     with later(seconds=60):
         sockets.beat([(sid, "a")])
     with later(seconds=120):
         assert sockets.count([sid]) == {sid: 1}
+
+
+@pytest.mark.valkey
+def test_the_shared_cache_forgets_a_socket_by_itself():
+    from redis import Redis
+
+    sid = uuid.uuid4()
+    sockets.opened(sid, "a")
+    with Redis.from_url(settings.REDIS_URLS[0]) as client:
+        lifetimes = [client.ttl(key) for key in client.scan_iter(f"*{sid}*")]
+    assert len(lifetimes) == 1
+    assert 0 < lifetimes[0] <= sockets.LIFETIME_SECONDS
+
+
+def test_a_beat_brings_back_what_the_cache_lost():
+    sid = uuid.uuid4()
+    sockets.opened(sid, "a")
     cache.clear()
+    assert sockets.count([sid]) == {sid: 0}
     sockets.beat([(sid, "a")])
     assert sockets.count([sid]) == {sid: 1}
 

@@ -45,6 +45,7 @@ export function SignIn() {
       if (form === 'register') {
         const timezone = Intl.DateTimeFormat().resolvedOptions().timeZone;
         await register({ username, email, password, password_confirm, language, ...(timezone && { timezone }) });
+        setNotice(t('registered'));
       }
       await login({ username, password, remember_me: fields.remember === 'on' });
     });

@@ -14,6 +14,7 @@ import { browserLifecycle, type Lifecycle } from './lifecycle.js';
 import {
   ACCESS_TOKEN_KEY,
   defaultStorage,
+  DEVICE_TOKEN_KEY,
   REFRESH_TOKEN_KEY,
   SESSION_FACTS_KEY,
   type TokenStorage,
@@ -229,10 +230,14 @@ export class AuthClient {
       typeof usernameOrCredentials === 'string'
         ? { username: usernameOrCredentials, password: password ?? '', ...options }
         : usernameOrCredentials;
-    const body = this.deviceFingerprint
-      ? { device_fingerprint: this.deviceFingerprint, ...credentials }
-      : credentials;
-    const answer = await this.open<LoginResponse>('POST', '/api/auth/login/', body);
+    // With the token of an earlier login, strangers who guess cannot lock the owner out of this device.
+    const deviceToken = await this.readItem(DEVICE_TOKEN_KEY);
+    const answer = await this.open<LoginResponse>('POST', '/api/auth/login/', {
+      ...(this.deviceFingerprint && { device_fingerprint: this.deviceFingerprint }),
+      ...(deviceToken && { device_token: deviceToken }),
+      ...credentials,
+    });
+    if (answer.device_token) void this.write({ [DEVICE_TOKEN_KEY]: answer.device_token });
     await this.accept(answer, { user: answer.user ?? null, session: answer.session ?? null });
     return answer;
   };
@@ -400,6 +405,14 @@ export class AuthClient {
     return next;
   }
 
+  private async readItem(key: string): Promise<string | null> {
+    try {
+      return await this.storage.getItem(key);
+    } catch {
+      return null;
+    }
+  }
+
   private async stored(): Promise<{ tokens: Tokens; facts: SessionFacts } | null> {
     try {
       const [access, refresh, text] = await Promise.all([
@@ -541,19 +554,22 @@ export class AuthClient {
   private resolve(address: string): string {
     return /^[a-z][a-z0-9+.-]*:/i.test(address) || address.startsWith('//')
       ? address
-      : `${this.baseUrl}/${address.replace(/^\/+/, '')}`;
+      : // A browser reads `/\host` as another host.
+        `${this.baseUrl}/${address.replace(/^[/\\]+/, '')}`;
   }
 
   private isOurs(url: string): boolean {
-    const page = globalThis.location?.href;
-    const base = page && page !== 'about:blank' ? page : undefined;
-    try {
-      return new URL(url, base).origin === new URL(this.baseUrl || '/', base).origin;
-    } catch {
-      // No page and no absolute address (React Native with a path): ours, since `resolve` made it.
-      return !/^([a-z][a-z0-9+.-]*:|\/\/)/i.test(url);
-    }
+    const origin = originOf(url);
+    return origin === null ? !url.startsWith('//') : origin === originOf(this.baseUrl || (globalThis.location?.href ?? ''));
   }
+}
+
+/** `https://host:port`, or null for a path. By hand: React Native's `URL` has no `origin`. */
+function originOf(url: string): string | null {
+  const [, scheme, authority] = /^([a-z][a-z0-9+.-]*:)\/\/([^/?#]*)/i.exec(url) ?? [];
+  if (scheme === undefined || authority === undefined) return /^[a-z][a-z0-9+.-]*:/i.test(url) ? url : null;
+  const host = authority.toLowerCase().replace(scheme.toLowerCase() === 'https:' ? /:443$/ : /:80$/, '');
+  return `${scheme.toLowerCase()}//${host}`;
 }
 
 async function readAnswer<Answer>(response: Response): Promise<Answer> {

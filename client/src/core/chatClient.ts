@@ -566,7 +566,7 @@ export class ChatClient {
     const item = this.outbox.acknowledge(clientMsgId);
     const timeline = this.timelineOf(ack.conversation_uuid);
     // `ack` and event come in either order; the later of them finds its work done.
-    if (!item || timeline.messages.has(ack.message_uuid)) return;
+    if (!item) return;
     const { status: _status, problem: _problem, ...message } = this.asMessage(item);
     timeline.messages.set(ack.message_uuid, {
       ...message,

@@ -117,7 +117,6 @@ export class Connection {
   private wanted = false;
   /** Counts `connect` and `disconnect`, so that an answer from before them is known as stale. */
   private generation = 0;
-  private fetchingToken = false;
   /** Reconnects since the last success. */
   private attempts = 0;
   private rejectedTokens = 0;
@@ -242,7 +241,6 @@ export class Connection {
   }
 
   private async token(renew: boolean): Promise<string | null> {
-    this.fetchingToken = true;
     try {
       if (renew) {
         const fresh = await (this.auth.refresh ?? this.auth.ensureValidToken)();
@@ -251,8 +249,6 @@ export class Connection {
       return await this.auth.ensureValidToken();
     } catch {
       return null;
-    } finally {
-      this.fetchingToken = false;
     }
   }
 
@@ -502,7 +498,7 @@ export class Connection {
   }
 
   private tokenRefreshed(token: string): void {
-    if (!this.wanted || this.fetchingToken) return;
+    if (!this.wanted) return;
     if (this.state === ConnectionState.Waiting) return this.retryNow();
     const { current } = this;
     if (!current || current.token === token) return;

@@ -9,6 +9,8 @@ export interface TokenStorage {
 
 export const ACCESS_TOKEN_KEY = 'access_token';
 export const REFRESH_TOKEN_KEY = 'refresh_token';
+/** Names this device to the lockout at its next login; kept when one signs out. */
+export const DEVICE_TOKEN_KEY = 'device_token';
 /** When the access token ends, the server's clock, the user and the session: nothing secret. */
 export const SESSION_FACTS_KEY = 'session_facts';
 

@@ -49,6 +49,17 @@ describe('signing in', () => {
     expect(await storage.getItem('refresh_token')).toBe('refresh-1');
   });
 
+  it('takes the device token of its last login along to the next one', async () => {
+    const { auth, server } = client({
+      [LOGIN]: () => ({ body: { ...pair(1), device_token: 'signed' } }),
+      'POST /api/auth/logout/': () => ({ body: {} }),
+    });
+    await auth.login('alice', 'secret');
+    await auth.logout();
+    await auth.login('alice', 'secret');
+    expect(server.to('/api/auth/login/').map(({ body }) => body.device_token)).toEqual([undefined, 'signed']);
+  });
+
   it('raises the envelope of a refusal and stays signed out', async () => {
     const { auth } = client({
       [LOGIN]: () => ({ status: 429, body: { detail: 'Locked', code: 'account_locked', action: 'wait', retry_after: 1800 } }),
@@ -224,6 +235,13 @@ describe('refreshing', () => {
     expect(server.to('/api/auth/token/refresh/')).toHaveLength(1);
   });
 
+  it('knows the server’s clock from the answer itself, whatever the token looks like', async () => {
+    const clock = Date.now() - 90 * MINUTE_MS;
+    const { auth } = client({ [LOGIN]: () => ({ body: { ...pair(1, { clock }), access: 'opaque' } }) });
+    await auth.login('alice', 'secret');
+    expect(auth.serverNow()).toBe(clock);
+  });
+
   it('corrects a clock that is set while the app runs, at the next word of the server', async () => {
     const { auth } = client({});
     await auth.login('alice', 'secret');
@@ -295,6 +313,18 @@ describe('two tabs with one storage', () => {
     expect(server.to('/api/auth/token/refresh/')).toHaveLength(2);
   });
 
+  it('looks into the storage before it refreshes, also where it heard nothing of the other tab', async () => {
+    const { tab, server } = tabs();
+    const first = tab();
+    await first.login('alice', 'secret');
+    const asleep = tab();
+    await asleep.restore();
+    clients.pop()!();
+    await first.refresh();
+    expect(await asleep.refresh()).toBe(first.accessToken);
+    expect(server.to('/api/auth/token/refresh/')).toHaveLength(1);
+  });
+
   it('signs out and in together', async () => {
     const { tab } = tabs();
     const first = tab();
@@ -364,6 +394,33 @@ describe('fetch', () => {
     expect(elsewhere!.headers.has('Authorization')).toBe(false);
     expect(elsewhere!.headers.has('Device-Fingerprint')).toBe(false);
     expect(home!.headers.has('Authorization')).toBe(true);
+  });
+
+  it.each([
+    'https://server.evil.example/x',
+    'http://server@evil.example/x',
+    'http://server:8080/x',
+    'https://server/x',
+    '//evil.example/x',
+    'http://server\\@evil.example/x',
+    'data:text/plain,x',
+  ])('knows %s for another server', async (address) => {
+    const sent: Headers[] = [];
+    const { auth } = client({});
+    await auth.login('alice', 'secret');
+    Object.assign(auth, { injectedFetch: async (_: string, init: RequestInit) => (sent.push(new Headers(init.headers)), new Response()) });
+    await auth.fetch(address);
+    expect(sent[0]!.has('Authorization')).toBe(false);
+  });
+
+  it.each(['/x', 'x', 'http://server/x', 'HTTP://SERVER:80/x', '\\\\evil.example/x'])('knows %s for its own', async (address) => {
+    const sent: Array<[string, Headers]> = [];
+    const { auth } = client({});
+    await auth.login('alice', 'secret');
+    Object.assign(auth, { injectedFetch: async (url: string, init: RequestInit) => (sent.push([url, new Headers(init.headers)]), new Response()) });
+    await auth.fetch(address);
+    expect(sent[0]![1].has('Authorization')).toBe(true);
+    expect(new URL(sent[0]![0]).host).toBe('server');
   });
 
   it('keeps the sign-in in memory when the storage is full', async () => {

@@ -85,7 +85,9 @@ beforeEach(() => {
     'GET /api/chat/conversations/': () => ({ body: { next: null, previous: null, results: list } }),
     'GET /api/chat/conversations/k1/': () => ({ body: list[0] }),
     'GET /api/chat/conversations/k2/': () => ({ body: conversation('k2', { kind: 'group', last_seq: 1 }) }),
-    'GET /api/chat/conversations/k1/messages/?limit=50': () => ({ body: pages.newest ?? { results: [], has_more: false } }),
+    'GET /api/chat/conversations/k1/messages/?limit=50': async () => ({
+      body: (await pages.newest) ?? { results: [], has_more: false },
+    }),
     'GET /api/chat/conversations/k1/messages/?limit=50&before_seq=51': () => ({ body: pages.older }),
     'PATCH /api/chat/messages/k1-m1/': () => ({ body: message('k1', 1) }),
     'POST /api/chat/conversations/': () => ({ body: conversation('k9') }),
@@ -271,6 +273,24 @@ describe('the timeline', () => {
     expect(chat.timeline('k1')[0]).toMatchObject({ content: '', deleted_at: 'x', reactions: [] });
     expect(chat.conversation('k1')!.last_seq).toBe(6);
     expect(changed).toHaveBeenCalled();
+  });
+
+  it('reads a page again when a reaction came while it was on its way: the page may have counted it', async () => {
+    await connected();
+    let answer: () => void = () => {};
+    const slow = new Promise<void>((done) => (answer = done));
+    pages.newest = { results: [message('k1', 1, { reactions: [{ emoji: '👍', count: 1, mine: false }] })], has_more: false };
+    const page = pages.newest;
+    Object.defineProperty(pages, 'newest', { get: () => slow.then(() => page) });
+    FakeSocket.last.events(created('k1', 1));
+    const loading = chat.loadNewest('k1');
+    await settle();
+    const reacted = { message_uuid: 'k1-m1', emoji: '👍', user_id: 2 };
+    FakeSocket.last.events({ conversation_uuid: 'k1', seq: 2, kind: 'reaction.added', at: 'x', actor_id: 2, data: reacted });
+    answer();
+    await loading;
+    expect(chat.timeline('k1')[0]!.reactions).toMatchObject([{ emoji: '👍', count: 1 }]);
+    expect(server.requests.filter((r) => r.path.includes('/messages/'))).toHaveLength(2);
   });
 
   it('drops what it holds on a gap and reads the newest page', async () => {

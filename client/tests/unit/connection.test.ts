@@ -43,6 +43,7 @@ async function connected(options: Partial<ConnectionOptions> = {}) {
 beforeEach(() => {
   vi.useFakeTimers({ now: new Date('2026-11-21T10:00:00Z') });
   FakeSocket.all = [];
+  FakeSocket.lively = false;
   auth = fakeAuth();
 });
 afterEach(() => {
@@ -247,6 +248,18 @@ describe('close codes', () => {
     expect(FakeSocket.all).toHaveLength(3);
   });
 
+  it('4440: comes back at once every twelve hours', async () => {
+    FakeSocket.lively = true;
+    const { connection: c } = connection();
+    c.connect();
+    for (let sockets = 1; sockets < 5; sockets++) {
+      await vi.advanceTimersByTimeAsync(100);
+      expect(FakeSocket.all).toHaveLength(sockets);
+      FakeSocket.last.serverClose(4440);
+      await settle();
+    }
+  });
+
   it.each([4408, 4411, 4412, 4499, 1000, 1001, 1006, 1009, 1011, 1012, 1013])('%i: backs off', async (code) => {
     const { connection: c } = await connected();
     FakeSocket.last.serverClose(code);
@@ -339,6 +352,17 @@ describe('a new token', () => {
     expect(seqs()).toEqual([1, 2, 3, 4, 5]);
     expect(log.filter((line) => line === 'open')).toHaveLength(2);
     expect(log.some((line) => line.startsWith('close'))).toBe(false);
+  });
+
+  it('does not hand on twice what both sockets say and no number tells apart', async () => {
+    const { log } = await connected();
+    const old = FakeSocket.last;
+    await auth.refresh();
+    FakeSocket.last.greet();
+    const typing = { type: 'typing', conversation_uuid: 'a', user_id: 2, active: true };
+    old.frame(typing);
+    FakeSocket.last.frame(typing);
+    expect(log.filter((line) => line === 'typing')).toHaveLength(1);
   });
 
   it('swaps at the opening where the server has no hello', async () => {

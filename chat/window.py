@@ -119,7 +119,7 @@ class Window:
                 self._enqueue(frame)
             elif not self.closed:
                 self._start(frame)
-        asyncio.get_running_loop().call_later(STUCK_SECONDS, self._abort_if_stuck)
+        self._watch_for_stuck(-1)
 
     def lost(self) -> None:
         """The client is gone: forget what was queued."""
@@ -142,12 +142,20 @@ class Window:
             transport.abort()
         self.closed = True
 
-    def _abort_if_stuck(self) -> None:
-        transport: Any = getattr(getattr(self._send, "__self__", None), "transport", None)
-        unsent = transport.get_write_buffer_size() if hasattr(transport, "get_write_buffer_size") else 0
-        if not self.closed and (self._task is not None or unsent):
+    def _watch_for_stuck(self, unsent_before: int) -> None:
+        """Abort when nothing has moved for 5 s; a slow client that reads may take its time, but not for ever."""
+        unsent = self._unsent()
+        if self.closed or (unsent_before >= 0 and self._task is None and not unsent):
+            return
+        if unsent == unsent_before:
             log.info("socket.aborted", unsent_bytes=unsent)
             self.abort()
+            return
+        asyncio.get_running_loop().call_later(STUCK_SECONDS, self._watch_for_stuck, unsent)
+
+    def _unsent(self) -> int:
+        transport: Any = getattr(getattr(self._send, "__self__", None), "transport", None)
+        return transport.get_write_buffer_size() if hasattr(transport, "get_write_buffer_size") else 0
 
     def _enqueue(self, frame: Frame) -> None:
         self._queue.append(frame)

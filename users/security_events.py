@@ -202,4 +202,4 @@ class SecurityEventsView(generics.ListAPIView):
     queryset = SecurityEvent.objects.none()
 
     def get_queryset(self) -> Any:
-        return SecurityEvent.objects.filter(user=self.request.user)
+        return SecurityEvent.objects.filter(user_id=self.request.user.pk or 0)

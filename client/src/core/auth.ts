@@ -133,8 +133,8 @@ export class AuthClient {
     this.language = options.language;
     this.injectedFetch = options.fetch;
     this.lifecycle = options.lifecycle ?? browserLifecycle();
-    this.now = options.now ?? Date.now;
-    this.random = options.random ?? Math.random;
+    this.now = options.now ?? (() => Date.now());
+    this.random = options.random ?? (() => Math.random());
   }
 
   // What is known

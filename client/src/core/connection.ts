@@ -144,7 +144,7 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.options = options;
     this.auth = options.auth;
-    this.random = options.random ?? Math.random;
+    this.random = options.random ?? (() => Math.random());
   }
 
   on = this.events.on.bind(this.events) as Emitter<ConnectionEvents>['on'];
@@ -191,7 +191,7 @@ export class Connection {
   /** Sends now if the socket is open, else as soon as it is. True when it went out now. */
   send = (data: string): boolean => {
     const { current } = this;
-    if (current?.opened && current.ws.readyState === 1) {
+    if (current?.opened && isWritable(current.ws)) {
       current.ws.send(data);
       return true;
     }
@@ -654,7 +654,7 @@ export class Connection {
   }
 
   private sendNow(link: Link, frame: ClientFrame): void {
-    if (link.ws.readyState === 1) link.ws.send(JSON.stringify(frame));
+    if (isWritable(link.ws)) link.ws.send(JSON.stringify(frame));
   }
 
   private setState(state: ConnectionState): void {
@@ -666,6 +666,11 @@ export class Connection {
 
 function sameEvents(a: ChatEvent[], b: ChatEvent[]): boolean {
   return a.length === b.length && a.every((event, index) => event === b[index]);
+}
+
+/** An opened socket takes strings until it begins to close. */
+function isWritable(ws: WebSocket): boolean {
+  return !(ws.readyState >= 2);
 }
 
 /** No more is heard of it; an error during the closing handshake must not surface either (`ws` throws it). */

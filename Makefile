@@ -10,6 +10,7 @@ help:
 	@echo "make serve   production: DATABASE_URL, REDIS_URL, SECRET_KEY, ALLOWED_HOSTS, WORKERS"
 	@echo "make test    the tests, on SQLite and on a private PostgreSQL and Valkey"
 	@echo "make client-test  the npm package and the page, in Node and in Chromium"
+	@echo "make test-production  the same tests once more, all on PostgreSQL and Valkey"
 	@echo "make check   formatting, types, layers, migrations, deployment checks, OpenAPI"
 	@echo "make chaos   a hundred clients while servers, stores and networks fail (chaos-short: a minute)"
 	@echo "make benchmarks   side by side with the peers; see benchmarks/README.md"
@@ -31,16 +32,28 @@ run: .venv/.installed
 serve: .venv/.installed
 	@exec $(PY) -m config.server serve
 
+# On SQLite with two processes, then what needs PostgreSQL and Valkey on private ones.
 test: .venv/.installed-dev
-	$(PY) -m pytest -m "not postgres and not valkey"
+	$(PY) -m pytest -n 2 -m "not postgres and not valkey"
 	$(PY) -m tests.servers $(PY) -m pytest -m "postgres or valkey"
 
+# Everything but the live servers once more, on PostgreSQL and Valkey.
+test-production: .venv/.installed-dev
+	$(PY) -m tests.servers $(PY) -m pytest -m "not live"
+
+# What the deployment checks are held against; the database and Redis are not contacted.
+check: export PRODUCTION_SETTINGS = ALVIAR_MODE=production ALLOWED_HOSTS=chat.example.com \
+	PUBLIC_URL=https://chat.example.com DATABASE_URL=postgresql://alviar@127.0.0.1/alviar \
+	REDIS_URL=redis://127.0.0.1/0 JWT_SIGNING_KEYS=check:$(shell od -An -N32 -tx1 /dev/urandom | tr -d ' \n') \
+	SECRET_KEY=$(shell od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 check: .venv/.installed-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	.venv/bin/lint-imports
+	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(PY) manage.py makemigrations --check --dry-run
+	env $$PRODUCTION_SETTINGS $(PY) manage.py check --deploy --fail-level WARNING
+	$(PY) manage.py spectacular --validate --fail-on-warn --file /dev/null
 
 # Node 20 or newer, and a Chromium for the page (Debian's, or CHROMIUM=…). Screenshots: test-artefacts/.
 client/node_modules/.package-lock.json: client/package.json client/package-lock.json

@@ -184,7 +184,7 @@ def _flat(detail: Any) -> list[dict[str, Any]]:
     return [{"message": str(detail), "code": getattr(detail, "code", "invalid")}]
 
 
-def from_exception(exc: Exception) -> ApplicationError | None:
+def from_exception(exc: BaseException) -> ApplicationError | None:
     """Return the product's error for an exception of DRF, Django or the database; None for one that nobody foresaw."""
     match exc:
         case ApplicationError():
@@ -198,8 +198,8 @@ def from_exception(exc: Exception) -> ApplicationError | None:
             return PermissionRefused(getattr(exc, "detail", None))
         case exceptions.NotAuthenticated():
             return NotAuthenticated()
-        case exceptions.Throttled(wait=wait):
-            return Throttled(retry_after=wait or 1)
+        case exceptions.Throttled():
+            return Throttled(retry_after=getattr(exc, "wait", None) or 1)
         case OperationalError() | InterfaceError():
             return TemporarilyUnavailable()
         case exceptions.APIException(status_code=status):

@@ -58,7 +58,7 @@ class DatabaseBackend(_DatabaseBackend):
     """django-tasks-db's, which wakes the worker of this process as soon as the row is committed."""
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
-        result = super().enqueue(task, args, kwargs)
+        result: Any = super().enqueue(task, args, kwargs)
         transaction.on_commit(wake)
         return result
 

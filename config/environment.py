@@ -1,10 +1,13 @@
 """Read settings from the environment so that one error names every bad variable."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import environs
 from environs import validate
+
+Text = str  # the methods below are called after the types that they return
 
 
 class Environment:
@@ -17,27 +20,27 @@ class Environment:
     def __init__(self, dotenv: Path) -> None:
         self._env = environs.FileAwareEnv(eager=False)
         self._env.read_env(dotenv)
-        self.declared: dict[str, Any] = {}
+        self.declared: dict[Text, Any] = {}
 
-    def _read(self, kind: str, name: str, default: Any, validators: list[Any]) -> Any:
+    def _read(self, kind: Text, name: Text, default: Any, validators: list[Any]) -> Any:
         self.declared[name] = default
         value = getattr(self._env, kind)(name, default, validate=validators or None)
         return default if value is None else value
 
-    def str(self, name: str, default: str = "", *, choices: tuple[str, ...] = (), check: Any = None) -> str:
+    def str(self, name: Text, default: Text = "", *, choices: tuple[Text, ...] = (), check: Any = None) -> Text:
         validators = [validate.OneOf(choices)] if choices else []
         return self._read("str", name, default, [*validators, *([check] if check else [])])
 
-    def int(self, name: str, default: int, low: int = 0, high: int | None = None) -> int:
+    def int(self, name: Text, default: int, low: int = 0, high: int | None = None) -> int:
         return self._read("int", name, default, [validate.Range(min=low, max=high)])
 
-    def float(self, name: str, default: float, low: float = 0, high: float | None = None) -> float:
+    def float(self, name: Text, default: float, low: float = 0, high: float | None = None) -> float:
         return self._read("float", name, default, [validate.Range(min=low, max=high)])
 
-    def bool(self, name: str, default: bool) -> bool:
+    def bool(self, name: Text, default: bool) -> bool:
         return self._read("bool", name, default, [])
 
-    def list(self, name: str, default: list[str], *, check: Any = None) -> Any:
+    def list(self, name: Text, default: Sequence[Text], *, check: Any = None) -> Any:
         def each(values: Any) -> None:
             for value in values:
                 check(value)

@@ -159,7 +159,7 @@ class HTTPBridge:
                 for connection in connections.all(initialized_only=True):
                     connection.close_if_unusable_or_obsolete()  # the blocks come from whichever thread is free
                 is_file = getattr(response, "file_to_stream", None) is not None
-                return Answer(*head, b"", iter(response), is_file, close)
+                return Answer(head[0], head[1], b"", iter(response), is_file, close)
             try:
                 body = b"".join(response)
             finally:
@@ -236,7 +236,8 @@ def scheme_of(scope: Scope) -> str:
         hops = [hop.strip().lower() for hop in said.split(",") if hop.strip()]
         if hops:
             return hops[-min(settings.TRUSTED_PROXY_COUNT, len(hops))]
-    return {"wss": "https", "ws": "http"}.get(scope.get("scheme", "http"), scope.get("scheme", "http"))
+    scheme = str(scope.get("scheme", "http"))
+    return {"wss": "https", "ws": "http"}.get(scheme, scheme)
 
 
 def environ_of(scope: Scope) -> dict[str, Any]:

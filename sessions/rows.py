@@ -36,7 +36,7 @@ def _plan(vendor: str, names: tuple[str, ...]) -> Plan:
     quote: Callable[[Any], str] = connection.ops.quote_name
     user_fields = list(user_model._meta.concrete_fields)
     session_fields = [f for f in UserSession._meta.concrete_fields if not names or f.attname in names]
-    columns = [f"u.{quote(f.column)}" for f in user_fields] + [f"s.{quote(f.column)}" for f in session_fields]
+    columns = [f"u.{quote(str(f.column))}" for f in user_fields] + [f"s.{quote(str(f.column))}" for f in session_fields]
     sql = (
         f"SELECT {', '.join(columns)} FROM {quote(user_model._meta.db_table)} u "  # noqa: S608 (names of our own models)
         f"LEFT JOIN {quote(UserSession._meta.db_table)} s ON s.session_token = %s WHERE u.id = %s"

@@ -73,7 +73,7 @@ def test_a_timeline_is_paginated_newest_first(alice, api):
 @pytest.mark.parametrize("query", [{"cursor": "rubbish"}, {"limit": "-1"}, {"limit": "x"}, {"cursor": "\x00"}])
 def test_a_bad_page_is_no_error_of_ours(alice, api, query):
     api.force_authenticate(alice)
-    assert api.get(PATH, query).status_code in {200, 404}
+    assert api.get(PATH, query).status_code in {200, 400, 404}
 
 
 def test_wrong_passwords_from_one_address_are_one_line_with_a_count(alice):

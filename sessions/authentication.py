@@ -84,12 +84,12 @@ def authenticate(raw: str | bytes) -> Authenticated:
 
 def _notice(user_session: UserSession, claims: tokens.Claims, *, at: datetime) -> None:
     """Write what a token seen tells: its pair has arrived (once a rotation), its device is there (once a minute)."""
-    here = UserSession.objects.filter(pk=user_session.pk)
     if claims.gen == user_session.generation and not user_session.successor_used:
         # Conditional: a rotation in between makes this the token of an older pair, which proves nothing of the newest.
-        here.filter(generation=claims.gen).update(successor_used=True, last_seen_at=at)
+        here = UserSession.objects.filter(pk=user_session.pk, generation=claims.gen)
+        here.update(successor_used=True, last_seen_at=at)
     elif at - user_session.last_seen_at >= LAST_SEEN_INTERVAL:
-        here.filter(last_seen_at__lt=at).update(last_seen_at=at)
+        UserSession.objects.filter(pk=user_session.pk, last_seen_at__lt=at).update(last_seen_at=at)
 
 
 def current_sid(request: HttpRequest | Request) -> uuid.UUID | None:

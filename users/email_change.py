@@ -1,13 +1,12 @@
 """Move the account to another e-mail address: only once the link mailed to the new one is followed."""
 
 from django.db import transaction
-from django.db.models.functions import Lower
 from django.utils import timezone
 
 from common import rates
 from common.client import Client
 from common.signals import security_event
-from users import credentials, mails
+from users import credentials, mails, owners
 from users.models import PasswordResetToken, User
 
 
@@ -20,7 +19,7 @@ def request(*, user_id: int, email: str, password: str, client: Client) -> None:
     credentials.require(user=user, password=password, field="password", client=client)
     if rates.hit(name="mail_account_hourly", key=f"email_change:{user_id}") is not None:
         return
-    owner = User.objects.alias(lower=Lower("email")).filter(lower=email.lower()).exclude(pk=user_id).first()
+    owner = owners.of(email).exclude(pk=user_id).first()
     with transaction.atomic():
         if owner:
             mails.send(owner.pk, "email_taken")

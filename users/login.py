@@ -6,7 +6,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Lower
 from django.utils import timezone
 
 from common import rates
@@ -14,7 +13,7 @@ from common.client import Client, address_key
 from common.errors import EmailNotVerified, NoActiveAccount
 from common.signals import security_event
 from sessions import services as sessions
-from users import addresses, credentials, device_tokens, lockout, names
+from users import addresses, credentials, device_tokens, lockout, names, owners
 from users.models import User
 
 
@@ -82,8 +81,7 @@ def find(identifier: str) -> tuple[User | None, str]:
     """Return whom the identifier names, and its canonical spelling. What holds an `@` is an address, never a name."""
     if "@" in identifier:
         address = addresses.key(identifier)
-        people = User.objects.alias(lower=Lower("email")).filter(lower=address)
-        return people.first() if address else None, address or names.skeleton(identifier)
+        return owners.of(address).first() if address else None, address or names.skeleton(identifier)
     key = names.skeleton(identifier)
     return User.objects.filter(username_key=key).first(), key
 

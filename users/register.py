@@ -5,13 +5,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from common import rates
 from common.client import Client, address_key
 from common.errors import RegistrationClosed, ValidationFailed
-from users import mails, names, new_password
+from users import mails, names, new_password, owners
 from users.models import User
 
 _TAKEN = {
@@ -51,7 +50,7 @@ def require_free(*, username: str = "", email: str = "", except_id: int | None =
     taken = []
     if username and others.filter(username_key=names.skeleton(username)).exists():
         taken.append("username")
-    if email and others.alias(lower=Lower("email")).filter(lower=email.lower()).exists():
+    if email and owners.of(email).exclude(pk=except_id).exists():
         taken.append("email")
     if taken:
         raise ValidationFailed({field: [{"message": _TAKEN[field], "code": "unique"}] for field in taken})

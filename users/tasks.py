@@ -6,11 +6,10 @@ from typing import Any
 import structlog
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db.models.functions import Lower
 from django_tasks import task
 
 from common.tasks import GiveUp
-from users import letters
+from users import letters, owners
 from users.models import User
 
 log = structlog.get_logger(__name__)
@@ -42,7 +41,7 @@ def send_to_address(email: str, name: str, language: str = "") -> None:
     Enqueued for every address that anybody types. It goes to the *stored* address, which may differ from the typed one
     in case and in look-alikes.
     """
-    user = User.objects.alias(lower=Lower("email")).filter(lower=email.strip().lower(), is_active=True).first()
+    user = owners.of(email.strip()).filter(is_active=True).first()
     if user is None or not user.email or (name == "verify_email" and user.email_verified):
         return
     deliver(user, name, language=language)

@@ -1,0 +1,29 @@
+"""Looking an address up reads an index, not the table."""
+
+import pytest
+from django.db import connection
+
+from users import owners, search
+
+pytestmark = pytest.mark.django_db
+
+
+def test_case_does_not_matter_and_no_address_is_nobodys(alice, person):
+    person("silent", email="")
+    assert owners.of("ALICE@example.com").get() == alice
+    assert not owners.of("").exists()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("people", "index"),
+    [
+        (lambda: owners.of("alice@example.com"), "users_user_email_unique"),
+        (lambda: search.people(query="ali", searcher_id=0), "users_user_search_username_"),
+        (lambda: search.people(query="ali", searcher_id=0), "users_user_search_last_name_"),
+    ],
+)
+def test_postgresql_can_answer_by_index(alice, people, index):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        assert index in people().explain()

@@ -41,7 +41,7 @@ def connect(port: int, tokens: list[str], pipe: Connection) -> None:
             poll.register(new.fileno(), select.EPOLLIN)
         for number, _ in poll.poll(10):
             if number in open_:
-                open_[number].recv(65_536)
+                answer_ping(open_[number])
                 continue
             new, before = waiting[number]
             data = new.recv(65_536)
@@ -59,26 +59,33 @@ def connect(port: int, tokens: list[str], pipe: Connection) -> None:
     closed = 0
     while not pipe.poll():
         for number, _ in poll.poll(0.1):
-            data = open_[number].recv(65_536)
-            if not data:
+            if not answer_ping(open_[number]):
                 closed += 1
                 poll.unregister(number)
-            elif data[0] == 0x89:  # a ping of the protocol: frames of an idle socket come one by one
-                open_[number].sendall(wire.frame(data[2 : 2 + data[1]], opcode=0xA))
     pipe.send(closed)
 
 
-def measure(server: servers.Running, tokens: list[str]) -> tuple[float, float]:
-    """Return KiB for each socket, and connects a second."""
+def answer_ping(opened: socket.socket) -> bool:
+    """Read a frame of an idle socket (they come one by one) and answer the protocol's ping; False at its end."""
+    data = opened.recv(65_536)
+    if data[:1] == b"\x89":
+        opened.sendall(wire.frame(data[2 : 2 + data[1]], opcode=0xA))
+    return bool(data)
+
+
+def measure(server: servers.Running, tokens: list[str]) -> tuple[float, float, float]:
+    """Return KiB for each socket, connects a second, and a second of the server process's own time."""
     warm = wire.open_socket(server.port, tokens[0])  # what the first one loads is not the sockets'
     time.sleep(1)
     before = servers.resident_kib(server.pid)
     here, there = multiprocessing.Pipe()
     client = multiprocessing.Process(target=connect, args=(server.port, tokens, there), daemon=True)
+    busy_before = servers.cpu_seconds(server.pid)
     client.start()
     if not here.poll(180):
         raise RuntimeError(f"{server.name}: the sockets did not open within three minutes")
     opened, refused, seconds = here.recv()
+    busy = servers.cpu_seconds(server.pid) - busy_before
     time.sleep(3)
     after = servers.resident_kib(server.pid)
     here.send("stop")
@@ -87,7 +94,7 @@ def measure(server: servers.Running, tokens: list[str]) -> tuple[float, float]:
     warm.close()
     if refused or closed or opened != len(tokens):
         raise RuntimeError(f"{server.name}: {opened} of {len(tokens)} opened, {refused} refused, {closed} closed")
-    return (after - before) / opened, opened / seconds
+    return (after - before) / opened, opened / seconds, opened / busy
 
 
 def main() -> None:
@@ -105,11 +112,11 @@ def main() -> None:
         with start() as server:
             results[server.name] = measure(server, ["token"] * options.sockets)
     print(f"$ python -m benchmarks.idle_sockets --sockets {options.sockets}  ({os.cpu_count()} cores)")
-    print(f"{'':<18}{'KiB a socket':>14}{'connects/s':>12}")
-    for name, (memory, rate) in results.items():
-        print(f"{name:<18}{memory:>14.1f}{rate:>12,.0f}")
-    for name, (memory, rate) in list(results.items())[1:]:
-        ours = results["Alviar"]
+    print(f"{'':<18}{'KiB a socket':>14}{'connects/s':>12}{'connects/CPU s':>16}")
+    for name, (memory, rate, by_cpu) in results.items():
+        print(f"{name:<18}{memory:>14.1f}{rate:>12,.0f}{by_cpu:>16,.0f}")
+    ours = results.pop("Alviar")
+    for name, (memory, rate, _) in results.items():
         print(f"Alviar / {name}: memory {ours[0] / memory:.2f}, connects {ours[1] / rate:.2f}")
 
 

@@ -168,6 +168,7 @@ class World:
     clients: int
     scale: float  # of the phases' lengths
     seed: int
+    only: str = ""  # part of the names of the phases to run
     port: int = field(default_factory=free_port)
     ledger: Ledger = field(default_factory=Ledger)
     devices: list[Witness] = field(default_factory=list)
@@ -372,7 +373,7 @@ class World:
             ("half-open", 16, self._half_open),
             ("all at once", 20, self._all_at_once),
         ]
-        return [(name, seconds * self.scale, fault) for name, seconds, fault in phases]
+        return [(name, seconds * self.scale, fault) for name, seconds, fault in phases if self.only in name]
 
     async def _phase(self, name: str, seconds: float, fault: Callable[[], Awaitable[None]]) -> None:
         self.ledger.phase = name
@@ -546,13 +547,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="about a minute")
     parser.add_argument("--clients", type=int, default=0)
+    parser.add_argument("--only", default="", help="the phases with this in their name")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
     options = parser.parse_args()
     random.seed(options.seed)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     clients = options.clients or (50 if options.short else 100)
-    world = World(clients=clients, scale=0.28 if options.short else 1.0, seed=options.seed)
+    scale = 0.28 if options.short else 1.0
+    world = World(clients=clients, scale=scale, seed=options.seed, only=options.only)
     print(f"{clients} clients, 2 server processes, PostgreSQL and Valkey, seed {options.seed}")
     try:
         return asyncio.run(world.run())

@@ -10,6 +10,7 @@ What `payload` holds, by kind: `member.*` `{user_id, role}`, `conversation.*` `{
 when the event is told, so that a closed account's name is nowhere.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from django.db import connection, transaction
 
 from chat.models import Conversation, Epoch, Event, Message
 from common.errors import NotFound
+
+EPOCH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +126,20 @@ def listen(listener: Callable[[list[Published]], None]) -> None:
 
 
 def epoch() -> str:
-    """Return the name of this event log; the first caller ever gives it one."""
-    row, _created = Epoch.objects.get_or_create(pk=1, defaults={"value": str(uuid.uuid4())})
-    return row.value
+    """Return the name of this event log; the first caller ever gives it one.
+
+    Read again after some seconds only (each connect asks): a backup put back under a running server shows by then.
+    """
+    global _epoch
+    value, read_at = _epoch
+    if not value or time.monotonic() - read_at > EPOCH_SECONDS:
+        row, _created = Epoch.objects.get_or_create(pk=1, defaults={"value": str(uuid.uuid4())})
+        value = row.value
+        _epoch = (value, time.monotonic())
+    return value
+
+
+_epoch = ("", 0.0)
 
 
 def is_postgresql() -> bool:

@@ -1,6 +1,7 @@
 """What a server runs: HTTP in one hop to Django's WSGI handler, sockets to Channels, and the start and end of both."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -33,6 +34,7 @@ async def lifespan_application(scope: dict[str, Any], receive: Callable[[], Any]
     await receive()
     try:
         await lifespan.startup()
+        _spare_the_collector()
     except Exception as error:
         log.exception("server.start_failed")
         await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -43,6 +45,16 @@ async def lifespan_application(scope: dict[str, Any], receive: Callable[[], Any]
     await receive()
     await lifespan.shutdown(within_s=settings.DRAIN_SECONDS)
     await send({"type": "lifespan.shutdown.complete"})
+
+
+def _spare_the_collector() -> None:
+    """Take what is loaded by now out of garbage collection, and let it run more rarely.
+
+    Every full run walks all objects there are; at 5,000 sockets that was a tenth of the work of a connect.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _drain_before(signum: int) -> None:

@@ -13,7 +13,7 @@ import { SignIn } from './SignIn';
 import { StatusBar } from './StatusBar';
 
 export function App() {
-  const { isLoading, isAuthenticated, client } = useAuth();
+  const { isLoading, isAuthenticated, client, sessionId } = useAuth();
   const chat = useMemo(() => new ChatClient({ auth: client }), [client]);
   useEffect(() => chat.close, [chat]);
 
@@ -21,7 +21,7 @@ export function App() {
   if (!isAuthenticated) return <SignIn />;
   return (
     <ChatContext.Provider value={chat}>
-      <Messenger chat={chat} />
+      <Messenger key={sessionId} chat={chat} />
     </ChatContext.Provider>
   );
 }

@@ -16,6 +16,8 @@ export interface AuthContextType {
   session: UserSession | null;
   accessToken: string | null;
   isAuthenticated: boolean;
+  /** Stays over refreshes; another after another sign-in. */
+  sessionId: string | null;
   /** True until the stored tokens have been read. */
   isLoading: boolean;
   /** Why the last sign-in ended (`session_revoked`, …), for a word on the login screen. */
@@ -98,6 +100,7 @@ function contextValue(client: AuthClient, snapshot: AuthSnapshot): AuthContextTy
     session: snapshot.session,
     accessToken: snapshot.accessToken,
     isAuthenticated: snapshot.status === 'signed_in',
+    sessionId: snapshot.sessionId,
     isLoading: snapshot.status === 'loading',
     signedOutReason: snapshot.signedOutReason,
     login: client.login,

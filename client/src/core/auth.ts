@@ -65,6 +65,8 @@ export interface AuthSnapshot {
   user: User | null;
   session: UserSession | null;
   accessToken: string | null;
+  /** The `sid` of the tokens: the same over all refreshes, another one after another sign-in. */
+  sessionId: string | null;
   /** Why the last sign-in ended; null before any. */
   signedOutReason: SignOutReason | null;
 }
@@ -94,6 +96,7 @@ const SIGNED_OUT: AuthSnapshot = {
   user: null,
   session: null,
   accessToken: null,
+  sessionId: null,
   signedOutReason: null,
 };
 
@@ -358,13 +361,20 @@ export class AuthClient {
   }
 
   private take(tokens: Tokens, facts: { user: User | null; session: UserSession | null }): void {
-    const before = this.tokens;
+    let before = this.tokens;
+    const sessionId = readClaims(tokens.access)?.sid ?? null;
+    if (before && this.snapshot.sessionId !== sessionId) {
+      // Another sign-in over this one: nothing of the first may pass for the second's.
+      before = null;
+      this.events.emit('signOut', 'logout');
+    }
     this.tokens = tokens;
     this.publish({
       status: 'signed_in',
       user: facts.user,
       session: facts.session,
       accessToken: tokens.access,
+      sessionId,
       signedOutReason: null,
     });
     if (before && before.access !== tokens.access) this.events.emit('refresh', tokens.access);

@@ -54,7 +54,7 @@ export enum ConnectionState {
 export interface ConnectionOptions {
   url: string;
   auth: TokenSource;
-  /** What a refreshed token does: a new socket beside the old one (seed 1), or `authenticate` on the same one. */
+  /** What a refreshed token does: a new socket beside the old one (the hook), or `authenticate` on the same one. */
   onNewToken?: 'reconnect' | 'authenticate';
   /** Reconnects in a row without a success; `Infinity` never gives up. */
   maxReconnectAttempts?: number;

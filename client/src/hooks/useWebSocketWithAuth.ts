@@ -37,6 +37,8 @@ export function useWebSocketWithAuth(options: UseWebSocketWithAuthOptions): UseW
   const { url, autoConnect = true, maxReconnectAttempts } = options;
   const auth = useAuth();
   const signedIn = auth.accessToken !== null;
+  // Another sign-in over this one has closed the connection: it is made anew.
+  const { sessionId } = auth;
   const [view, setView] = useState<View>({ websocket: null, openings: 0 });
 
   const latest = useRef({ options, auth });
@@ -91,7 +93,7 @@ export function useWebSocketWithAuth(options: UseWebSocketWithAuthOptions): UseW
     if (!autoConnect || !signedIn) return;
     connection.current?.connect();
     return () => connection.current?.disconnect();
-  }, [autoConnect, signedIn, url, maxReconnectAttempts]);
+  }, [autoConnect, signedIn, sessionId, url, maxReconnectAttempts]);
 
   const connect = useCallback(() => {
     connectWanted.current = true;

@@ -197,14 +197,15 @@ export function jwt(claims: object): string {
 export const user = { id: 1, username: 'alice', first_name: 'Alice', last_name: '', email: 'alice@example.org' };
 
 /** An answer of login or refresh; `n` tells the pairs apart. `clock` is the server's, milliseconds. */
-export function pair(n: number, { lifetimeS = 3600, clock = Date.now() } = {}) {
+export function pair(n: number, { lifetimeS = 3600, clock = Date.now(), sid = 's1' } = {}) {
   return {
-    access: jwt({ n, exp: clock / 1000 + lifetimeS, iat: clock / 1000 }),
+    access: jwt({ n, sid, exp: clock / 1000 + lifetimeS, iat: clock / 1000 }),
     refresh: `refresh-${n}`,
     token_type: 'Bearer',
     access_expires_in: lifetimeS,
     refresh_expires_in: 604_800,
     server_time: new Date(clock).toISOString(),
+    session: { id: sid },
     user,
   };
 }

@@ -80,7 +80,7 @@ describe('signing in', () => {
     expect(again.server.requests).toHaveLength(0);
   });
 
-  it('reads who it is when only the two tokens of seed 1 are stored', async () => {
+  it('reads who it is when only the two tokens are stored', async () => {
     const storage = memoryStorage();
     await storage.setItem('access_token', pair(1).access);
     await storage.setItem('refresh_token', 'refresh-1');
@@ -88,6 +88,19 @@ describe('signing in', () => {
     await settle();
     expect(auth.user?.username).toBe('alice');
     expect(auth.isTokenExpiringSoon()).toBe(false);
+  });
+
+  it('ends one sign-in before another takes its place, and does not pass it for a refresh', async () => {
+    let sid = 's1';
+    const { auth } = client({ [LOGIN]: () => ({ body: pair(1, { sid }) }) });
+    const heard: string[] = [];
+    auth.onSignOut((reason) => heard.push(`out ${reason} ${auth.accessToken !== null}`));
+    auth.onTokenRefresh(() => heard.push('refresh'));
+    await auth.login('alice', 'secret');
+    sid = 's2';
+    await auth.login('bob', 'secret');
+    expect(heard).toEqual(['out logout true']);
+    expect(auth.getSnapshot()).toMatchObject({ status: 'signed_in', session: { id: 's2' } });
   });
 
   it('forgets everything at logout, also without a network, and tells the server both tokens', async () => {
@@ -252,7 +265,7 @@ describe('refreshing', () => {
     expect(auth.isTokenExpiringSoon()).toBe(false);
   });
 
-  it('works with the bare answer that seed 1 prints', async () => {
+  it('works with the bare answer that the guide prints', async () => {
     const { access, refresh } = pair(1);
     const { auth } = client({ [LOGIN]: () => ({ body: { access, refresh, user } }) });
     await auth.login('alice', 'secret');

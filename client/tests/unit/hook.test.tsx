@@ -10,6 +10,7 @@ import { created, FakeSocket, fakeFetch, pair } from '../support/fakes';
 import ConversationDirect from '../../examples/app/(tabs)/conversation-direct';
 import ConversationGroup from '../../examples/app/(tabs)/conversation-group';
 import { ChatScreenProvider, useChatScreen } from '../../examples/contexts/ChatScreenContext';
+import { MyComponent } from '../../examples/MyComponent';
 import { Params } from '../../examples/stubs/expo-router';
 
 const URL = 'ws://server/ws/chat/';
@@ -67,7 +68,7 @@ function hook(options: Partial<UseWebSocketWithAuthOptions> = {}, strict = false
 }
 
 describe('useAuth', () => {
-  it('has what seed 1 names, and reads the stored sign-in', async () => {
+  it('has what the guide names, and reads the stored sign-in', async () => {
     const { result } = renderHook(() => useAuth(), { wrapper });
     expect(result.current.isLoading).toBe(true);
     await settle();
@@ -135,6 +136,23 @@ describe('useWebSocketWithAuth', () => {
     await act(() => result.current.auth.logout());
     expect(FakeSocket.last.closedWith).toBe(1000);
     expect(result.current.isConnected).toBe(false);
+  });
+
+  it('connects anew when another person signs in over the first', async () => {
+    let sid = 's1';
+    server = fakeFetch({ 'POST /api/auth/login/': () => ({ body: pair(++count, { sid }) }) });
+    storage = memoryStorage();
+    const { result } = hook();
+    await settle();
+    for (sid of ['s1', 's2']) {
+      await act(() => result.current.auth.login('alice', 'secret'));
+      await settle();
+      await serverDoes(() => FakeSocket.last.greet());
+    }
+    expect(FakeSocket.all).toHaveLength(2);
+    expect(FakeSocket.all[0]!.closedWith).toBe(1000);
+    expect(FakeSocket.last.token).toBe(result.current.auth.accessToken);
+    expect(result.current.isConnected).toBe(true);
   });
 
   it('has set websocket before onOpen runs, and send works inside it, after what was sent earlier', async () => {
@@ -290,7 +308,18 @@ describe('useWebSocketWithAuth', () => {
   });
 });
 
-describe('the conversation screens of seed 1', () => {
+it('runs the component that the guide prints', async () => {
+  const view = render(<MyComponent />, { wrapper });
+  const button = view.getByRole('button', { name: 'Envoyer' }) as HTMLButtonElement;
+  expect(button.disabled).toBe(true);
+  await settle();
+  await serverDoes(() => FakeSocket.last.open());
+  expect(button.disabled).toBe(false);
+  act(() => button.click());
+  expect(FakeSocket.last.frames).toEqual([{ type: 'message', content: 'Hello!' }]);
+});
+
+describe('the conversation screens of the guide', () => {
   function Shown() {
     const { websocket, currentConversationId } = useChatScreen();
     return <output>{`${websocket ? 'socket' : 'none'} ${currentConversationId}`}</output>;

@@ -106,7 +106,9 @@ def retry_after_s(attempt: int) -> float:
 class Worker:
     """Takes one task after another until `stop` is set. Any number of them may run, in any number of processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, looks_after: bool = True) -> None:
+        """`looks_after`: also takes up what others left behind and enqueues the daily tasks (one of several does)."""
+        self.looks_after = looks_after
         self.stop = threading.Event()
         self._reaped_at = self._daily_at = float("-inf")
 
@@ -117,7 +119,8 @@ class Worker:
             woken = _woken
             try:
                 close_old_connections()
-                self._look_after()
+                if self.looks_after:
+                    self._look_after()
                 if self.run_one():
                     continue
                 pause = POLL_SECONDS
@@ -280,7 +283,7 @@ class WorkerThreads:
     """`TASK_THREADS` workers beside whatever else this process does."""
 
     def __init__(self) -> None:
-        self.workers = [Worker() for _ in range(settings.TASK_THREADS)]
+        self.workers = [Worker(looks_after=n == 0) for n in range(settings.TASK_THREADS)]
         self.threads = [
             threading.Thread(target=worker.run, name=f"tasks-{n}", daemon=True) for n, worker in enumerate(self.workers)
         ]

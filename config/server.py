@@ -170,6 +170,7 @@ def run() -> None:
         die_with_parent()
     listener = listen(settings.HOST, settings.PORT)
     wait_for_stores(settings)
+    say("Preparing the database …")
     migrate()
     from django.core.management import call_command
 

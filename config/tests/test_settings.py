@@ -145,3 +145,49 @@ def test_several_workers_on_memory_are_refused_in_embedded_mode_too():
 
 def test_a_derived_token_key_is_warned_of():
     assert "alviar.W011" in start(**GOOD_PRODUCTION)[1]
+
+
+def shown(expression, **environment):
+    code, said = start("-c", f"import config.settings as s; print({expression})", **environment)
+    assert code == 0, said
+    return said.strip()
+
+
+def test_production_is_https_only_and_says_so_to_browsers():
+    facts = (
+        "s.HTTPS_ONLY, s.SECURE_SSL_REDIRECT, s.SECURE_HSTS_SECONDS > 0, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE"
+    )
+    assert shown(facts, **GOOD_PRODUCTION) == "True True True True True"
+    assert shown(facts, **GOOD_PRODUCTION, HTTPS_ONLY="false") == "False False False False False"
+    assert shown(facts) == "False False False False False"
+
+
+def test_a_proxys_word_on_the_scheme_counts_only_where_proxies_are_trusted():
+    assert shown("s.SECURE_PROXY_SSL_HEADER") == "None"
+    assert "HTTP_X_FORWARDED_PROTO" in shown("s.SECURE_PROXY_SSL_HEADER", TRUSTED_PROXY_COUNT="1")
+
+
+def test_a_secret_may_come_from_a_file(tmp_path):
+    (tmp_path / "key").write_text("from a file\n")
+    assert shown("s.METRICS_TOKEN", METRICS_TOKEN_FILE=str(tmp_path / "key")) == "from a file"
+
+
+def test_plain_http_is_redirected_but_for_health(client, db, settings):
+    settings.SECURE_SSL_REDIRECT = True
+    response = client.get("/api/users/me/")
+    assert (response.status_code, response["Location"]) == (301, "https://testserver/api/users/me/")
+    assert client.get("/healthz").status_code == 200
+
+
+def test_allowed_origins_may_send_and_read_what_the_contract_names(client, db, settings):
+    settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
+    asked = {"HTTP_ORIGIN": "https://app.example.com", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "POST"}
+    wanted = "authorization,content-type,accept-language,device-fingerprint,x-request-id"
+    answer = client.options("/api/auth/login/", **asked, HTTP_ACCESS_CONTROL_REQUEST_HEADERS=wanted)
+    assert answer["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert set(wanted.split(",")) <= set(answer["Access-Control-Allow-Headers"].replace(" ", "").split(","))
+    seen = client.get("/api/users/me/", HTTP_ORIGIN="https://app.example.com")["Access-Control-Expose-Headers"]
+    assert {"X-Refresh-Replayed", "Retry-After", "X-Request-ID"} <= set(seen.replace(" ", "").split(","))
+    assert not client.get("/api/users/me/", HTTP_ORIGIN="https://evil.example").has_header(
+        "Access-Control-Allow-Origin"
+    )

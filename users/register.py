@@ -50,7 +50,7 @@ def require_free(*, username: str = "", email: str = "", except_id: int | None =
     taken = []
     if username and others.filter(username_key=names.skeleton(username)).exists():
         taken.append("username")
-    if email and owners.of(email).exclude(pk=except_id).exists():
+    if email and owners.of(email).exclude(pk=except_id or 0).exists():
         taken.append("email")
     if taken:
         raise ValidationFailed({field: [{"message": _TAKEN[field], "code": "unique"}] for field in taken})

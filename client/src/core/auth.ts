@@ -300,8 +300,8 @@ export class AuthClient {
     try {
       answer = await this.open<TokenPair>('POST', '/api/auth/token/refresh/', { refresh: tokens.refresh });
     } catch (error) {
-      // Signed out meanwhile: nothing is left to decide.
-      if (this.tokens !== tokens) return null;
+      // Signed out meanwhile, or another tab was faster: nothing is left to decide.
+      if (this.tokens !== tokens) return this.accessToken;
       if (error instanceof ApiError && [400, 401, 403].includes(error.status)) {
         await this.forget(error.reason ?? 'refresh_refused');
       } else {
@@ -309,7 +309,7 @@ export class AuthClient {
       }
       return null;
     }
-    if (this.tokens !== tokens) return null;
+    if (this.tokens !== tokens) return this.accessToken;
     await this.accept({ ...answer, refresh: answer.refresh ?? tokens.refresh }, {
       user: this.snapshot.user,
       session: answer.session ?? this.snapshot.session,

@@ -9,6 +9,7 @@ import type { ChatEvent } from '@/core/frames';
 import { ApiError } from '@/core/errors';
 import { memoryStorage } from '@/core/storage';
 import { uuid4 } from '@/core/uuid';
+import { wireTo } from '../support/proxy';
 import { startServer, until } from '../support/server';
 
 const PASSWORD = 'alviar-demo';
@@ -20,9 +21,9 @@ afterEach(() => {
 });
 afterAll(() => server?.remove());
 
-function authClient() {
+function authClient(baseUrl = server!.url) {
   const auth = new AuthClient({
-    baseUrl: server!.url,
+    baseUrl,
     storage: memoryStorage(),
     deviceFingerprint: uuid4(),
     language: 'en',
@@ -31,8 +32,8 @@ function authClient() {
   return auth;
 }
 
-async function signedIn(username: string) {
-  const auth = authClient();
+async function signedIn(username: string, baseUrl = server!.url) {
+  const auth = authClient(baseUrl);
   await auth.login(username, PASSWORD);
   const chat = new ChatClient({ auth, WebSocket: WebSocket as never });
   closing.push(chat.close);
@@ -186,6 +187,52 @@ describe.skipIf(!server)('against a real server', () => {
     expectInOrder(bob.seen);
     expect(opened).toBe(4);
     expect(closed).toBe(0);
+  });
+
+  it('loses and doubles nothing over a wire that is cut again and again', async () => {
+    const wire = await wireTo(server!.url);
+    const alice = await signedIn('alice', wire.url);
+    const bob = await signedIn('bob', wire.url);
+    const { uuid } = await alice.chat.openDirect(bob.auth.user!.id);
+    await bob.chat.loadNewest(uuid);
+    const phone = authClient(wire.url);
+    await phone.login('bob', PASSWORD);
+    const received: string[] = [];
+    const socketUrl = `${wire.url.replace('http', 'ws')}/ws/chat/`;
+    const hook = new Connection({ url: socketUrl, auth: phone, WebSocket: WebSocket as never, maxReconnectAttempts: Infinity });
+    let live = 0;
+    hook.on('hello', () => live++);
+    hook.on('message', ({ data }) => {
+      const { events = [] } = JSON.parse(data as string) as { events?: ChatEvent[] };
+      for (const event of events) {
+        if (event.conversation_uuid === uuid && event.kind === 'message.created') received.push(event.data.content);
+      }
+    });
+    closing.push(hook.disconnect);
+    hook.connect();
+    await until('the phone is live', () => live > 0);
+
+    const tag = uuid4().slice(0, 8);
+    const written = Array.from({ length: 150 }, (_, i) => `${tag} ${i}`);
+    for (const [index, content] of written.entries()) {
+      alice.chat.sendMessage(uuid, content);
+      if (index % 25 === 10) {
+        wire.cut();
+        setTimeout(wire.mend, 150);
+      }
+      if (index % 50 === 30) void phone.refresh();
+      await new Promise((done) => setTimeout(done, 25));
+    }
+    const bobs = () => stored(bob.chat, uuid).filter((content) => content.startsWith(tag));
+    await until('all is acknowledged', () => alice.chat.unsentCount === 0, 40_000);
+    await until('bob has everything', () => bobs().length >= written.length, 40_000);
+    await until('the phone has everything', () => received.length >= written.length, 40_000);
+    expect(bobs()).toEqual(written);
+    expect(received).toEqual(written);
+    expectInOrder(bob.seen);
+    expect(live).toBeGreaterThan(3);
+    expect(phone.getSnapshot().status).toBe('signed_in');
+    await wire.close();
   });
 
   it('comes back after the server was killed, and nothing is lost', async () => {

@@ -31,7 +31,10 @@ class EditInput(serializers.Serializer[Any]):
 class PageInput(serializers.Serializer[Any]):
     before_seq = serializers.IntegerField(required=False, min_value=0, max_value=2**63 - 1, default=None)
     after_seq = serializers.IntegerField(required=False, min_value=0, max_value=2**63 - 1, default=None)
-    limit = serializers.IntegerField(required=False, min_value=1, max_value=100, default=50)
+    limit = serializers.IntegerField(required=False, min_value=1, default=50)
+
+    def validate_limit(self, limit: int) -> int:
+        return min(limit, 100)  # as on every other list: more than a page is a page
 
 
 # --- Output -----------------------------------------------------------------------------------------------------------

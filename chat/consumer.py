@@ -4,6 +4,7 @@ A Channels consumer with a loop of its own: Channels' `dispatch` hops to a threa
 connections, which costs more than the event.
 """
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,7 @@ from common.errors import NotFound, TemporarilyUnavailable, TokenNotValid, from_
 log = structlog.get_logger(__name__)
 
 FLOOD_WAIT_MS = 10_000
+HANDSHAKE_SECONDS = 4.0  # daphne gives up after 5
 
 
 class ChatConsumer(AsyncConsumer):
@@ -58,17 +60,16 @@ class ChatConsumer(AsyncConsumer):
         try:
             if here.draining:
                 raise TemporarilyUnavailable
-            opened = await database.run(handshake.open_socket, token, socket.connection_id, default)
+            opened = await _opened(here, token, socket.connection_id, default)
         except Exception as error:
             failure = error
+        if opened is not None:
+            here.count(socket, opened.authenticated)
         await send({"type": "websocket.accept", "subprotocol": handshake.SUBPROTOCOL})
         if opened is None:
             assert failure is not None  # noqa: S101
             _refuse(here, socket, failure)
             return False
-        known = opened.authenticated
-        socket.user_id, socket.sid, socket.session_id = known.user_id, known.sid, known.session_id
-        socket.token_expires_at = known.token_expires_at
         socket.opened_at = socket.last_frame_at = time.monotonic()
         if settings.CHAT_MAX_AGE:
             socket.max_age_at = socket.opened_at + settings.CHAT_MAX_AGE * random.uniform(1.0, 1.1)  # noqa: S311
@@ -105,6 +106,20 @@ class ChatConsumer(AsyncConsumer):
         """Let the closing handshake end; what still comes is not read."""
         while (await receive())["type"] != "websocket.disconnect":
             pass
+
+
+async def _opened(here: Hub, token: str, connection_id: str, default: Any) -> handshake.Opened:
+    """Open within the time that a handshake has, or not at all. Raises TokenNotValid, TemporarilyUnavailable."""
+    opening = asyncio.ensure_future(database.run(handshake.open_socket, token, connection_id, default))
+    done: set[Any] = set()
+    try:
+        done, _pending = await asyncio.wait({opening}, timeout=HANDSHAKE_SECONDS)
+    finally:
+        if not done:  # too late, or the client is gone: what is still counted must not stay so
+            opening.add_done_callback(lambda late: here.forget_late(late, connection_id))
+    if not done:
+        raise TemporarilyUnavailable
+    return opening.result()
 
 
 def _take(here: Hub, socket: Socket, text: str) -> None:

@@ -33,7 +33,7 @@ class Follow:
 
 
 class Feed:
-    __slots__ = ("behind", "head", "hub", "id", "live", "pending", "recent", "uuid", "wanted")
+    __slots__ = ("behind", "head", "hub", "id", "live", "pending", "quiet_at", "recent", "uuid", "wanted")
 
     def __init__(self, hub: "Hub", conversation_id: int, conversation_uuid: uuid.UUID, head: int) -> None:
         self.hub, self.id, self.uuid = hub, conversation_id, conversation_uuid
@@ -42,7 +42,8 @@ class Feed:
         self.live: set[Socket] = set()
         self.behind: dict[Socket, Follow] = {}
         self.pending: dict[int, Encoded] = {}
-        self.recent: deque[Encoded] = deque(maxlen=RECENT)
+        self.recent: deque[Encoded] = deque(maxlen=RECENT)  # for catch-ups that end while others talk on
+        self.quiet_at = -1
 
     @property
     def is_empty(self) -> bool:
@@ -155,6 +156,12 @@ class Feed:
         if not self.recent or self.recent[0].seq > after + 1:
             return None
         return [event for event in self.recent if event.seq > after]
+
+    def forget_old(self) -> None:
+        """Keep no events of a conversation in which nothing was said since the last call."""
+        if self.quiet_at == self.head:
+            self.recent.clear()
+        self.quiet_at = self.head
 
     def leave(self, socket: "Socket") -> None:
         self.live.discard(socket)

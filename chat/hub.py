@@ -34,6 +34,7 @@ from chat.socket import Socket
 from chat.writer import Writer
 from common.errors import TokenNotValid
 from sessions import sockets as session_sockets
+from sessions.authentication import Authenticated
 from sessions.models import UserSession
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,7 @@ class Hub:
         self.passing: OrderedDict[int, int] = OrderedDict()
         self.passing_members: OrderedDict[int, float] = OrderedDict()
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.loops: list[asyncio.Task[None]] = []  # of its life
         self.healing: set[int] = set()
         self.sweep_now = asyncio.Event()
         self.swept_at = timezone.now()
@@ -79,8 +81,7 @@ class Hub:
     def start(self) -> None:
         if self.layer is not None:
             self.layer.start()
-        for work in (self._tick, self._sweep, self._beat):
-            self.spawn(work())
+        self.loops = [self.loop.create_task(work) for work in (self._tick(), self._sweep(), self._beat())]
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = self.loop.create_task(work)
@@ -94,8 +95,12 @@ class Hub:
 
     async def stop(self) -> None:
         self.writer.stop()
-        for task in list(self.tasks):
+        if self.tasks:  # sockets that are being taken off the counts
+            await asyncio.wait(list(self.tasks), timeout=2)
+        ending = [*self.loops, *self.tasks]
+        for task in ending:
             task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         if self.layer is not None:
             await self.layer.stop()
         database.close()
@@ -146,9 +151,22 @@ class Hub:
         await self.layer.subscribe(groups)
         return True
 
+    def count(self, socket: Socket, known: Authenticated) -> None:
+        """Note whose the socket is; from here on `leave` takes it off the counts of open sockets."""
+        socket.user_id, socket.sid, socket.session_id = known.user_id, known.sid, known.session_id
+        socket.token_expires_at = known.token_expires_at
+
+    def forget_late(self, opening: "asyncio.Future[Any]", connection_id: str) -> None:
+        """Take off the counts a socket that opened when nobody waited for it any more."""
+        if not opening.cancelled() and opening.exception() is None:
+            known = opening.result().authenticated
+            self.spawn(database.run(_closed, known.user_id, known.sid, connection_id))
+
     def leave(self, socket: Socket) -> None:
         """Forget the socket."""
         socket.lost()
+        if socket.user_id:
+            self.spawn(database.run(_closed, socket.user_id, socket.sid, socket.connection_id))
         if self.sockets.pop(socket.connection_id, None) is None:
             return
         for feed in socket.feeds:
@@ -162,7 +180,6 @@ class Hub:
         _discard(self.by_user, socket.user_id, socket)
         if socket.user_id not in self.by_user:
             self.leaving[socket.user_id] = time.monotonic() + PRESENCE_GRACE_SECONDS
-        self.spawn(database.run(_closed, socket.user_id, socket.sid, socket.connection_id))
 
     def follow(self, socket: Socket, conversation_id: int, conversation_uuid: uuid.UUID, *, after: int) -> Feed:
         """Let the socket have everything past `after`."""
@@ -378,6 +395,7 @@ class Hub:
             feed = self.feeds.get(conversation_id)
             if feed is not None:
                 feed.wanted = max(feed.wanted, head)
+                feed.forget_old()
                 self.mend_if_needed(feed)
         over = await database.run(_over, [socket.session_id for socket in self.sockets.values()])
         for socket in list(self.sockets.values()):

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 from chat import catchup, database, protocol
 from chat.catchup import Place, Range
 from chat.events import Encoded
-from chat.feeds import FRAME_EVENTS, Feed
+from chat.feeds import Feed
 from chat.protocol import GapFrame, RemovedFrame, ResumedFrame
 from chat.socket import Socket
 from common.errors import NotFound
 
 if TYPE_CHECKING:
     from chat.hub import Hub
+
+FRAME_BYTES = 512 * 1024
 
 
 async def resume(hub: "Hub", socket: Socket, cursors: dict[uuid.UUID, int], *, same_epoch: bool, ref: Any) -> None:
@@ -84,12 +86,22 @@ async def _tell(hub: "Hub", socket: Socket, one: Range, *, ref: Any = None, answ
 
 
 async def _send_events(socket: Socket, events: list[Encoded], *, ref: Any = None, answer: bool = False) -> None:
-    for start in range(0, len(events), FRAME_EVENTS):
-        chunk = events[start : start + FRAME_EVENTS]
-        socket.write(protocol.encode_events(chunk, ref=ref), events=len(chunk))
-        await socket.window.drained()
-    if answer and not events:
-        socket.write(protocol.encode_events([], ref=ref), events=0)
+    """Send the events in one frame, or in several where they are large; each once the one before is taken."""
+    chunk: list[Encoded] = []
+    size = 0
+    for event in events:
+        if chunk and size + len(event.raw) > FRAME_BYTES:
+            await _send_chunk(socket, chunk, ref)
+            chunk, size = [], 0
+        chunk.append(event)
+        size += len(event.raw)
+    if chunk or answer:
+        await _send_chunk(socket, chunk, ref)
+
+
+async def _send_chunk(socket: Socket, chunk: list[Encoded], ref: Any) -> None:
+    await socket.window.drained()
+    socket.write(protocol.encode_events(chunk, ref=ref), events=len(chunk))
 
 
 async def _go_live(hub: "Hub", socket: Socket, one: Range) -> None:

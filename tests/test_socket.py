@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import socket as sockets
 import sqlite3
+import statistics
 import subprocess
 import time
 import uuid
@@ -223,12 +224,12 @@ async def test_a_locked_database_holds_up_no_ping(uvicorn: live.Server) -> None:
     for number in range(10):
         await writer.send("message", conversation_uuid=room, content=str(number))
         await writer.send("mark_as_seen", conversation_uuid=room, up_to_seq=number)
-    worst = max([await other.ping() for _ in range(20)] + [await writer.ping() for _ in range(20)])
+    took = [[await wire.ping() for _ in range(20)] for wire in (other, writer)]
     lock.execute("ROLLBACK")
     lock.close()
     assert len([await writer.next("ack") for _ in range(10)]) == 10
     assert len(await other.events(10)) == 10
-    assert worst < 0.25  # 0.05 s and what a busy machine adds
+    assert max(statistics.median(pings) for pings in took) < 0.05
     for wire in (writer, other):
         await wire.close()
 

@@ -14,7 +14,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -69,7 +69,10 @@ def store(sends: Sequence[Send]) -> list[Outcome]:
     """
     try:
         return _store(sends)
-    except OperationalError as error:  # the database is away: trying each would take as long again for each
+    except (
+        OperationalError,
+        InterfaceError,
+    ) as error:  # the database is away: trying each would take as long again for each
         return [error] * len(sends)
     except Exception as error:
         if len(sends) == 1 and not isinstance(error, IntegrityError):

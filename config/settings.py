@@ -356,11 +356,9 @@ EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", 10, low=1)
 if EMAIL_URL:
     # The URL's own timeout wins; without one a mail server that hangs would hold the worker for ever.
     vars().update({"EMAIL_TIMEOUT": EMAIL_TIMEOUT, **environment.email_settings(EMAIL_URL)})
-elif MAIL_DIR or not PRODUCTION:
+else:
     EMAIL_BACKEND = "users.mail_files.EmailBackend"
     EMAIL_FILE_PATH = MAIL_DIR or str(VAR_DIR / "mail")
-else:
-    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 TASKS = {"default": {"BACKEND": "common.tasks.DatabaseBackend", "QUEUES": ["default"]}}
 # The worker is a thread of the one embedded process, and a process of its own in production.

@@ -1,4 +1,4 @@
-"""Mails as files, one each, for `MAIL_DIR` and the embedded mode, where they are read at `/dev/mail/`.
+"""Mails as files, one each, where there is no `EMAIL_URL`; in the embedded mode they are read at `/dev/mail/`.
 
 Django's own file backend names its file by the second and a memory address, so that two mails can share one.
 """
@@ -14,16 +14,19 @@ from datetime import datetime
 from email.message import EmailMessage as Parsed
 from pathlib import Path
 
+import structlog
 from django.conf import settings
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.message import EmailMessage
 from django.utils import timezone
 
+log = structlog.get_logger(__name__)
+
 NAME = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{32}\.eml")
 
 
 class EmailBackend(BaseEmailBackend):
-    """Write each message to a file of its own; without `MAIL_DIR` also to the log of the terminal."""
+    """Write each message to a file of its own; the embedded mode without `MAIL_DIR` prints it as well."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         folder = Path(settings.EMAIL_FILE_PATH)
@@ -35,7 +38,9 @@ class EmailBackend(BaseEmailBackend):
             written.write_bytes(message.message().as_bytes())
             written.chmod(0o600)  # it holds a secret link
             written.rename(folder / f"{name}.eml")  # whoever watches the folder sees whole mails only
-            if not settings.MAIL_DIR:
+            if settings.PRODUCTION and not settings.MAIL_DIR:
+                log.warning("mail.reaches_nobody", hint="set EMAIL_URL", file=f"{name}.eml")
+            elif not settings.MAIL_DIR:  # never in production: a log is no place for a link that opens an account
                 sys.stderr.write(f"\nMail to {', '.join(message.to)}: {message.subject}\n{message.body}\n")
         return len(email_messages)
 

@@ -245,6 +245,17 @@ def test_each_mail_is_a_file_of_its_own_with_the_link_on_one_readable_line(alice
     assert TOKEN.search(listed[0].text)
 
 
+@pytest.mark.parametrize(
+    ("production", "folder", "printed"), [(False, "", True), (False, "x", False), (True, "", False)]
+)
+def test_a_link_is_printed_in_the_embedded_mode_alone(alice, settings, tmp_path, capfd, production, folder, printed):
+    settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = "users.mail_files.EmailBackend", str(tmp_path)
+    settings.PRODUCTION, settings.MAIL_DIR = production, folder
+    tasks.send_mail.func(alice.pk, "password_reset")
+    assert ("token=" in capfd.readouterr().err) is printed
+    assert len(list(tmp_path.glob("*.eml"))) == 1
+
+
 @pytest.mark.parametrize("name", ["../settings.py", "/etc/passwd", "x.eml", "..", ""])
 def test_no_name_leads_out_of_the_mail_folder(settings, tmp_path, name):
     settings.EMAIL_FILE_PATH = str(tmp_path)

@@ -40,6 +40,16 @@ def make() -> None:
             user.set_password(PASSWORD)
             user.is_active = True
             user.save(update_fields=["password", "is_active"])
+    _introduce("alice", "bob")
+
+
+def _introduce(one: str, other: str) -> None:
+    """Give two of them a conversation to begin with."""
+    from chat.services import conversations
+
+    ids = dict(get_user_model().objects.filter(username__in=[one, other], is_active=True).values_list("username", "pk"))
+    if len(ids) == 2:
+        conversations.open_direct(user_id=ids[one], other_id=ids[other])
 
 
 @transaction.atomic

@@ -1,4 +1,4 @@
-"""What is installed is no older than what is safe: an audit that cannot reach its database passes having seen nothing."""
+"""What is installed is no older than what is safe: an audit without its database passes having seen nothing."""
 
 from importlib.metadata import version
 from pathlib import Path

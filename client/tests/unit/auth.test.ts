@@ -199,6 +199,15 @@ describe('refreshing', () => {
     expect(await auth.ensureValidToken()).not.toBeNull();
   });
 
+  it('plans one more try, however many asked while it failed', async () => {
+    const { auth, server } = client({ [REFRESH]: () => ({ status: 503, body: {} }) }, { random: () => 1 });
+    await auth.login('alice', 'secret');
+    vi.setSystemTime(Date.now() + 57 * MINUTE_MS);
+    for (let i = 0; i < 5; i++) await auth.ensureValidToken();
+    await vi.advanceTimersByTimeAsync(MINUTE_MS);
+    expect(server.to('/api/auth/token/refresh/').length).toBeLessThanOrEqual(7);
+  });
+
   it('does not revive a sign-in that was ended while the refresh was on its way', async () => {
     const { auth, storage } = client({
       [REFRESH]: async () => {
@@ -326,6 +335,21 @@ describe('two tabs with one storage', () => {
     expect(server.to('/api/auth/token/refresh/')).toHaveLength(2);
   });
 
+  it('does not remove what the other tab has stored since it signed out', async () => {
+    const { tab } = tabs();
+    const first = tab();
+    await first.login('alice', 'secret');
+    const second = tab();
+    await second.restore();
+    await first.logout();
+    await first.login('alice', 'secret');
+    await settle();
+    const third = tab();
+    await third.restore();
+    expect(third.accessToken).toBe(first.accessToken);
+    expect(second.accessToken).toBe(first.accessToken);
+  });
+
   it('looks into the storage before it refreshes, also where it heard nothing of the other tab', async () => {
     const { tab, server } = tabs();
     const first = tab();
@@ -368,6 +392,27 @@ describe('fetch', () => {
     expect(before!.headers.get('Authorization')).not.toBe(after!.headers.get('Authorization'));
     expect(after!.body).toEqual({ a: 1 });
     expect(after!.headers.get('Device-Fingerprint')).toBe('phone-1');
+  });
+
+  it('takes the token that another call has brought meanwhile, instead of a second refresh', async () => {
+    const waiting: Array<() => void> = [];
+    const { auth, server } = client({
+      [REFRESH]: () => ({ body: pair(2) }),
+      'GET /api/things/': async ({ headers }) => {
+        if (headers.get('Authorization') === `Bearer ${auth.accessToken}` && waiting.length === 2) return { body: {} };
+        await new Promise<void>((done) => waiting.push(done));
+        return expired;
+      },
+    });
+    await auth.login('alice', 'secret');
+    const first = auth.fetch('/api/things/');
+    const second = auth.fetch('/api/things/');
+    await settle();
+    waiting[0]!();
+    expect((await first).status).toBe(200);
+    waiting[1]!();
+    expect((await second).status).toBe(200);
+    expect(server.to('/api/auth/token/refresh/')).toHaveLength(1);
   });
 
   it('gives the second refusal to the caller instead of looping', async () => {

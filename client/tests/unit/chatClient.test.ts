@@ -323,6 +323,11 @@ describe('the list', () => {
     await chat.reloadConversation('k1');
     FakeSocket.last.events(created('k1', 6));
     expect(chat.conversation('k1')!.unread_count).toBe(4);
+    // What the list knew already is shown all the same.
+    expect(chat.timeline('k1').map(({ seq }) => seq)).toEqual([4, 6]);
+    list = [conversation('k1', { last_seq: 5, unread_count: 3, title: 'older' })];
+    await chat.reloadConversation('k1');
+    expect(chat.conversation('k1')).toMatchObject({ last_seq: 6, title: '' });
     chat.markSeen('k1');
     expect(FakeSocket.last.framesOf('mark_as_seen')).toEqual([{ type: 'mark_as_seen', conversation_uuid: 'k1', up_to_seq: 6 }]);
     expect(chat.conversation('k1')!.unread_count).toBe(0);

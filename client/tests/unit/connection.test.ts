@@ -294,6 +294,17 @@ describe('close codes', () => {
   });
 });
 
+it('does not come back by itself where a close code forbids it, not even with the network', async () => {
+  let tell: (event: LifecycleEvent) => void = () => {};
+  Object.assign(auth, { lifecycle: { subscribe: (listener: typeof tell) => ((tell = listener), () => {}) } });
+  await connected();
+  FakeSocket.last.serverClose(4506);
+  tell('online');
+  tell('foreground');
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(FakeSocket.all).toHaveLength(1);
+});
+
 describe('heartbeat', () => {
   it('pings at the interval that hello names and keeps the pong to itself', async () => {
     const { log } = await connected();
@@ -386,6 +397,18 @@ describe('a new token', () => {
     expect(c.websocket).toBe(old);
     old.events(created('a', 1));
     expect(log.some((line) => line.startsWith('close'))).toBe(false);
+  });
+
+  it('asks for another token when the new socket’s is rejected, and keeps the old socket meanwhile', async () => {
+    const { connection: c } = await connected();
+    const old = FakeSocket.last;
+    await auth.refresh();
+    FakeSocket.last.open();
+    FakeSocket.last.serverClose(4401);
+    await settle();
+    expect(c.websocket).toBe(old);
+    expect(FakeSocket.all).toHaveLength(3);
+    expect(FakeSocket.last.token).toBe('token-3');
   });
 
   it('drops the old socket after 5 s when the catch-up takes longer', async () => {

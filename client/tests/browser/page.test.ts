@@ -367,6 +367,8 @@ describe.skipIf(!server)('the page', () => {
       await alice.keyboard.press('Tab');
     }
     await alice.keyboard.press('Enter');
+    const thumb = bubble(alice, 'typed by hand').getByRole('button', { name: 'React with 👍' });
+    await until('the menu has the focus', () => thumb.evaluate((element) => element === document.activeElement));
     await alice.keyboard.press('Enter');
     await bubble(alice, 'typed by hand').getByRole('button', { name: '👍 1' }).waitFor();
     for (const section of ['chat', 'devices', 'security']) {

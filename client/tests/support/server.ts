@@ -96,6 +96,8 @@ export async function startServer(environment: Record<string, string> = {}): Pro
       const mails = join(folder, 'mail');
       if (!existsSync(mails)) return [];
       return readdirSync(mails)
+        // A dot: still being written.
+        .filter((name) => !name.startsWith('.'))
         .sort()
         .map((name) => readFileSync(join(mails, name), 'utf8'))
         .filter((text) => new RegExp(`^To:.*${address.replace(/[.+]/g, '\\$&')}`, 'im').test(text))

@@ -250,9 +250,13 @@ def test_serve_survives_the_death_of_its_parts_and_stops_them_together(tmp_path,
         victims = [before["workers"][0], before["tasks"]]
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 20
+        deadline, resets = time.monotonic() + 30, 0
         while time.monotonic() < deadline:
-            assert server.get("/healthz")[0] == 200
+            try:
+                assert server.get("/healthz")[0] == 200
+            except ConnectionError:
+                resets += 1  # it stood in the queue of the one that was killed
+                assert resets <= 2
             after = json.loads(pid_file.read_text())
             if len(after["workers"]) == 2 and after["tasks"] and not {*after["workers"], after["tasks"]} & {*victims}:
                 break

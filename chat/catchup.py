@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from django.db.models import Q
+from django.utils import timezone
 
 from chat import payload
 from chat.events import Encoded
 from chat.models import Conversation, Event, Membership
+from sessions.models import UserSession
 
 EVENTS_EACH = 200
 EVENTS_ALL = 1_000
@@ -139,3 +142,28 @@ def heads(conversation_ids: list[int]) -> dict[int, int]:
         chunk = conversation_ids[start : start + 1_000]
         found.update(Conversation.objects.filter(pk__in=chunk).values_list("pk", "last_seq"))
     return found
+
+
+def joined_since(user_ids: list[int], since: Any) -> list[tuple[int, Place]]:
+    """Return who joined what lately, with the place from which they see: a lost note of a membership is found here."""
+    ours = set(user_ids)
+    rows = Membership.objects.filter(joined_at__gte=since, left_seq=None).values_list(
+        "user_id", "conversation_id", "conversation__uuid", "joined_seq"
+    )
+    return [(row[0], Place(row[1], row[2], row[3] - 1)) for row in rows if row[0] in ours]
+
+
+def over(session_ids: list[int]) -> dict[int, bool]:
+    """Return the sessions that have ended, with whether it is the account that has."""
+    wanted, living, disabled = set(session_ids), set(), {}
+    ids = sorted(wanted)
+    now = timezone.now()
+    for start in range(0, len(ids), 1_000):
+        rows = UserSession.objects.filter(pk__in=ids[start : start + 1_000]).values_list(
+            "pk", "is_active", "expires_at", "user__is_active"
+        )
+        for session_id, is_active, expires_at, user_active in rows:
+            if is_active and expires_at > now and user_active:
+                living.add(session_id)
+            disabled[session_id] = not user_active
+    return {session_id: disabled.get(session_id, False) for session_id in wanted - living}

@@ -12,8 +12,8 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from chat import database, presence, resume
-from chat.hub import Hub, close_of, presence_of
+from chat import database, resume
+from chat.hub import Hub, close_of
 from chat.models import Conversation
 from chat.protocol import (
     AckFrame,
@@ -30,7 +30,6 @@ from chat.protocol import (
     PingFrame,
     PongFrame,
     PresenceFrame,
-    PresenceShownFrame,
     ReactFrame,
     ReceiptFrame,
     ResumeFrame,
@@ -212,12 +211,12 @@ def _typing(hub: Hub, socket: Socket, frame: TypingFrame) -> None:
 async def _type(hub: Hub, socket: Socket, name: uuid.UUID, active: bool) -> None:
     feed = resume.feed_named(socket, name)
     if not active:
-        hub.stop_typing(socket, feed)
+        hub.typing.stop(socket, feed.id)
         return
     if feed.id not in socket.typing:
         await database.run(_require_unblocked, socket.user_id, name)
     if feed in socket.feeds and socket.is_open:
-        hub.start_typing(socket, feed)
+        hub.typing.start(socket, feed)
 
 
 def _require_unblocked(user_id: int, name: uuid.UUID) -> None:
@@ -230,24 +229,7 @@ def _require_unblocked(user_id: int, name: uuid.UUID) -> None:
 
 
 def _presence(hub: Hub, socket: Socket, frame: PresenceFrame) -> None:
-    _later(socket, frame, _watch, hub, socket, frozenset(frame.user_ids), frame.ref)
-
-
-async def _watch(hub: Hub, socket: Socket, user_ids: frozenset[int], ref: Any) -> None:
-    hub.watch(socket, user_ids)  # first, so that no change falls between the look and the answer
-    visible, found = await database.run(_visible, socket.user_id, user_ids)
-    if not socket.is_open or socket.watching != user_ids:
-        return
-    socket.hidden = user_ids - visible
-    for user_id in visible:
-        hub.shown.setdefault(user_id, found[user_id].online)
-    users = [presence_of(one, found[one] if one in visible else presence.State()) for one in sorted(user_ids)]
-    socket.send(PresenceShownFrame(ref=ref, users=users))
-
-
-def _visible(user_id: int, user_ids: frozenset[int]) -> tuple[set[int], dict[int, presence.State]]:
-    visible = presence.visible({user_id: user_ids})[user_id]
-    return visible, presence.states(visible)
+    _later(socket, frame, functools.partial(hub.presence.answer, socket, frozenset(frame.user_ids), ref=frame.ref))
 
 
 def _authenticate(hub: Hub, socket: Socket, frame: AuthenticateFrame) -> None:

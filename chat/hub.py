@@ -25,27 +25,24 @@ from django.conf import settings
 from django.utils import timezone
 
 from chat import catchup, database, events, layer, presence, protocol, resume
+from chat.ephemeral import Receipts, Typing
 from chat.events import Encoded, Published
 from chat.feeds import Feed
-from chat.models import Membership
-from chat.protocol import Close, PresenceOf, PresenceShownFrame, ReceiptFrame, RemovedFrame, TypingShownFrame
+from chat.layer import group_of
+from chat.presence_board import PresenceBoard, discard
+from chat.protocol import Close, RemovedFrame
 from chat.services.receipts import Receipt
 from chat.socket import Socket
 from chat.writer import Writer
 from common.errors import TokenNotValid
 from sessions import sockets as session_sockets
 from sessions.authentication import Authenticated
-from sessions.models import UserSession
 
 log = structlog.get_logger(__name__)
 
-SHARDS = 64
 INLINE_BYTES = 256 * 1024  # a larger publication goes as a wake: the others read it from the database
 REORDER_SECONDS = 0.05  # what came early may only have overtaken the rest
 TICK_SECONDS = 1.0
-PRESENCE_GRACE_SECONDS = 5.0
-RECEIPT_SECONDS = 1.0
-TYPING_SECONDS = 6.0
 PASSING = 10_000
 JOINED_OVERLAP = timedelta(seconds=30)
 
@@ -61,8 +58,6 @@ class Hub:
         self.sockets: dict[str, Socket] = {}
         self.by_user: dict[int, set[Socket]] = defaultdict(set)
         self.by_sid: dict[uuid.UUID, set[Socket]] = defaultdict(set)
-        self.watchers: dict[int, set[Socket]] = defaultdict(set)
-        self.shown: dict[int, bool] = {}
         self.writer = Writer(loop)
         self.layer = layer.Layer(self.process, self._on_message, self.sweep_soon) if layer.is_needed() else None
         # What passed by with nobody here to follow it: a socket that is just joining may have read before it.
@@ -73,10 +68,9 @@ class Hub:
         self.healing: set[int] = set()
         self.sweep_now = asyncio.Event()
         self.swept_at = timezone.now()
-        self.presence_changed: set[int] = set()
-        self.presence_recheck = False
-        self.leaving: dict[int, float] = {}
-        self.receipts: dict[tuple[int, int], Receipt | None] = {}
+        self.receipts = Receipts(self)
+        self.typing = Typing(self)
+        self.presence = PresenceBoard(self)
 
     def start(self) -> None:
         if self.layer is not None:
@@ -132,9 +126,8 @@ class Hub:
         self.sockets[socket.connection_id] = socket
         self.by_user[socket.user_id].add(socket)
         self.by_sid[socket.sid].add(socket)
-        if socket.user_id not in self.leaving and len(self.by_user[socket.user_id]) == 1:
-            self.presence_changed.add(socket.user_id)
-        self.leaving.pop(socket.user_id, None)
+        if len(self.by_user[socket.user_id]) == 1:
+            self.presence.arrived(socket.user_id)
         stale = await self._subscribe({group_of(place.conversation_id) for place in places})
         while stale or self.passing_members.get(socket.user_id, 0.0) >= read_at:
             read_at = time.monotonic()
@@ -173,13 +166,12 @@ class Hub:
             feed.leave(socket)
             self._forget_if_empty(feed)
         socket.feeds = {}
-        for conversation_id in list(socket.typing):
-            self._stop_typing(socket, conversation_id)
-        self.watch(socket, frozenset())
-        _discard(self.by_sid, socket.sid, socket)
-        _discard(self.by_user, socket.user_id, socket)
+        self.typing.stop_all(socket)
+        self.presence.watch(socket, frozenset())
+        discard(self.by_sid, socket.sid, socket)
+        discard(self.by_user, socket.user_id, socket)
         if socket.user_id not in self.by_user:
-            self.leaving[socket.user_id] = time.monotonic() + PRESENCE_GRACE_SECONDS
+            self.presence.left(socket.user_id)
 
     def follow(self, socket: Socket, conversation_id: int, conversation_uuid: uuid.UUID, *, after: int) -> Feed:
         """Let the socket have everything past `after`."""
@@ -300,11 +292,11 @@ class Hub:
                     self._receive_told(conversation_id, uuid.UUID(bytes=name), told, wanted)
             case "receipt":
                 told = message["r"]
-                self._show_receipt(Receipt(**{**told, "conversation_uuid": uuid.UUID(told["conversation_uuid"])}))
+                self.receipts.show_here(Receipt(**{**told, "conversation_uuid": uuid.UUID(told["conversation_uuid"])}))
             case "typing":
-                self._show_typing(message["c"], message["u"], message["a"])
+                self.typing.show_here(message["c"], message["u"], message["a"])
             case "presence":
-                self._presence_moved(message["u"], recheck=message["r"])
+                self.presence.moved(message["u"], recheck=message["r"])
             case "revoked":
                 self._end_sessions([uuid.UUID(sid) for sid in message["s"]], message["reason"])
             case "suspended":
@@ -385,7 +377,7 @@ class Hub:
         """Compare everything followed with the database: heads, sessions, memberships, presence."""
         started = timezone.now()
         users = list(self.by_user)
-        joined = await database.run(_joined_since, users, self.swept_at - JOINED_OVERLAP)
+        joined = await database.run(catchup.joined_since, users, self.swept_at - JOINED_OVERLAP)
         for user_id, place in joined:
             for socket in list(self.by_user.get(user_id, ())):
                 if socket.is_joined and self.feeds.get(place.conversation_id) not in socket.feeds:
@@ -397,13 +389,12 @@ class Hub:
                 feed.wanted = max(feed.wanted, head)
                 feed.forget_old()
                 self.mend_if_needed(feed)
-        over = await database.run(_over, [socket.session_id for socket in self.sockets.values()])
+        over = await database.run(catchup.over, [socket.session_id for socket in self.sockets.values()])
         for socket in list(self.sockets.values()):
             if socket.session_id in over:
                 socket.close(Close.ACCOUNT_DISABLED if over[socket.session_id] else Close.SESSION_REVOKED)
         self.swept_at = started
-        if self.watchers:
-            self._presence_moved(list(self.watchers), recheck=True)
+        self.presence.check_all()
 
     # --- The clock ---
 
@@ -414,11 +405,7 @@ class Hub:
             now, at = time.monotonic(), timezone.now()
             for socket in list(self.sockets.values()):
                 self._check_times(socket, now, at)
-            for user_id in [user_id for user_id, since in self.leaving.items() if since <= now]:
-                del self.leaving[user_id]
-                self.presence_changed.add(user_id)
-            if self.presence_changed or self.presence_recheck:
-                self._announce_presence()
+            self.presence.tick(now)
 
     def _check_times(self, socket: Socket, now: float, at: Any) -> None:
         left = (socket.token_expires_at - at).total_seconds()
@@ -432,8 +419,7 @@ class Hub:
         if now >= socket.max_age_at:
             socket.close(Close.MAX_AGE)
         if socket.typing:
-            for conversation_id in [name for name, since in socket.typing.items() if now - since >= TYPING_SECONDS]:
-                self._stop_typing(socket, conversation_id)
+            self.typing.expire(socket, now)
 
     async def _beat(self) -> None:
         while True:
@@ -443,119 +429,11 @@ class Hub:
             except Exception as error:
                 log.warning("hub.beat_failed", error=repr(error))
 
-    # --- What is told and not stored ---
+    # --- Told to the other processes ---
 
     def tell_others(self, group: str, message: dict[str, Any]) -> None:
         if self.layer is not None:
             self.layer.publish(group, message)
-
-    def show_receipt(self, receipt: Receipt) -> None:
-        """Show a receipt here and elsewhere, at most one a second for each person and conversation."""
-        key = (receipt.conversation_id, receipt.user_id)
-        if key in self.receipts:
-            self.receipts[key] = receipt
-            return
-        self.receipts[key] = None
-        self.loop.call_later(RECEIPT_SECONDS, self._next_receipt, key)
-        self._show_receipt(receipt)
-        told = {
-            "conversation_id": receipt.conversation_id,
-            "conversation_uuid": str(receipt.conversation_uuid),
-            "user_id": receipt.user_id,
-            "up_to_seq": receipt.up_to_seq,
-            "moved": True,
-            "shared": receipt.shared,
-        }
-        self.tell_others(group_of(receipt.conversation_id), {"k": "receipt", "r": told})
-
-    def _next_receipt(self, key: tuple[int, int]) -> None:
-        waiting = self.receipts.pop(key, None)
-        if waiting is not None:
-            self.show_receipt(waiting)
-
-    def _show_receipt(self, receipt: Receipt) -> None:
-        feed = self.feeds.get(receipt.conversation_id)
-        if feed is None:
-            return
-        frame = ReceiptFrame(
-            conversation_uuid=receipt.conversation_uuid, user_id=receipt.user_id, up_to_seq=receipt.up_to_seq
-        ).encode()
-        for socket in list(feed.sockets()):
-            if receipt.shared or socket.user_id == receipt.user_id:
-                socket.write(frame)
-
-    def start_typing(self, socket: Socket, feed: Feed) -> None:
-        fresh = feed.id not in socket.typing
-        socket.typing[feed.id] = time.monotonic()
-        if fresh:
-            self._tell_typing(feed.id, socket.user_id, active=True)
-
-    def stop_typing(self, socket: Socket, feed: Feed) -> None:
-        if feed.id in socket.typing:
-            self._stop_typing(socket, feed.id)
-
-    def _stop_typing(self, socket: Socket, conversation_id: int) -> None:
-        del socket.typing[conversation_id]
-        self._tell_typing(conversation_id, socket.user_id, active=False)
-
-    def _tell_typing(self, conversation_id: int, user_id: int, *, active: bool) -> None:
-        self._show_typing(conversation_id, user_id, active)
-        self.tell_others(group_of(conversation_id), {"k": "typing", "c": conversation_id, "u": user_id, "a": active})
-
-    def _show_typing(self, conversation_id: int, user_id: int, active: bool) -> None:
-        feed = self.feeds.get(conversation_id)
-        if feed is None:
-            return
-        frame = TypingShownFrame(conversation_uuid=feed.uuid, user_id=user_id, active=active).encode()
-        for socket in list(feed.sockets()):
-            if socket.user_id != user_id:
-                socket.write(frame, droppable=True)
-
-    # --- Presence ---
-
-    def watch(self, socket: Socket, user_ids: frozenset[int]) -> None:
-        """Let the socket follow these people instead of those it followed before."""
-        for user_id in socket.watching - user_ids:
-            _discard(self.watchers, user_id, socket)
-            if user_id not in self.watchers:
-                self.shown.pop(user_id, None)
-        for user_id in user_ids - socket.watching:
-            self.watchers[user_id].add(socket)
-        socket.watching = user_ids
-
-    def _announce_presence(self) -> None:
-        changed, recheck = list(self.presence_changed), self.presence_recheck
-        self.presence_changed, self.presence_recheck = set(), False
-        self.tell_others(layer.ALL, {"k": "presence", "u": changed, "r": recheck})
-        self._presence_moved(changed, recheck=recheck)
-
-    def _presence_moved(self, user_ids: Iterable[int], *, recheck: bool) -> None:
-        watched = [user_id for user_id in user_ids if user_id in self.watchers]
-        if watched:
-            self.spawn(self._show_presence(watched, recheck=recheck))
-
-    async def _show_presence(self, user_ids: list[int], *, recheck: bool) -> None:
-        watching: dict[int, set[int]] = defaultdict(set)
-        for user_id in user_ids:
-            for socket in self.watchers.get(user_id, ()):
-                watching[socket.user_id].add(user_id)
-        visible, found = await database.run(_visible_states, watching)
-        changed = {user_id for user_id in user_ids if self.shown.get(user_id) != found[user_id].online}
-        if not changed and not recheck:
-            return
-        shown: dict[Socket, list[PresenceOf]] = defaultdict(list)
-        for user_id in user_ids:
-            self.shown[user_id] = found[user_id].online
-            for socket in self.watchers.get(user_id, ()):
-                may, hidden = user_id in visible.get(socket.user_id, ()), user_id in socket.hidden
-                if may and (hidden or user_id in changed):
-                    socket.hidden -= {user_id}
-                    shown[socket].append(presence_of(user_id, found[user_id]))
-                elif not may and not hidden:
-                    socket.hidden |= {user_id}
-                    shown[socket].append(presence_of(user_id, presence.State()))
-        for socket, users in shown.items():
-            socket.write(PresenceShownFrame(users=users).encode(), droppable=True)
 
     # --- Sessions end ---
 
@@ -587,28 +465,11 @@ class Hub:
         self.tell_others(layer.ALL, {"k": "superseded", "c": connection_ids})
 
 
-def group_of(conversation_id: int) -> str:
-    """Return the layer's group: a shard, because joining one group for each conversation would cost 0.1 ms each."""
-    return f"shard.{conversation_id % SHARDS}"
-
-
-def presence_of(user_id: int, state: presence.State) -> PresenceOf:
-    return PresenceOf(user_id=user_id, online=state.online, last_seen_at=state.last_seen_at)
-
-
 def _to_wire(published: Published) -> list[Any]:
     last = published.events[-1].seq
     fits = sum(len(event.raw) for event in published.events) <= INLINE_BYTES
     told = [[event.seq, event.kind, event.raw, event.member_id] for event in published.events] if fits else []
     return [published.conversation_id, published.conversation_uuid.bytes, told, last]
-
-
-def _discard(index: dict[Any, set[Socket]], key: Any, socket: Socket) -> None:
-    sockets = index.get(key)
-    if sockets is not None:
-        sockets.discard(socket)
-        if not sockets:
-            del index[key]
 
 
 def _note(recent: OrderedDict[int, Any], key: int, value: Any) -> None:
@@ -629,35 +490,6 @@ def _closed(user_id: int, sid: uuid.UUID, connection_id: str) -> None:
 def _beat(connections: list[tuple[uuid.UUID, str]]) -> None:
     presence.beat()
     session_sockets.beat(connections)
-
-
-def _joined_since(user_ids: list[int], since: Any) -> list[tuple[int, catchup.Place]]:
-    """Return who joined what lately, with the place from which they see: a lost note of a membership is found here."""
-    ours = set(user_ids)
-    rows = Membership.objects.filter(joined_at__gte=since, left_seq=None).values_list(
-        "user_id", "conversation_id", "conversation__uuid", "joined_seq"
-    )
-    return [(row[0], catchup.Place(row[1], row[2], row[3] - 1)) for row in rows if row[0] in ours]
-
-
-def _over(session_ids: list[int]) -> dict[int, bool]:
-    """Return the sessions that have ended, with whether it is the account that has."""
-    wanted, living, disabled = set(session_ids), set(), {}
-    ids = sorted(wanted)
-    now = timezone.now()
-    for start in range(0, len(ids), 1_000):
-        rows = UserSession.objects.filter(pk__in=ids[start : start + 1_000]).values_list(
-            "pk", "is_active", "expires_at", "user__is_active"
-        )
-        for session_id, is_active, expires_at, user_active in rows:
-            if is_active and expires_at > now and user_active:
-                living.add(session_id)
-            disabled[session_id] = not user_active
-    return {session_id: disabled.get(session_id, False) for session_id in wanted - living}
-
-
-def _visible_states(watching: dict[int, set[int]]) -> tuple[dict[int, set[int]], dict[int, presence.State]]:
-    return presence.visible(watching), presence.states({one for wanted in watching.values() for one in wanted})
 
 
 # --- From any thread --------------------------------------------------------------------------------------------------
@@ -735,7 +567,7 @@ def publish(batch: list[Published]) -> None:
 
 def tell_receipt(receipt: Receipt) -> None:
     """Show the members how far somebody has read, if they share it; their own devices in any case."""
-    _on_loop(lambda hub: hub.show_receipt(receipt))
+    _on_loop(lambda hub: hub.receipts.show(receipt))
 
 
 def tell_revoked(*, sids: list[uuid.UUID], user_id: int, reason: str, **kwargs: Any) -> None:
@@ -756,11 +588,7 @@ def tell_presence(user_ids: Iterable[int]) -> None:
     """Show the presence of these people anew to whoever follows it: what they share, or with whom, has changed."""
     wanted = list(user_ids)
 
-    def recheck(hub: Hub) -> None:
-        hub.presence_changed.update(wanted)
-        hub.presence_recheck = True
-
-    _on_loop(recheck, layer.ALL, {"k": "presence", "u": wanted, "r": True})
+    _on_loop(lambda hub: hub.presence.check(wanted), layer.ALL, {"k": "presence", "u": wanted, "r": True})
 
 
 def close_of(error: TokenNotValid) -> Close:

@@ -1,0 +1,131 @@
+"""Which sockets follow whose presence, and what they were last shown."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from chat import database, layer, presence
+from chat.protocol import PresenceOf, PresenceShownFrame
+from chat.socket import Socket
+
+if TYPE_CHECKING:
+    from chat.hub import Hub
+
+GRACE_SECONDS = 5.0  # a socket that is followed by another within this was never away
+
+
+class PresenceBoard:
+    def __init__(self, hub: "Hub") -> None:
+        self.hub = hub
+        self.watchers: dict[int, set[Socket]] = defaultdict(set)
+        self.shown: dict[int, bool] = {}
+        self.changed: set[int] = set()
+        self.recheck = False
+        self.leaving: dict[int, float] = {}
+
+    # --- What happens here ---
+
+    def arrived(self, user_id: int) -> None:
+        """The person's first socket of this process."""
+        if self.leaving.pop(user_id, None) is None:
+            self.changed.add(user_id)
+
+    def left(self, user_id: int) -> None:
+        """The person's last socket of this process."""
+        self.leaving[user_id] = time.monotonic() + GRACE_SECONDS
+
+    def check(self, user_ids: Iterable[int]) -> None:
+        """What these people share, or with whom, has changed."""
+        self.changed.update(user_ids)
+        self.recheck = True
+
+    def tick(self, now: float) -> None:
+        """Tell everybody, once a second, whose presence may have changed."""
+        for user_id in [user_id for user_id, since in self.leaving.items() if since <= now]:
+            del self.leaving[user_id]
+            self.changed.add(user_id)
+        if not self.changed:
+            return
+        changed, recheck = list(self.changed), self.recheck
+        self.changed, self.recheck = set(), False
+        self.hub.tell_others(layer.ALL, {"k": "presence", "u": changed, "r": recheck})
+        self.moved(changed, recheck=recheck)
+
+    # --- Who looks ---
+
+    def watch(self, socket: Socket, user_ids: frozenset[int]) -> None:
+        """Let the socket follow these people instead of those it followed before."""
+        for user_id in socket.watching - user_ids:
+            discard(self.watchers, user_id, socket)
+            if user_id not in self.watchers:
+                self.shown.pop(user_id, None)
+        for user_id in user_ids - socket.watching:
+            self.watchers[user_id].add(socket)
+        socket.watching = user_ids
+
+    async def answer(self, socket: Socket, user_ids: frozenset[int], *, ref: Any) -> None:
+        """Follow these people and show how they are now; who may not be seen is offline like who is not there."""
+        self.watch(socket, user_ids)  # first, so that no change falls between the look and the answer
+        visible, found = await database.run(_look, {socket.user_id: set(user_ids)})
+        if not socket.is_open or socket.watching != user_ids:
+            return
+        seen = visible[socket.user_id]
+        socket.hidden = user_ids - seen
+        for user_id in seen:
+            self.shown.setdefault(user_id, found[user_id].online)
+        users = [_shape(one, found[one] if one in seen else presence.State()) for one in sorted(user_ids)]
+        socket.send(PresenceShownFrame(ref=ref, users=users))
+
+    def check_all(self) -> None:
+        """Look at everybody who is followed: a killed process told nobody."""
+        if self.watchers:
+            self.moved(list(self.watchers), recheck=True)
+
+    def moved(self, user_ids: Iterable[int], *, recheck: bool) -> None:
+        """Show what changed to those who follow; `recheck`: also what they may no longer, or again, see."""
+        watched = [user_id for user_id in user_ids if user_id in self.watchers]
+        if watched:
+            self.hub.spawn(self._show(watched, recheck=recheck))
+
+    async def _show(self, user_ids: list[int], *, recheck: bool) -> None:
+        watching: dict[int, set[int]] = defaultdict(set)
+        for user_id in user_ids:
+            for socket in self.watchers.get(user_id, ()):
+                watching[socket.user_id].add(user_id)
+        visible, found = await database.run(_look, watching)
+        found = {user_id: found.get(user_id, presence.State()) for user_id in user_ids}
+        changed = {user_id for user_id in user_ids if self.shown.get(user_id) != found[user_id].online}
+        if not changed and not recheck:
+            return
+        told: dict[Socket, list[PresenceOf]] = defaultdict(list)
+        for user_id in user_ids:
+            self.shown[user_id] = found[user_id].online
+            for socket in self.watchers.get(user_id, ()):
+                may, hidden = user_id in visible.get(socket.user_id, ()), user_id in socket.hidden
+                if may and (hidden or user_id in changed):
+                    socket.hidden -= {user_id}
+                    told[socket].append(_shape(user_id, found[user_id]))
+                elif not may and not hidden:
+                    socket.hidden |= {user_id}
+                    told[socket].append(_shape(user_id, presence.State()))
+        for socket, users in told.items():
+            socket.write(PresenceShownFrame(users=users).encode(), droppable=True)
+
+
+def _look(watching: dict[int, set[int]]) -> tuple[dict[int, set[int]], dict[int, presence.State]]:
+    """On a database thread."""
+    return presence.visible(watching), presence.states({one for wanted in watching.values() for one in wanted})
+
+
+def _shape(user_id: int, state: presence.State) -> PresenceOf:
+    return PresenceOf(user_id=user_id, online=state.online, last_seen_at=state.last_seen_at)
+
+
+def discard(index: dict[Any, set[Socket]], key: Any, socket: Socket) -> None:
+    """Take the socket out of the index; an empty entry goes."""
+    sockets = index.get(key)
+    if sockets is not None:
+        sockets.discard(socket)
+        if not sockets:
+            del index[key]

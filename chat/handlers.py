@@ -39,7 +39,7 @@ from chat.protocol import (
 from chat.services import access, blocks, messages, receipts
 from chat.services.sending import Outcome, Send, Sent
 from chat.socket import Socket
-from common.errors import Blocked, TokenNotValid, ValidationFailed
+from common.errors import Blocked, PermissionRefused, TokenNotValid, ValidationFailed
 from sessions.authentication import authenticate
 
 CURSORS = 20_000  # of one `resume` with its `more`
@@ -245,7 +245,7 @@ async def _authenticated(socket: Socket, frame: AuthenticateFrame) -> None:
             socket.close(close)
         return
     if (known.user_id, known.sid) != (socket.user_id, socket.sid):
-        raise TokenNotValid("invalid")  # another session's
+        raise PermissionRefused(_("This is the token of another session."))
     if known.token_expires_at > socket.token_expires_at:
         socket.token_expires_at, socket.warned = known.token_expires_at, False
     socket.send(AuthenticatedFrame(ref=frame.ref, token_expires_at=socket.token_expires_at))

@@ -245,7 +245,7 @@ async def _authenticated(socket: Socket, frame: AuthenticateFrame) -> None:
             socket.close(close)
         return
     if (known.user_id, known.sid) != (socket.user_id, socket.sid):
-        raise PermissionRefused(_("This is the token of another session."))
+        raise PermissionRefused  # the token of another session
     if known.token_expires_at > socket.token_expires_at:
         socket.token_expires_at, socket.warned = known.token_expires_at, False
     socket.send(AuthenticatedFrame(ref=frame.ref, token_expires_at=socket.token_expires_at))

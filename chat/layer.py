@@ -38,6 +38,12 @@ class NoticingPubSubChannelLayer(RedisPubSubChannelLayer):
         super().__init__(*args, **kwargs)
         self.on_reconnected: Callable[[], None] = lambda: None
 
+    async def reconnect(self) -> None:
+        """Give up connections that are dead without any error; reading from them makes them anew."""
+        for shard in self._get_layer()._shards:
+            if shard._pubsub is not None and shard._pubsub.connection is not None:
+                await shard._pubsub.connection.disconnect()
+
     def _get_layer(self) -> Any:
         loop = asyncio.get_running_loop()
         if loop not in self._layers:
@@ -186,12 +192,21 @@ class Layer:
             self.publish(self.own_group, {"k": "echo"})
             if time.monotonic() - self.heard_at > SILENT_SECONDS:
                 self._broke(TimeoutError("not heard"))
+                self.heard_at = time.monotonic()
+                await self._reconnect()
             if self.channel and self.wanted - self.subscribed:
                 try:
                     await asyncio.wait_for(self._join(self.wanted - self.subscribed), TIMEOUT_SECONDS)
                     self.on_break()
                 except Exception as error:
                     self._broke(error)
+
+    async def _reconnect(self) -> None:
+        if hasattr(self.channels, "reconnect"):
+            try:
+                await asyncio.wait_for(self.channels.reconnect(), TIMEOUT_SECONDS)
+            except Exception as error:
+                log.debug("layer.reconnect_failed", error=repr(error))
 
     def _broke(self, error: Exception) -> None:
         if not self.broken:

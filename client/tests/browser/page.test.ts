@@ -28,7 +28,12 @@ if (!hasBrowser) {
   console.warn(`\n!!! SKIPPED: no browser at ${CHROMIUM}; install Debian's chromium or set CHROMIUM\n`);
 }
 const server = hasBrowser
-  ? await startServer({ CHAT_MESSAGES_PER_10S: '500', CHAT_FRAMES_PER_MINUTE: '5000', RATE_PASSWORD_RESET: '0', TRUSTED_PROXY_COUNT: '1' })
+  ? await startServer({
+      CHAT_MESSAGES_PER_10S: '500',
+      CHAT_FRAMES_PER_MINUTE: '5000',
+      TRUSTED_PROXY_COUNT: '1',
+      RATE_PASSWORD_RESET: '0',
+    })
   : null;
 
 let browser: Browser;

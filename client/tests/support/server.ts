@@ -101,7 +101,7 @@ export async function startServer(environment: Record<string, string> = {}): Pro
         .sort()
         .map((name) => readFileSync(join(mails, name), 'utf8'))
         .filter((text) => new RegExp(`^To:.*${address.replace(/[.+]/g, '\\$&')}`, 'im').test(text))
-        .map(decodeQuotedPrintable);
+        .map((text) => (/^Content-Transfer-Encoding: quoted-printable/im.test(text) ? decodeQuotedPrintable(text) : text));
     },
     output: () => output,
   };

@@ -60,7 +60,9 @@ client/node_modules/.package-lock.json: client/package.json client/package-lock.
 	cd client && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-client-test: .venv/.installed client/node_modules/.package-lock.json
+client-install: client/node_modules/.package-lock.json
+
+client-test: .venv/.installed client-install
 	cd client && npm run -s typecheck && npm run -s test
 	cd client && npm run -s build && npm run -s check:package && npm run -s check:page
 	cd client && npm run -s test:live && npm run -s test:browser

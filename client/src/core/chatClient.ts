@@ -213,7 +213,7 @@ export class ChatClient {
     const cursor = this.connection.sequencer.cursor(uuid);
     // An answer older than the events that have come since would take them back.
     if (cursor !== undefined && cursor > conversation.last_seq && this.byUuid.has(uuid)) return;
-    this.byUuid.set(uuid, conversation);
+    this.byUuid.set(uuid, withNewerReceipts(conversation, this.byUuid.get(uuid)));
     // A cursor that exists is moved by events only: what lies between would never be shown.
     if (cursor === undefined) {
       for (const event of this.connection.sequencer.advance(uuid, conversation.last_seq)) this.apply(event);
@@ -595,6 +595,11 @@ export class ChatClient {
     const uuid = gap.conversation_uuid;
     const timeline = this.timelineOf(uuid);
     const wasOpen = timeline.anchored;
+    // In another epoch the numbers may have gone back: what the server says now counts.
+    this.patchConversation(uuid, ({ members }) => ({
+      seen_seq: 0,
+      members: members.map((member) => ({ ...member, seen_seq: 0 })),
+    }));
     timeline.messages.clear();
     timeline.anchored = false;
     timeline.hasMore = true;
@@ -660,6 +665,20 @@ export class ChatClient {
     this.watched = [];
     this.conversationsChanged();
   }
+}
+
+/** Receipts only go forward: one that came while the answer was on its way is not taken back by it. */
+function withNewerReceipts(read: Conversation, held: Conversation | undefined): Conversation {
+  if (!held) return read;
+  const seenBefore = new Map(held.members.map(({ user, seen_seq }) => [user.id, seen_seq ?? 0]));
+  const members = read.members.map((member) =>
+    member.seen_seq === null
+      ? member
+      : { ...member, seen_seq: Math.max(member.seen_seq, seenBefore.get(member.user.id) ?? 0) },
+  );
+  if (held.seen_seq <= read.seen_seq) return { ...read, members };
+  const { seen_seq, unread_count, mention_count } = held;
+  return { ...read, members, seen_seq, unread_count, mention_count };
 }
 
 function lastActivity(conversation: Conversation): string {

@@ -344,6 +344,20 @@ describe('the list', () => {
     expect(chat.conversation('k1')).toMatchObject({ unread_count: 0, seen_seq: 5 });
   });
 
+  it('does not let an answer that was on its way take a receipt back', async () => {
+    list = [conversation('k1', { last_seq: 3, unread_count: 3 })];
+    await connected();
+    FakeSocket.last.frame({ type: 'receipt', conversation_uuid: 'k1', user_id: 2, up_to_seq: 3 });
+    chat.markSeen('k1');
+    await chat.reloadConversation('k1');
+    expect(chat.conversation('k1')).toMatchObject({ seen_seq: 3, unread_count: 0 });
+    expect(chat.conversation('k1')!.members.map(({ seen_seq }) => seen_seq)).toEqual([0, 3]);
+    FakeSocket.last.frame({ type: 'gap', conversation_uuid: 'k1', from_seq: 1, last_seq: 2 });
+    list = [conversation('k1', { last_seq: 2, seen_seq: 1, unread_count: 1 })];
+    await settle();
+    expect(chat.conversation('k1')).toMatchObject({ last_seq: 2, seen_seq: 1, unread_count: 1 });
+  });
+
   it('reads a conversation it does not know, and drops one it was removed from', async () => {
     await connected();
     FakeSocket.last.events(created('k2', 1));

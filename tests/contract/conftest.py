@@ -194,7 +194,8 @@ class Socket:
     """A chat socket that reads frames as dicts."""
 
     def __init__(self, url: str, access: str, **kw: Any) -> None:
-        self.raw: ClientConnection = connect(url, subprotocols=["access_token", access], compression=None, **kw)  # type: ignore[list-item]
+        opening = connect(url, subprotocols=["access_token", access], compression=None, **kw)  # type: ignore[list-item]
+        self.raw: ClientConnection = opening.__enter__()
 
     def send(self, **frame: Any) -> None:
         self.raw.send(json.dumps(frame))

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from common import csp
-from common.errors import MethodNotAllowed, respond
+from common.errors import MethodNotAllowed, from_exception, respond
 
 
 class _Document:
@@ -36,6 +36,11 @@ class SchemaView(SpectacularAPIView):
 
     def _get_schema_response(self, request: Request) -> Response:
         return Response(_document.schema)
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """Answer errors in JSON: the renderers of this view are those of the document."""
+        error = from_exception(exc)
+        return respond(error) if error else super().handle_exception(exc)
 
 
 def read_only(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:

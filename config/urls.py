@@ -23,8 +23,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/schema/", documentation.SchemaView.as_view(), name="schema"),
     path("api/docs/", documentation.swagger, name="docs"),
     path("api/redoc/", documentation.redoc, name="redoc"),
-    path("api/asyncapi.json", asyncapi.as_json, name="asyncapi"),
-    path("api/asyncapi/", asyncapi.as_page, name="asyncapi-page"),
+    path("api/asyncapi.json", documentation.read_only(asyncapi.as_json), name="asyncapi"),
+    path("api/asyncapi/", documentation.read_only(asyncapi.as_page), name="asyncapi-page"),
     path("", include("sessions.well_known")),
     path("", include("users.pages")),
 ]

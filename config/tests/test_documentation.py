@@ -4,6 +4,7 @@ import re
 
 import pytest
 import yaml
+from django.test import Client
 
 
 @pytest.fixture
@@ -55,3 +56,18 @@ def test_everything_else_has_the_strict_policy(client, db, path):
     policy = client.get(path)["Content-Security-Policy"]
     assert "script-src 'self'" in policy
     assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("path", ["/api/schema/", "/api/docs/", "/api/redoc/", "/api/asyncapi/", "/api/asyncapi.json"])
+def test_a_refusal_is_the_envelope_on_the_documents_too(db, path):
+    browser = Client(enforce_csrf_checks=True)
+    response = browser.post(path)
+    assert (response.status_code, response["Content-Type"]) == (405, "application/json")
+    assert response.json()["code"] == "method_not_allowed"
+    assert "GET" in response["Allow"]
+
+
+def test_a_type_that_the_document_has_not_is_406_in_the_envelope(db, client):
+    response = client.get("/api/schema/", headers={"Accept": "text/csv"})
+    assert (response.status_code, response["Content-Type"]) == (406, "application/json")
+    assert response.json()["code"] == "not_acceptable"

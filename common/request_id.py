@@ -10,7 +10,7 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 
 _current: ContextVar[str] = ContextVar("request_id", default="")
-_SANE = re.compile(r"[A-Za-z0-9._-]{8,128}")
+_SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def current_request_id() -> str:
@@ -23,7 +23,7 @@ def new_request_id() -> str:
 
 
 def sane_request_id(inbound: str | None) -> str:
-    """Return `inbound` where it is 8 to 128 plain characters, else a new id (a header goes into logs: no injection)."""
+    """Return `inbound` where it is 1 to 128 plain characters, else a new id (a header goes into logs: no injection)."""
     return inbound if inbound and _SANE.fullmatch(inbound) else new_request_id()
 
 

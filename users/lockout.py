@@ -23,6 +23,7 @@ from django.utils.crypto import salted_hmac
 
 from common.client import Client
 from common.errors import AccountLocked
+from common.json import isoformat
 from common.signals import security_event
 from users import mails, security_events
 from users.models import LoginCounter, User
@@ -143,7 +144,7 @@ def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
             return
         _tell(user_id, "login_failed", guess.at, client, {})
         if guess.locked_until:
-            event_id = _tell(user_id, "lockout", guess.at, client, {"locked_until": guess.locked_until.isoformat()})
+            event_id = _tell(user_id, "lockout", guess.at, client, {"locked_until": isoformat(guess.locked_until)})
             mails.send(user_id, "account_locked", **({"event_id": event_id} if event_id else {}))
 
 

@@ -9,6 +9,7 @@ import time_machine
 
 from common import purging
 from common.client import Client
+from common.json import isoformat
 from common.signals import security_event
 from sessions import services
 from users import security_events
@@ -141,3 +142,12 @@ def test_old_events_are_purged_and_young_ones_kept(alice, settings):
         assert list(SecurityEvent.objects.all()) == [kept]
         settings.SECURITY_EVENT_RETENTION_DAYS = 0
         assert not security_events.outlived().exists()
+
+
+def test_the_end_of_a_lockout_is_written_like_every_time(alice, api):
+    with time_machine.travel(NOW, tick=False):
+        for _ in range(5):
+            api.post("/api/auth/login/", {"username": "alice", "password": "wrong"})
+    api.force_authenticate(alice)
+    lockout = next(event for event in api.get(PATH).json()["results"] if event["kind"] == "lockout")
+    assert lockout["detail"] == {"locked_until": isoformat(NOW + timedelta(minutes=30))}

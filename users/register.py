@@ -19,6 +19,12 @@ _TAKEN = {
 }
 
 
+def require_open() -> None:
+    """Raise RegistrationClosed where nobody may open an account."""
+    if not settings.REGISTRATION_OPEN:
+        raise RegistrationClosed
+
+
 def register(*, username: str, email: str, password: str, client: Client, preferences: Mapping[str, Any]) -> User:
     """Create the account and ask for its verification mail in one transaction.
 
@@ -26,8 +32,7 @@ def register(*, username: str, email: str, password: str, client: Client, prefer
 
     Raises: RegistrationClosed, Throttled, ValidationFailed (`unique`, or the codes of the password validators).
     """
-    if not settings.REGISTRATION_OPEN:
-        raise RegistrationClosed
+    require_open()
     rates.allow(name="register", key=address_key(client.ip_address))
     user = User(username=username, email=email, **preferences)
     require_free(username=username, email=email)

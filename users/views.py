@@ -63,6 +63,7 @@ class RegisterView(OpenAPIView):
     )
     def post(self, request: Request) -> Response:
         """Open an account and mail a verification link. A taken name or address is `unique`."""
+        register.require_open()  # before any word on the fields, which nobody could mend
         given = read(serializers.RegisterSerializer, request)
         user = register.register(
             username=given.pop("username"),

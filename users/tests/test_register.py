@@ -194,6 +194,7 @@ def test_a_body_that_is_no_object_is_400(api, raw):
 def test_a_closed_registration_is_403(api):
     answer = api.post(URL, body())
     assert (answer.status_code, answer.data["code"]) == (403, "registration_closed")
+    assert api.post(URL, {}).data["code"] == "registration_closed"
 
 
 def test_of_two_at_once_one_gets_unique(api, monkeypatch):

@@ -414,7 +414,8 @@ class Hub:
         elif left <= settings.CHAT_TOKEN_EXPIRING and not socket.warned:
             socket.warned = True
             socket.send(protocol.TokenExpiringFrame(in_s=max(0, int(left))))
-        if socket.pings and now - socket.last_frame_at > settings.CHAT_HEARTBEAT_TIMEOUT:
+        patience = settings.CHAT_HEARTBEAT_TIMEOUT
+        if patience and socket.pings and now - socket.last_frame_at > patience:
             socket.close(Close.HEARTBEAT_TIMEOUT)
         if now >= socket.max_age_at:
             socket.close(Close.MAX_AGE)

@@ -48,7 +48,7 @@ def living(conversation: Conversation, user_id: int) -> Membership | None:
 def require_room(count: int) -> None:
     """Pass if a group may have that many members. Raises ValidationFailed."""
     limit = settings.CHAT_GROUP_MEMBERS
-    if count > limit:
+    if limit and count > limit:
         raise ValidationFailed.of(
             "user_ids", "too_many_members", _("A group has at most %(limit)s members.") % {"limit": limit}
         )

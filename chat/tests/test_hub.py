@@ -301,6 +301,15 @@ async def test_a_silent_client_that_used_to_ping_is_closed_and_one_that_never_di
     assert quiet.socket.is_open
 
 
+async def test_with_a_heartbeat_timeout_of_0_no_silence_closes(alice, here, settings):
+    settings.CHAT_HEARTBEAT_TIMEOUT = 0
+    silent = await connect(alice)
+    await silent.send("ping")
+    await silent.next("pong")
+    here._check_times(silent.socket, time.monotonic() + 3600, silent.socket.token_expires_at)
+    assert silent.socket.is_open
+
+
 async def test_a_socket_has_a_greatest_age(alice, here, settings):
     peer = await connect(alice)
     late = time.monotonic() + settings.CHAT_MAX_AGE * 1.2

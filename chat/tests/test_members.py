@@ -61,6 +61,8 @@ def test_ids_of_wrong_types_are_refused(alice, bob, user_ids):
 def test_a_full_group_takes_nobody(alice, bob, charlie, settings):
     settings.CHAT_GROUP_MEMBERS = 2
     assert codes(add(alice, group(alice, bob), charlie), "user_ids") == ["too_many_members"]
+    settings.CHAT_GROUP_MEMBERS = 0  # no limit
+    assert add(alice, group(alice, bob), charlie).status_code == 200
 
 
 def test_a_direct_conversation_has_its_two_and_keeps_them(alice, bob, charlie):

@@ -71,7 +71,7 @@ def test_one_error_names_every_bad_variable():
         "EMAIL_URL": "foo://x",
         "LOG_LEVEL": "loud",
         "ALVIAR_MODE": "other",
-        "LOCKOUT_ATTEMPTS": "0",
+        "LOCKOUT_ATTEMPTS": "-1",
         "TRUSTED_PROXY_COUNT": "-1",
         "PASSWORD_MIN_LENGTH": "x",
         "BODY_LIMIT_BYTES": "big",
@@ -79,6 +79,12 @@ def test_one_error_names_every_bad_variable():
     code, said = start(**bad)
     assert code != 0
     assert [name for name in bad if name not in said] == []
+
+
+def test_a_limit_of_0_is_none():
+    show = "import config.settings as s; print(s.LOCKOUT_ATTEMPTS, s.CHAT_MESSAGES_PER_10S, s.CHAT_GROUP_MEMBERS)"
+    none = {"LOCKOUT_ATTEMPTS": "0", "CHAT_MESSAGES_PER_10S": "0", "CHAT_GROUP_MEMBERS": "0"}
+    assert start("-c", show, **none) == (0, "0 0 0\n")
 
 
 def test_the_launcher_says_so_without_a_traceback():

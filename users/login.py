@@ -55,6 +55,8 @@ def login(
         raise NoActiveAccount
     if settings.EMAIL_VERIFICATION == "mandatory" and not user.email_verified:
         lockout.succeed(guess)
+        if guess.counter.user_id and user.login_attempts:
+            User.objects.filter(pk=user.pk).update(login_attempts=0, locked_until=None)
         raise EmailNotVerified
     with transaction.atomic():
         _mark(user, guess, client=client, device_fingerprint=device_fingerprint, at=timezone.now())

@@ -249,6 +249,9 @@ def test_where_verification_is_mandatory_the_right_password_is_403(api, person):
     assert (answer.status_code, answer.data["code"]) == (403, "email_not_verified")
     assert answer.data["action"] == "verify_email"
     assert sign(api, "dora", "wrong").data["code"] == "no_active_account"
+    assert sign(api, "dora").data["code"] == "email_not_verified"  # which resets the failures like any right password
+    dora.refresh_from_db()
+    assert dora.login_attempts == 0
     User.objects.filter(pk=dora.pk).update(email_verified=True)
     assert sign(api, "dora").status_code == 200
 

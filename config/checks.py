@@ -31,10 +31,6 @@ def _everywhere() -> list[CheckMessage]:
         found.append(Error("The token_blacklist app is not installed.", id="alviar.E003"))
     if not (settings.SIMPLE_JWT["ROTATE_REFRESH_TOKENS"] and settings.SIMPLE_JWT["BLACKLIST_AFTER_ROTATION"]):
         found.append(Error("Refresh tokens must rotate and be blacklisted after it.", id="alviar.E004"))
-    if settings.SESSION_ABSOLUTE_LIFETIME < settings.SESSION_IDLE_LIFETIME or (
-        settings.REMEMBER_ME_ABSOLUTE_LIFETIME < settings.REMEMBER_ME_IDLE_LIFETIME
-    ):
-        found.append(Error("A session's absolute lifetime is shorter than its idle lifetime.", id="alviar.E005"))
     return found
 
 

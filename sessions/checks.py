@@ -36,12 +36,10 @@ def check_lifetimes(**kwargs: Any) -> list[checks.CheckMessage]:
         found.append(checks.Error("REFRESH_REUSE_INTERVAL is 0 to 60 seconds.", id="sessions.E004"))
     if not 0 <= settings.JWT_LEEWAY <= 300:
         found.append(checks.Error("JWT_LEEWAY is 0 to 300 seconds.", id="sessions.E005"))
+    # Which of the two ends is the longer is free: the earlier one counts.
     for name in ("SESSION", "REMEMBER_ME"):
-        idle, absolute = (getattr(settings, f"{name}_{end}_LIFETIME") for end in ("IDLE", "ABSOLUTE"))
-        if not 0 < idle <= absolute:
-            found.append(
-                checks.Error(f"{name}_IDLE_LIFETIME is above 0 and at most the absolute one.", id="sessions.E006")
-            )
+        if min(getattr(settings, f"{name}_{end}_LIFETIME") for end in ("IDLE", "ABSOLUTE")) <= 0:
+            found.append(checks.Error(f"{name}_IDLE_LIFETIME and _ABSOLUTE_LIFETIME are above 0.", id="sessions.E006"))
     if settings.ACCESS_TOKEN_LIFETIME <= 0:
         found.append(checks.Error("ACCESS_TOKEN_LIFETIME is above 0.", id="sessions.E007"))
     return found

@@ -246,8 +246,7 @@ def test_the_command_prints_the_steps_where_there_is_no_ring_file(settings, caps
         ("REFRESH_REUSE_INTERVAL", -1, "sessions.E004"),
         ("JWT_LEEWAY", -1, "sessions.E005"),
         ("SESSION_IDLE_LIFETIME", 0, "sessions.E006"),
-        ("SESSION_IDLE_LIFETIME", 10**9, "sessions.E006"),
-        ("REMEMBER_ME_ABSOLUTE_LIFETIME", 5, "sessions.E006"),
+        ("REMEMBER_ME_ABSOLUTE_LIFETIME", 0, "sessions.E006"),
         ("ACCESS_TOKEN_LIFETIME", 0, "sessions.E007"),
     ],
 )

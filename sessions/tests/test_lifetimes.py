@@ -5,6 +5,7 @@ from datetime import timedelta
 import jwt
 import pytest
 
+from sessions import checks
 from sessions.models import UserSession
 from sessions.tests.clock import REFRESH, SESSIONS, VERIFY, envelope, later
 
@@ -68,6 +69,20 @@ def test_rotation_never_carries_a_session_past_its_absolute_end(api, sign_in, al
     assert exp(token) == int(end.timestamp())
     with later(days=30, seconds=1):
         envelope(api.post(REFRESH, {"refresh": token}), 401, "token_not_valid", "session_expired", "login")
+
+
+def test_the_absolute_end_may_be_the_earlier_one(api, sign_in, alice, settings):
+    settings.SESSION_ABSOLUTE_LIFETIME = 60
+    assert checks.check_lifetimes() == []
+    started = sign_in(alice).started
+    row = started.user_session
+    assert row.expires_at == row.absolute_expires_at
+    assert started.tokens.refresh_expires_in == started.tokens.access_expires_in == 60
+    with later(seconds=40):
+        body = api.post(REFRESH, {"refresh": started.tokens.refresh}).json()
+        assert exp(body["refresh"]) == exp(started.tokens.refresh)
+    with later(seconds=61):
+        envelope(api.post(REFRESH, {"refresh": body["refresh"]}), 401, "token_not_valid", "session_expired", "login")
 
 
 def test_an_access_token_made_near_the_end_ends_with_the_session(api, sign_in, alice, settings):

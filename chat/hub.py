@@ -411,7 +411,7 @@ class Hub:
         left = (socket.token_expires_at - at).total_seconds()
         if left <= -settings.JWT_LEEWAY:
             socket.close(Close.TOKEN_NOT_VALID)
-        elif left <= settings.CHAT_TOKEN_EXPIRING and not socket.warned:
+        elif 0 < settings.CHAT_TOKEN_EXPIRING >= left and not socket.warned:
             socket.warned = True
             socket.send(protocol.TokenExpiringFrame(in_s=max(0, int(left))))
         patience = settings.CHAT_HEARTBEAT_TIMEOUT

@@ -156,10 +156,15 @@ def visible(watching: Mapping[int, Iterable[int]]) -> dict[int, set[int]]:
 def _superseded(entries: list[Entry], newest: Entry) -> list[str]:
     entries = sorted({entry.connection_id: entry for entry in [*entries, newest]}.values(), key=lambda e: e.opened_at)
     of_session = [entry for entry in entries if entry.sid == newest.sid]
-    old = of_session[: max(0, len(of_session) - settings.CHAT_SOCKETS_PER_SESSION)]
+    old = _beyond(of_session, settings.CHAT_SOCKETS_PER_SESSION)
     rest = [entry for entry in entries if entry not in old]
-    old += rest[: max(0, len(rest) - settings.CHAT_SOCKETS_PER_USER)]
+    old += _beyond(rest, settings.CHAT_SOCKETS_PER_USER)
     return [entry.connection_id for entry in old if entry.connection_id != newest.connection_id]
+
+
+def _beyond(entries: list[Entry], limit: int) -> list[Entry]:
+    """Return the oldest ones beyond the limit; 0 is none."""
+    return entries[: max(0, len(entries) - limit)] if limit else []
 
 
 # --- Redis: a hash for each person, a field for each socket -----------------------------------------------------------

@@ -310,6 +310,14 @@ async def test_with_a_heartbeat_timeout_of_0_no_silence_closes(alice, here, sett
     assert silent.socket.is_open
 
 
+async def test_with_a_warning_time_of_0_nothing_is_said_of_the_token(alice, here, settings):
+    settings.CHAT_TOKEN_EXPIRING = 0
+    peer = await connect(alice)
+    here._check_times(peer.socket, time.monotonic(), peer.socket.token_expires_at)
+    assert peer.socket.is_open
+    assert not peer.socket.warned
+
+
 async def test_a_socket_has_a_greatest_age(alice, here, settings):
     peer = await connect(alice)
     late = time.monotonic() + settings.CHAT_MAX_AGE * 1.2

@@ -38,6 +38,15 @@ def test_the_oldest_of_a_session_is_superseded_by_the_fourth():
         presence.closed(one)
 
 
+def test_without_a_limit_no_socket_is_superseded(settings):
+    settings.CHAT_SOCKETS_PER_SESSION = settings.CHAT_SOCKETS_PER_USER = 0
+    someone, sid = person(), uuid.uuid4()
+    opened = [entry(someone.id, sid, at=1_000.0 + number) for number in range(12)]
+    assert [presence.opened(one) for one in opened] == [[]] * 12
+    for one in opened:
+        presence.closed(one)
+
+
 @pytest.mark.valkey
 def test_who_sat_at_a_killed_process_is_gone_when_nobody_prolongs_their_socket(monkeypatch):
     someone = person()

@@ -67,7 +67,8 @@ def decide(user: Any, user_session: UserSession | None, claims: Claims, *, at: d
 
 
 def _is_recent(row: UserSession, *, at: datetime) -> bool:
-    return row.rotated_at is not None and at - row.rotated_at <= timedelta(seconds=settings.REFRESH_REUSE_INTERVAL)
+    interval = settings.REFRESH_REUSE_INTERVAL  # 0: none, not even for two requests of one instant
+    return interval > 0 and row.rotated_at is not None and at - row.rotated_at <= timedelta(seconds=interval)
 
 
 def rotate(*, refresh: str, client: Client) -> Rotated:

@@ -2,6 +2,7 @@
 
 import jwt
 import pytest
+import time_machine
 from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
@@ -110,6 +111,14 @@ def test_an_interval_of_none_leaves_the_grace_of_an_unused_successor(api, starte
     assert refresh(api, started.tokens.refresh).status_code == 200
     api.get(SESSIONS, headers=bearer(pair["access"]))
     with later(seconds=1):
+        envelope(refresh(api, started.tokens.refresh), 401, "token_not_valid", "token_reused")
+
+
+def test_an_interval_of_none_is_none_within_the_same_instant_too(api, started, settings):
+    settings.REFRESH_REUSE_INTERVAL = 0
+    with time_machine.travel(started.user_session.created_at, tick=False):
+        pair = refresh(api, started.tokens.refresh).json()
+        api.get(SESSIONS, headers=bearer(pair["access"]))
         envelope(refresh(api, started.tokens.refresh), 401, "token_not_valid", "token_reused")
 
 

@@ -20,6 +20,7 @@ from sessions import sockets as session_sockets
 from sessions.authentication import Authenticated, authenticate
 
 SUBPROTOCOL = "access_token"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOKEN_NAMES = ("token", "access", "jwt", "auth", "bearer")
 
 
@@ -102,8 +103,15 @@ def _is_allowed_origin(scope: dict[str, Any]) -> bool:
     if len(origins) > 1:
         return False
     origin = origins[0].lower().rstrip("/")
-    if origin in {allowed.lower().rstrip("/") for allowed in settings.ALLOWED_ORIGINS}:
+    own = _origin_of(settings.PUBLIC_URL)  # a proxy may pass on another Host than the browser asked for
+    if origin in {own, *(allowed.lower().rstrip("/") for allowed in settings.ALLOWED_ORIGINS)}:
         return True
     hosts = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
     parts = urlsplit(origin)
-    return parts.scheme in {"http", "https"} and len(hosts) == 1 and parts.netloc == hosts[0]
+    port = _DEFAULT_PORTS.get(parts.scheme)  # never in an Origin, but some proxies write it into the Host
+    return port is not None and len(hosts) == 1 and hosts[0] in {parts.netloc, f"{parts.netloc}:{port}"}
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url.lower())
+    return f"{parts.scheme}://{parts.netloc}"

@@ -33,7 +33,6 @@ from common.errors import (
 
 VERSION = 1
 BIGINT_MAX = 2**63 - 1
-REF_CHARS = 128
 
 
 class Close(IntEnum):
@@ -80,7 +79,7 @@ def described(text: str, *, default: Any = None, required: bool = False, most: i
 @dataclass(kw_only=True, slots=True)
 class Incoming:
     TYPE: ClassVar[str] = ""
-    ref: str | int | None = described("Echoed in the answer.", most=REF_CHARS)
+    ref: str | int | None = described("Echoed in the answer.")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -197,12 +196,14 @@ def parse(text: str) -> Incoming:
         body = json.loads(text)
     except json.JSONDecodeError:
         raise FrameRefused("bad_frame", _("This is not JSON."), bad=True) from None
-    if not isinstance(body, dict) or not isinstance(body.get("type"), str):
-        raise FrameRefused("bad_frame", _("A frame is a JSON object with a type."), bad=True)
-    ref, client_msg_id = _echo(body.get("ref")), _echo(body.get("client_msg_id"))
+    fields = body if isinstance(body, dict) else {}
+    ref, client_msg_id = _echo(fields.get("ref")), _echo(fields.get("client_msg_id"))
+    if not isinstance(fields.get("type"), str):
+        detail = _("A frame is a JSON object with a type.")
+        raise FrameRefused("bad_frame", detail, ref=ref, client_msg_id=client_msg_id, bad=True)
     frame = INCOMING.get(body["type"])
     if frame is None:
-        raise FrameRefused("unknown_type", _("There is no frame of this type."), ref=ref)
+        raise FrameRefused("unknown_type", _("There is no frame of this type."), ref=ref, client_msg_id=client_msg_id)
     values: dict[str, Any] = {"ref": ref}
     for name, (check, required) in _CHECKS[frame].items():
         value = body.get(name)
@@ -222,11 +223,14 @@ def _invalid(name: str, ref: Any, client_msg_id: Any) -> FrameRefused:
     return FrameRefused("validation_error", detail, ref=ref, client_msg_id=client_msg_id)
 
 
-def _echo(value: Any) -> str | int | None:
-    """Return what may be sent back: a short string or an integer."""
-    if isinstance(value, str):
-        return value if len(value) <= REF_CHARS else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= BIGINT_MAX else None
+def _echo(value: Any) -> Any:
+    """Return what is sent back: the value as it came, None where it is nested too deep to be written again."""
+    if isinstance(value, dict | list):
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            return None
+    return value
 
 
 def _uuid(value: Any) -> UUID:

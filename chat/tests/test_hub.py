@@ -1,6 +1,7 @@
 """Every stored message, once, in order: what the hub promises, with the real database and without a wire."""
 
 import asyncio
+import json
 import threading
 import time
 import uuid
@@ -339,6 +340,24 @@ async def test_a_flood_of_frames_ends_in_4429(alice, settings):
         await peer.send("ping")
     assert (await peer.next("bye"))["reconnect_in_ms"] > 0
     assert await peer.close_code() == 4429
+
+
+@pytest.mark.parametrize("ref", ["r" * 300, {"screen": [1, None]}, ["a"], 1.5, True, False, 0, "", 2**63, -1])
+async def test_a_ref_comes_back_whatever_it_is(alice, ref):
+    peer = await connect(alice)
+    await peer.send("ping", ref=ref)
+    assert (await peer.next("pong"))["ref"] == ref
+    await peer.send("nonsense", ref=ref)
+    assert (await peer.next("error"))["ref"] == ref
+    await peer.communicator.send_to(text_data=json.dumps({"ref": ref}))  # no type
+    error = await peer.next("error")
+    assert (error["code"], error["ref"]) == ("bad_frame", ref)
+
+
+async def test_a_ref_that_cannot_be_written_is_left_out(alice):
+    peer = await connect(alice)
+    await peer.communicator.send_to(text_data='{"type":"ping","ref":' + "[" * 900 + "]" * 900 + "}")
+    assert "ref" not in await peer.next("pong")
 
 
 async def test_the_eleventh_socket_of_a_person_supersedes_the_oldest(alice, settings):

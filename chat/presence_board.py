@@ -28,8 +28,8 @@ class PresenceBoard:
 
     def arrived(self, user_id: int) -> None:
         """The person's first socket of this process."""
-        if self.leaving.pop(user_id, None) is None:
-            self.changed.add(user_id)
+        self.leaving.pop(user_id, None)
+        self.changed.add(user_id)  # told only if somebody was shown otherwise, here or on another process
 
     def left(self, user_id: int) -> None:
         """The person's last socket of this process."""
@@ -72,10 +72,20 @@ class PresenceBoard:
             return
         seen = visible[socket.user_id]
         socket.hidden = user_ids - seen
-        for user_id in seen:
-            self.shown.setdefault(user_id, found[user_id].online)
+        self._agree({user_id: found[user_id] for user_id in seen}, told=socket)
         users = [_shape(one, found[one] if one in seen else presence.State()) for one in sorted(user_ids)]
         socket.send(PresenceShownFrame(ref=ref, users=users))
+
+    def _agree(self, found: dict[int, presence.State], *, told: Socket) -> None:
+        """Show all who follow what one of them is told now, so that `shown` holds for each and no change is missed."""
+        for user_id, state in found.items():
+            if self.shown.setdefault(user_id, state.online) == state.online:
+                continue
+            self.shown[user_id] = state.online
+            frame = PresenceShownFrame(users=[_shape(user_id, state)]).encode()
+            for other in self.watchers.get(user_id, ()):
+                if other is not told and user_id not in other.hidden:
+                    other.write(frame, droppable=True)
 
     def check_all(self) -> None:
         """Look at everybody who is followed: a killed process told nobody."""

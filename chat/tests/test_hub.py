@@ -360,6 +360,24 @@ async def test_a_ref_that_cannot_be_written_is_left_out(alice):
     assert "ref" not in await peer.next("pong")
 
 
+async def test_who_comes_back_is_shown_again_though_they_were_looked_for_meanwhile(alice, bob, charlie, here):
+    await group(alice, bob, charlie)
+    first, second, there = await connect(alice), await connect(charlie), await connect(bob)
+    here.presence.tick(time.monotonic())
+    await first.send("presence", user_ids=[bob.id])
+    assert (await first.next("presence"))["users"][0]["online"] is True
+    await there.leave()
+    await asyncio.gather(*here.tasks)
+    await second.send("presence", user_ids=[bob.id])
+    for peer in (second, first):  # what one is told the other is told
+        assert (await peer.next("presence"))["users"][0]["online"] is False
+    again = await connect(bob)
+    here.presence.tick(time.monotonic())
+    for peer in (second, first):
+        assert (await peer.next("presence"))["users"][0]["online"] is True
+    assert again.socket.is_open
+
+
 async def test_the_eleventh_socket_of_a_person_supersedes_the_oldest(alice, settings):
     settings.CHAT_SOCKETS_PER_SESSION, settings.CHAT_SOCKETS_PER_USER = 20, 10
     opened = [await connect(alice) for _ in range(11)]

@@ -51,6 +51,9 @@ class Receipts:
         feed = self.hub.feeds.get(receipt.conversation_id)
         if feed is None:
             return
+        if receipt.up_to_seq <= feed.seen.get(receipt.user_id, 0):  # another process or a thread was faster: never back
+            return
+        feed.seen[receipt.user_id] = receipt.up_to_seq
         frame = ReceiptFrame(
             conversation_uuid=receipt.conversation_uuid, user_id=receipt.user_id, up_to_seq=receipt.up_to_seq
         ).encode()

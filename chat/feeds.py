@@ -33,7 +33,7 @@ class Follow:
 
 
 class Feed:
-    __slots__ = ("behind", "head", "hub", "id", "live", "pending", "quiet_at", "recent", "uuid", "wanted")
+    __slots__ = ("behind", "head", "hub", "id", "live", "pending", "quiet_at", "recent", "seen", "uuid", "wanted")
 
     def __init__(self, hub: "Hub", conversation_id: int, conversation_uuid: uuid.UUID, head: int) -> None:
         self.hub, self.id, self.uuid = hub, conversation_id, conversation_uuid
@@ -44,6 +44,7 @@ class Feed:
         self.pending: dict[int, Encoded] = {}
         self.recent: deque[Encoded] = deque(maxlen=RECENT)  # for catch-ups that end while others talk on
         self.quiet_at = -1
+        self.seen: dict[int, int] = {}  # how far each person's receipts were told
 
     @property
     def is_empty(self) -> bool:

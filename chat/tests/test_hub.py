@@ -17,6 +17,7 @@ from chat.events import Encoded, Published
 from chat.feeds import Feed
 from chat.models import Conversation, Event, Membership, Message
 from chat.services import conversations, members, messages
+from chat.services.receipts import Receipt
 from chat.tests import peers
 from chat.tests.peers import Known, connect, person, run
 from sessions import services as session_services
@@ -376,6 +377,21 @@ async def test_who_comes_back_is_shown_again_though_they_were_looked_for_meanwhi
     for peer in (second, first):
         assert (await peer.next("presence"))["users"][0]["online"] is True
     assert again.socket.is_open
+
+
+async def test_a_receipt_that_was_overtaken_is_not_told(alice, bob, here):
+    room = await group(alice, bob)
+    peer = await connect(alice)
+
+    def seen(up_to_seq: int) -> Receipt:
+        return Receipt(
+            conversation_id=room.pk, conversation_uuid=room.uuid, user_id=bob.id, up_to_seq=up_to_seq, moved=True,
+            shared=True,
+        )  # fmt: skip
+
+    here.receipts.show_here(seen(3))
+    here.receipts.show_here(seen(2))  # from another process, late
+    assert [frame["up_to_seq"] for frame in await peer.waiting()] == [3]
 
 
 async def test_the_eleventh_socket_of_a_person_supersedes_the_oldest(alice, settings):

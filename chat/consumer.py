@@ -26,6 +26,7 @@ from common.errors import NotFound, TemporarilyUnavailable, TokenNotValid, from_
 log = structlog.get_logger(__name__)
 
 FLOOD_WAIT_MS = 10_000
+FLOOD_REFUSALS = 5  # or a twentieth of the limit: who goes on sending after so many refusals does not listen
 HANDSHAKE_SECONDS = 4.0  # daphne gives up after 5
 
 
@@ -127,7 +128,7 @@ def _take(here: Hub, socket: Socket, text: str) -> None:
     socket.last_frame_at = time.monotonic()
     wait_s = socket.frames.take(socket.last_frame_at)
     if wait_s is not None:
-        if socket.frames.over > socket.frames.limit:
+        if socket.frames.over > max(FLOOD_REFUSALS, socket.frames.limit // 20):
             socket.close(Close.THROTTLED, reconnect_in_ms=FLOOD_WAIT_MS)
         else:
             socket.send(handlers.throttled(_("Too many frames."), ref=None, wait_s=wait_s))

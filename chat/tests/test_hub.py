@@ -394,6 +394,18 @@ async def test_a_receipt_that_was_overtaken_is_not_told(alice, bob, here):
     assert [frame["up_to_seq"] for frame in await peer.waiting()] == [3]
 
 
+async def test_a_flood_is_a_twentieth_beyond_the_limit(alice, settings):
+    settings.CHAT_FRAMES_PER_MINUTE = 240
+    peer = await connect(alice)
+    for _ in range(240 + 13):
+        await peer.send("ping")
+    refused = 0
+    while (frame := await peer.next("error", "bye"))["type"] == "error":
+        refused += 1
+    assert (refused, frame["code"], frame["close"]) == (12, "throttled", 4429)
+    assert await peer.close_code() == 4429
+
+
 async def test_the_eleventh_socket_of_a_person_supersedes_the_oldest(alice, settings):
     settings.CHAT_SOCKETS_PER_SESSION, settings.CHAT_SOCKETS_PER_USER = 20, 10
     opened = [await connect(alice) for _ in range(11)]

@@ -404,7 +404,8 @@ class Hub:
             await asyncio.sleep(TICK_SECONDS)
             now, at = time.monotonic(), timezone.now()
             for socket in list(self.sockets.values()):
-                self._check_times(socket, now, at)
+                if socket.is_joined:  # nothing comes before `hello`
+                    self._check_times(socket, now, at)
             self.presence.tick(now)
 
     def _check_times(self, socket: Socket, now: float, at: Any) -> None:

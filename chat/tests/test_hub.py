@@ -406,6 +406,22 @@ async def test_a_flood_is_a_twentieth_beyond_the_limit(alice, settings):
     assert await peer.close_code() == 4429
 
 
+async def test_nothing_comes_before_hello(alice, here, settings, monkeypatch):
+    settings.CHAT_TOKEN_EXPIRING = 10**6
+    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
+    subscribe = hub.Hub._subscribe
+
+    async def slowly(self, groups: set[str]) -> bool:
+        await asyncio.sleep(0.05)
+        return await subscribe(self, groups)
+
+    monkeypatch.setattr(hub.Hub, "_subscribe", slowly)
+    ticking = asyncio.ensure_future(here._tick())
+    peer = await connect(alice, token=alice.access)
+    assert [(await peer.next())["type"] for _ in range(2)] == ["hello", "token_expiring"]
+    ticking.cancel()
+
+
 async def test_the_eleventh_socket_of_a_person_supersedes_the_oldest(alice, settings):
     settings.CHAT_SOCKETS_PER_SESSION, settings.CHAT_SOCKETS_PER_USER = 20, 10
     opened = [await connect(alice) for _ in range(11)]

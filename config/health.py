@@ -15,7 +15,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except Exception:
-        return JsonResponse({"status": "unavailable", "database": "away", "layer": _layer()}, status=503)
+        away = {"status": "unavailable", "database": "away", "layer": _layer()}
+        return JsonResponse(away, status=503, headers={"Retry-After": "1"})
     return JsonResponse({"status": "ok", "database": "ok", "layer": _layer()})
 
 

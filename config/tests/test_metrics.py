@@ -38,6 +38,7 @@ def test_ready_tells_of_a_database_that_is_away(client, db, monkeypatch):
         patched.setattr(health.connection, "cursor", away)
         response = client.get("/readyz")
     assert (response.status_code, response.json()["database"]) == (503, "away")
+    assert response["Retry-After"] == "1"
 
 
 def test_ready_is_degraded_without_redis_and_still_200(client, db, settings, monkeypatch):

@@ -16,6 +16,7 @@ import structlog
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 
+from chat import handshake
 from chat.routing import websocket_urlpatterns
 from common import lifespan
 from config.checks import refuse_unsafe_start
@@ -113,7 +114,7 @@ if "daphne.server" in sys.modules:
 application = ProtocolTypeRouter(
     {
         "http": HTTPBridge(wsgi_application),
-        "websocket": SocketGate(URLRouter(websocket_urlpatterns), websocket_urlpatterns),
+        "websocket": SocketGate(URLRouter(websocket_urlpatterns), websocket_urlpatterns, handshake.is_refused),
         "lifespan": lifespan_application,
     }
 )

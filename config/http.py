@@ -303,16 +303,22 @@ class RefusalMiddleware:
 
 
 class SocketGate:
-    """Refuse, before the handshake, what is no socket of ours: another path, or plain `ws` where HTTPS is a must."""
+    """Refuse, before the handshake, what is no socket of ours: another path, or plain `ws` where HTTPS is a must.
 
-    def __init__(self, inner: Any, urlpatterns: list[Any]) -> None:
+    `is_refused`: what the sockets' own door refuses; said here, its refusal has a body and a request id like any.
+    """
+
+    def __init__(self, inner: Any, urlpatterns: list[Any], is_refused: Callable[[Scope], bool] | None = None) -> None:
         self.inner, self.urlpatterns = inner, urlpatterns
+        self.is_refused = is_refused or (lambda scope: False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if settings.HTTPS_ONLY and scheme_of(scope) != "https":
             await self._refuse(PermissionRefused(), scope, receive, send)
         elif not any(pattern.pattern.match(scope["path"].removeprefix("/")) for pattern in self.urlpatterns):
             await self._refuse(NotFound(), scope, receive, send)
+        elif self.is_refused(scope):
+            await self._refuse(PermissionRefused(), scope, receive, send)
         else:
             await self.inner(scope, receive, send)
 

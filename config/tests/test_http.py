@@ -422,6 +422,19 @@ async def test_an_unknown_path_is_refused_before_the_handshake(gate, unknown):
     assert orjson.loads(body["body"])["code"] == "not_found"
 
 
+async def test_what_the_sockets_door_refuses_is_answered_like_any_refusal():
+    async def inner(scope, receive, send):
+        await send({"type": "websocket.accept"})
+
+    gate = SocketGate(inner, [path("ws/chat/", inner)], lambda scope: b"origin" in dict(scope["headers"]))
+    asked = [(b"origin", b"https://evil.example"), (b"x-request-id", b"abc-1")]
+    start, body = await knock(gate, headers=asked, extensions={"websocket.http.response": {}})
+    assert start["status"] == 403
+    assert dict(start["headers"])[b"x-request-id"] == b"abc-1"
+    assert orjson.loads(body["body"])["code"] == "permission_denied"
+    assert (await knock(gate))[0]["type"] == "websocket.accept"
+
+
 async def test_plain_ws_is_403_where_https_is_a_must(gate, settings):
     settings.HTTPS_ONLY = True
     start, _ = await knock(gate, extensions={"websocket.http.response": {}})

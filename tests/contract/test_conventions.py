@@ -1,8 +1,11 @@
 """Contract §1: the envelope, its headers, languages, prefixes."""
 
+import json
 import uuid
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.contract.conftest import PASSWORD, Person, Server, assert_envelope, http
 
@@ -61,6 +64,14 @@ def test_a_sane_request_id_is_kept_and_any_other_replaced(server: Server) -> Non
     for strange in ("x" * 500, "a b c d e f g", "<script>alert(1)"):
         made = http.get(server.base + "/api/nothing/", headers={"X-Request-ID": strange})
         assert made.headers["x-request-id"] not in ("", strange)
+
+
+def test_a_refused_handshake_has_a_request_id_and_the_envelope(server: Server) -> None:
+    with pytest.raises(InvalidStatus) as refusal:
+        connect(server.ws + "/ws/chat/", additional_headers={"X-Request-ID": "abc-1"})
+    answer = refusal.value.response
+    assert (answer.status_code, answer.headers["X-Request-ID"]) == (403, "abc-1")
+    assert json.loads(answer.body)["code"] == "permission_denied"
 
 
 @pytest.mark.parametrize(("asked", "language"), [("fr-CA", "fr"), ("ar", "ar"), ("de", "en"), ("", "en"), ("fr", "fr")])

@@ -17,12 +17,12 @@ register_converter(PersonId, "person")
 
 urlpatterns = [
     path("conversations/", conversations.ConversationsView.as_view()),
-    path("conversations/<uuid:conversation_uuid>/", conversations.ConversationView.as_view()),
-    path("conversations/<uuid:conversation_uuid>/settings/", conversations.ConversationSettingsView.as_view()),
-    path("conversations/<uuid:conversation_uuid>/members/", conversations.MembersView.as_view()),
-    path("conversations/<uuid:conversation_uuid>/members/<person:member_id>/", conversations.MemberView.as_view()),
-    path("conversations/<uuid:conversation_uuid>/leave/", conversations.LeaveView.as_view()),
-    path("conversations/<uuid:conversation_uuid>/seen/", conversations.SeenView.as_view()),
+    path("conversations/<any_uuid:conversation_uuid>/", conversations.ConversationView.as_view()),
+    path("conversations/<any_uuid:conversation_uuid>/settings/", conversations.ConversationSettingsView.as_view()),
+    path("conversations/<any_uuid:conversation_uuid>/members/", conversations.MembersView.as_view()),
+    path("conversations/<any_uuid:conversation_uuid>/members/<person:member_id>/", conversations.MemberView.as_view()),
+    path("conversations/<any_uuid:conversation_uuid>/leave/", conversations.LeaveView.as_view()),
+    path("conversations/<any_uuid:conversation_uuid>/seen/", conversations.SeenView.as_view()),
     path("blocks/", safety.BlocksView.as_view()),
     path("blocks/<person:blocked_id>/", safety.BlockView.as_view()),
     path("reports/", safety.ReportsView.as_view()),

@@ -27,7 +27,8 @@ class MessagesView(ChatView):
     )
     def get(self, request: Request, conversation_uuid: UUID) -> Response:
         """Read a page of the history, ascending; with neither bound the newest page."""
-        bounds = serializers.PageInput(data=request.query_params.dict())
+        given = {name: value for name, value in request.query_params.items() if value}  # `?limit=` asks for nothing
+        bounds = serializers.PageInput(data=given)
         bounds.is_valid(raise_exception=True)
         membership = access.member_of(self.user_id, conversation_uuid)
         rows, has_more = messages.page(membership, **bounds.validated_data)

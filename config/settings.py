@@ -278,6 +278,7 @@ REST_FRAMEWORK = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
+    "PATH_CONVERTER_OVERRIDES": {"any_uuid": {"type": "string", "format": "uuid"}},
     "TITLE": "Alviar",
     "DESCRIPTION": "Accounts, sessions and chat for mobile apps.",
     "VERSION": "1",

@@ -67,6 +67,7 @@ def test_history_pages_by_seq(alice: Person, bob: Person) -> None:
     after = bob.get(f"{path}?after_seq={sent[4]}").json()
     assert [row["seq"] for row in after["results"]] == sent[5:]
     assert after["has_more"] is False
+    assert bob.get(path.replace(conversation, conversation.upper()) + "?limit=&before_seq=").status_code == 200
     assert len(bob.get(path + "?limit=1000").json()["results"]) == len(sent)  # counts as 100
     assert_envelope(bob.get(path + "?limit=x"), 400, "validation_error")
 

@@ -23,12 +23,14 @@ _LOCAL_ENTRIES = 100_000
 
 @lru_cache
 def parse(rate: str) -> tuple[int, int] | None:
-    """Return (count, seconds) of `30/min` or `300/5min`, None for `0` (none). Raises ValueError."""
+    """Return (count, seconds) of `30/min` or `300/5min`, None for `0` and `0/min` (none). Raises ValueError."""
     if rate.strip() in {"", "0"}:
         return None
     match = _RATE.fullmatch(rate.strip())
     if not match or match[3] not in _UNITS:
         raise ValueError(f"{rate!r} is not a rate such as 30/min or 300/5min")
+    if not int(match[1]):
+        return None
     return int(match[1]), int(match[2] or 1) * _UNITS[match[3]]
 
 

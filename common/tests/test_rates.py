@@ -192,3 +192,8 @@ def test_threads_share_the_breaker(hanging):
     thread.start()
     thread.join()
     assert seen[0] < 0.05
+
+
+@pytest.mark.parametrize("none", ["0", "", "0/min", "0/5min"])
+def test_a_rate_of_0_is_none(none):
+    assert rates.parse(none) is None

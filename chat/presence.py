@@ -24,7 +24,7 @@ from sessions.models import UserSession
 
 log = structlog.get_logger(__name__)
 
-LIFETIME_SECONDS = 40
+LIFETIME_SECONDS = 35  # with the longest pause of the sweep below the 60 s of a killed process
 BEAT_SECONDS = 10
 SEEN_SECONDS = 30 * 86_400
 AWAY_SECONDS = 2.0  # how long Redis is left alone after it failed

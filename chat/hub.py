@@ -108,6 +108,8 @@ class Hub:
             socket.close(Close.SERVER_DRAIN, reconnect_in_ms=random.randrange(100, spread_ms))  # noqa: S311
             if place % 200 == 199:
                 await asyncio.sleep(0)
+        if sockets:  # nobody here will be left to tell who does not come back
+            self.tell_others(layer.ALL, {"k": "left", "u": sorted({socket.user_id for socket in sockets})})
         deadline = time.monotonic() + 1.5
         while any(not socket.window.is_idle for socket in sockets) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -297,6 +299,10 @@ class Hub:
                 self.typing.show_here(message["c"], message["u"], message["a"])
             case "presence":
                 self.presence.moved(message["u"], recheck=message["r"])
+            case "left":
+                for user_id in message["u"]:
+                    if user_id not in self.by_user:
+                        self.presence.left(user_id)
             case "revoked":
                 self._end_sessions([uuid.UUID(sid) for sid in message["s"]], message["reason"])
             case "suspended":

@@ -496,6 +496,29 @@ async def test_who_is_blocked_shows_no_typing(alice, bob):
     assert await there.waiting() == []
 
 
+async def test_who_sat_at_a_process_that_drains_is_shown_as_gone_by_the_others(alice, bob, here, monkeypatch):
+    await group(alice, bob)
+    watcher, there = await connect(alice), await connect(bob)
+    await watcher.send("presence", user_ids=[bob.id])
+    assert (await watcher.next("presence"))["users"][0]["online"] is True
+    told: list[dict[str, Any]] = []
+    elsewhere = hub.Hub(asyncio.get_running_loop())  # bob's process, which is about to stop
+    monkeypatch.setattr(elsewhere, "tell_others", lambda group, message: told.append(message))
+    elsewhere.sockets["bob"] = there.socket
+    here.by_user.pop(bob.id)
+    await elsewhere.drain()
+    await there.leave()
+    await asyncio.gather(*here.tasks)
+    here.presence.leaving.clear()  # what this process alone would know of it
+    [message] = told
+    here._on_message(message)
+    here.presence.tick(time.monotonic() + 1)
+    assert await watcher.waiting() == []  # perhaps on their way back
+    here.presence.tick(time.monotonic() + 6)
+    assert (await watcher.next("presence"))["users"][0]["online"] is False
+    await elsewhere.stop()
+
+
 async def test_a_drain_says_goodbye_to_everybody_with_spread_returns(alice, bob, here):
     opened = [await connect(one) for one in (alice, alice, bob, bob)]
     await here.drain()

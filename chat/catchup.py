@@ -11,6 +11,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
@@ -19,8 +20,6 @@ from chat.events import Encoded
 from chat.models import Conversation, Event, Membership
 from sessions.models import UserSession
 
-EVENTS_EACH = 200
-EVENTS_ALL = 1_000
 RANGES = 100  # in one query
 
 
@@ -69,7 +68,7 @@ def read(user_id: int, cursors: Mapping[uuid.UUID, int], *, same_epoch: bool) ->
     )
     known = {row.conversation.uuid for row in memberships}
     removed = [name for name in cursors if name not in known]
-    budget = EVENTS_ALL
+    budget = settings.CHAT_RESUME_EVENTS
     ranges = []
     for row in memberships:
         one = _range(row, cursors.get(row.conversation.uuid), same_epoch=same_epoch, budget=budget)
@@ -89,7 +88,7 @@ def read_one(user_id: int, conversation_uuid: uuid.UUID, after: int) -> Catchup:
     )
     if row is None:
         return Catchup([], [conversation_uuid])
-    one = _range(row, after, same_epoch=True, budget=EVENTS_ALL)
+    one = _range(row, after, same_epoch=True, budget=settings.CHAT_RESUME_EVENTS)
     fill([one])
     return Catchup([one], [])
 
@@ -105,7 +104,7 @@ def _range(row: Membership, cursor: int | None, *, same_epoch: bool, budget: int
     if lost:
         after = row.visible_after_seq
     missing = head - after
-    is_gap = lost or missing > min(EVENTS_EACH, budget)
+    is_gap = lost or missing > min(settings.CHAT_RESUME_EVENTS_EACH, budget)
     return Range(conversation.pk, conversation.uuid, after, head, is_gap=is_gap, left=left)
 
 

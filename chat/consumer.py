@@ -145,8 +145,10 @@ def _take(here: Hub, socket: Socket, text: str) -> None:
         handlers.handle(here, socket, frame)
     except FrameRefused as refusal:
         socket.refuse(refusal)
-        if refusal.bad and socket.bad_frames.take() is not None:
-            socket.close(Close.BAD_FRAME)
+        if refusal.bad:
+            socket.bad_frames.take()
+            if socket.bad_frames.is_full:
+                socket.close(Close.BAD_FRAME)
     except Exception as error:
         if from_exception(error) is None:
             log.exception("socket.frame_failed", user_id=socket.user_id)

@@ -3,6 +3,8 @@
 import time
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+
 from chat.feeds import Feed
 from chat.layer import group_of
 from chat.protocol import ReceiptFrame, TypingShownFrame
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
     from chat.hub import Hub
 
 RECEIPT_SECONDS = 1.0
-TYPING_SECONDS = 6.0
 
 
 class Receipts:
@@ -83,7 +84,9 @@ class Typing:
             self.stop(socket, conversation_id)
 
     def expire(self, socket: Socket, now: float) -> None:
-        for conversation_id in [name for name, since in socket.typing.items() if now - since >= TYPING_SECONDS]:
+        for conversation_id in [
+            name for name, since in socket.typing.items() if now - since >= settings.CHAT_TYPING_SECONDS
+        ]:
             self.stop(socket, conversation_id)
 
     def _tell(self, conversation_id: int, user_id: int, *, active: bool) -> None:

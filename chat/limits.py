@@ -13,6 +13,10 @@ class Quota:
         self.limit, self.seconds, self.over = limit, seconds, 0
         self.times: deque[float] | None = None
 
+    @property
+    def is_full(self) -> bool:
+        return bool(self.limit) and self.times is not None and len(self.times) >= self.limit
+
     def take(self, now: float | None = None) -> float | None:
         """Count one and return None, or the seconds to wait."""
         if not self.limit:

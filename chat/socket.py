@@ -55,7 +55,7 @@ class Socket:
         self.typing: dict[int, float] = {}
         self.messages = Quota(settings.CHAT_MESSAGES_PER_10S, 10)
         self.frames = Quota(settings.CHAT_FRAMES_PER_MINUTE, 60)
-        self.bad_frames = Quota(4, 60)
+        self.bad_frames = Quota(settings.CHAT_BAD_FRAMES_PER_MINUTE, 60)
         self.work: deque[tuple[Work, Any, Any]] | None = None
         self.worker: asyncio.Task[None] | None = None
 

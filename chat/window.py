@@ -19,7 +19,6 @@ log = structlog.get_logger(__name__)
 
 MAX_EVENTS = 256
 MAX_BYTES = 1024 * 1024
-STUCK_SECONDS = 5.0
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -151,7 +150,7 @@ class Window:
             log.info("socket.aborted", unsent_bytes=unsent)
             self.abort()
             return
-        asyncio.get_running_loop().call_later(STUCK_SECONDS, self._watch_for_stuck, unsent)
+        asyncio.get_running_loop().call_later(settings.CHAT_STUCK_SECONDS, self._watch_for_stuck, unsent)
 
     def _unsent(self) -> int:
         transport: Any = getattr(getattr(self._send, "__self__", None), "transport", None)

@@ -8,8 +8,6 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-MAXIMUM_CHARS = 128
-
 
 class Argon2Hasher(Argon2PasswordHasher):
     """Django's own takes 100 MiB and 250 ms, so that four logins a second fill a core; this one takes 19 MiB, 26 ms.
@@ -35,8 +33,8 @@ class Argon2Hasher(Argon2PasswordHasher):
 
 class MaximumLengthValidator:
     def validate(self, password: str, user: Any = None) -> None:
-        if len(password) > MAXIMUM_CHARS:
+        if len(password) > settings.PASSWORD_MAX_LENGTH:
             raise ValidationError(self.get_help_text(), code="password_too_long")
 
     def get_help_text(self) -> str:
-        return _("Your password must contain at most %(max)d characters.") % {"max": MAXIMUM_CHARS}
+        return _("Your password must contain at most %(max)d characters.") % {"max": settings.PASSWORD_MAX_LENGTH}

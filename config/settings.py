@@ -204,6 +204,7 @@ PASSWORD_HASHERS = [
 ARGON2_MEMORY_KIB: int = env.int("ARGON2_MEMORY_KIB", 19_456)
 ARGON2_TIME_COST: int = env.int("ARGON2_TIME_COST", 2)
 ARGON2_PARALLELISM: int = env.int("ARGON2_PARALLELISM", 1)
+PASSWORD_MAX_LENGTH: int = env.int("PASSWORD_MAX_LENGTH", 128, low=64, high=4_096)
 PASSWORD_MIN_LENGTH: int = env.int("PASSWORD_MIN_LENGTH", 8)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -380,6 +381,12 @@ CHAT_MAX_AGE: int = env.int("CHAT_MAX_AGE", 12 * 3_600)
 CHAT_SWEEP_SECONDS: int = env.int("CHAT_SWEEP_SECONDS", 15, low=1)
 CHAT_SOCKETS_PER_SESSION: int = env.int("CHAT_SOCKETS_PER_SESSION", 3)
 CHAT_SOCKETS_PER_USER: int = env.int("CHAT_SOCKETS_PER_USER", 10)
+CHAT_BAD_FRAMES_PER_MINUTE: int = env.int("CHAT_BAD_FRAMES_PER_MINUTE", 5)
+CHAT_TYPING_SECONDS: int = env.int("CHAT_TYPING_SECONDS", 6, low=1)
+CHAT_STUCK_SECONDS: int = env.int("CHAT_STUCK_SECONDS", 5, low=1)
+# What one `resume` tells of a conversation and in all; what is more is a `gap`.
+CHAT_RESUME_EVENTS_EACH: int = env.int("CHAT_RESUME_EVENTS_EACH", 200, low=1)
+CHAT_RESUME_EVENTS: int = env.int("CHAT_RESUME_EVENTS", 1_000, low=1)
 CHAT_DATABASE_THREADS: int = env.int("CHAT_DATABASE_THREADS", 4, low=1)
 # Write frames to uvicorn's transport with their header on; other servers get them by ASGI in any case.
 CHAT_PREFRAMED = env.bool("CHAT_PREFRAMED", True)

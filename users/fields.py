@@ -100,7 +100,7 @@ class PhoneNumberField(StrictCharField):
             parsed = phonenumbers.parse(number)
         except phonenumbers.NumberParseException:
             parsed = None
-        if parsed is None or not phonenumbers.is_valid_number(parsed):
+        if parsed is None or not phonenumbers.is_possible_number(parsed):
             raise serializers.ValidationError(
                 _("Enter a telephone number with its country code, such as +213 21 23 45 67."), code="invalid"
             )

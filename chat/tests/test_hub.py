@@ -197,8 +197,8 @@ async def test_a_conversation_in_none_of_the_cursors_counts_from_the_join(alice,
     assert [event["seq"] for event in await peer.events(5)] == [2, 3, 4, 5, 6]
 
 
-async def test_at_most_a_thousand_events_are_told_newest_conversations_first(alice, bob, monkeypatch):
-    monkeypatch.setattr(catchup, "EVENTS_ALL", 10)
+async def test_at_most_a_thousand_events_are_told_newest_conversations_first(alice, bob, settings):
+    settings.CHAT_RESUME_EVENTS = 10
     rooms = [await group(alice, bob) for _ in range(3)]
     for room in rooms:
         for number in range(4):

@@ -1,12 +1,16 @@
 """The rules for a new password, the same at registration, change and reset."""
 
+import uuid
 from datetime import datetime
 
 from django.contrib.auth import password_validation
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 
+from common.client import Client
 from common.errors import ValidationFailed
+from common.signals import security_event
+from users import mails
 from users.models import EmailVerificationToken, PasswordResetToken, User
 
 
@@ -36,3 +40,20 @@ def replace(user: User, password: str, *, at: datetime, encoded: str = "") -> bo
     PasswordResetToken.objects.filter(user=user, is_used=False).update(is_used=True)
     EmailVerificationToken.objects.filter(user=user, is_used=False).exclude(email__in=["", user.email]).delete()
     return True
+
+
+def tell(user: User, *, by: str, at: datetime, client: Client, sid: uuid.UUID | None) -> None:
+    """Put the new password into the timeline and mail its owner; call inside the transaction that wrote it.
+
+    `by`: "change" or "reset".
+    """
+    security_event.send(
+        sender=User,
+        user_id=user.pk,
+        kind="password_changed",
+        at=at,
+        client=client,
+        session_id=sid,
+        detail={"by": by},
+    )
+    mails.send(user.pk, "password_changed")

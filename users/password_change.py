@@ -9,10 +9,9 @@ from django.utils import timezone
 
 from common.client import Client
 from common.errors import TemporarilyUnavailable
-from common.signals import security_event
 from sessions import services as sessions
 from sessions.models import UserSession
-from users import credentials, mails, new_password
+from users import credentials, new_password
 from users.models import User
 
 
@@ -41,14 +40,5 @@ def change(*, user_id: int, old_password: str, password: str, sid: uuid.UUID | N
         sessions.revoke_all(user_id=user.pk, except_sid=sid, reason="password_changed")
         user_session = UserSession.objects.filter(user=user, session_token=sid).first() if sid else None
         tokens = sessions.reissue(user_session=user_session) if user_session else None
-        security_event.send(
-            sender=User,
-            user_id=user.pk,
-            kind="password_changed",
-            at=now,
-            client=client,
-            session_id=sid,
-            detail={"by": "change"},
-        )
-        mails.send(user.pk, "password_changed")
+        new_password.tell(user, by="change", at=now, client=client, sid=sid)
     return Changed(user_session=user_session, tokens=tokens)

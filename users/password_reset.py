@@ -11,7 +11,6 @@ from django.utils import timezone
 from common import rates
 from common.client import Client, address_key
 from common.errors import InvalidOrExpiredToken
-from common.signals import security_event
 from sessions import services as sessions
 from users import addresses, lockout, mail_limits, mails, new_password, single_use
 from users.models import PasswordResetToken, User
@@ -50,13 +49,4 @@ def confirm(*, token: str, password: str, client: Client) -> None:
         sessions.revoke_all(user_id=user.pk, reason="password_reset")
         lockout.unlock(user.pk)
         User.objects.filter(pk=user.pk).update(device_token_version=F("device_token_version") + 1)
-        security_event.send(
-            sender=User,
-            user_id=user.pk,
-            kind="password_changed",
-            at=now,
-            client=client,
-            session_id=None,
-            detail={"by": "reset"},
-        )
-        mails.send(user.pk, "password_changed")
+        new_password.tell(user, by="reset", at=now, client=client, sid=None)

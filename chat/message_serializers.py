@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from common.fields import StrictCharField, StrictIntegerField
+from common.wire import CursorPagination
 
 # --- Input ------------------------------------------------------------------------------------------------------------
 
@@ -34,7 +35,7 @@ class PageInput(serializers.Serializer[Any]):
     limit = serializers.IntegerField(required=False, min_value=1, default=50)
 
     def validate_limit(self, limit: int) -> int:
-        return min(limit, 100)  # as on every other list: more than a page is a page
+        return min(limit, CursorPagination.max_page_size)  # as on every other list: more than a page is a page
 
 
 # --- Output -----------------------------------------------------------------------------------------------------------

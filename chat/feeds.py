@@ -111,7 +111,6 @@ class Feed:
         self.head = run[-1].seq
         self.recent.extend(run)
         slow = [socket for socket in self.live if not socket.window.write(frame)]
-        self.hub.delivered += len(self.live) * len(run)
         if self.behind:
             self._fan_out_behind(run)
         for socket in slow:

@@ -53,7 +53,6 @@ class Hub:
         self.process = uuid.uuid4().hex[:12]
         self.epoch = ""
         self.draining = False
-        self.delivered = 0  # events handed to sockets, for metrics
         self.feeds: dict[int, Feed] = {}
         self.sockets: dict[str, Socket] = {}
         self.by_user: dict[int, set[Socket]] = defaultdict(set)

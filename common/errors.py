@@ -253,10 +253,6 @@ class TooLarge(ApplicationError):
     detail = _("The request body is too large.")
 
 
-def _is_api(request: HttpRequest) -> bool:
-    return request.path.startswith("/api/") or request.path == "/api"
-
-
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """handler404: the envelope everywhere; the product has no HTML for an unknown path."""
     return respond(NotFound())

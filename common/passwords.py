@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import argon2
 from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.exceptions import ValidationError
@@ -26,9 +25,6 @@ class Argon2Hasher(Argon2PasswordHasher):
     @property
     def parallelism(self) -> int:  # type: ignore[override]
         return settings.ARGON2_PARALLELISM
-
-    def params(self) -> argon2.Parameters:
-        return super().params()
 
 
 class MaximumLengthValidator:

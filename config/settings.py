@@ -177,7 +177,7 @@ ASGI_APPLICATION = "config.asgi.application"
 WSGI_APPLICATION = "config.wsgi.application"
 APPEND_SLASH = False
 AUTH_USER_MODEL = "users.User"
-AUTHENTICATION_BACKENDS = ["users.backends.LockoutBackend"]  # Django's own, under the lockout
+AUTHENTICATION_BACKENDS = ["users.passwords.backends.LockoutBackend"]  # Django's own, under the lockout
 
 TEMPLATES = [
     {
@@ -215,7 +215,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "common.passwords.MaximumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
-    {"NAME": "users.breached_passwords.BreachedPasswordValidator"},
+    {"NAME": "users.passwords.breached.BreachedPasswordValidator"},
 ]
 
 LANGUAGE_CODE = "en"
@@ -298,7 +298,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.schema.one_error_body",
-        "users.schema.closing_takes_a_password",
+        "users.http.schema.closing_takes_a_password",
     ],
 }
 
@@ -359,7 +359,7 @@ if EMAIL_URL:
     # The URL's own timeout wins; without one a mail server that hangs would hold the worker for ever.
     vars().update({"EMAIL_TIMEOUT": EMAIL_TIMEOUT, **environment.email_settings(EMAIL_URL)})
 else:
-    EMAIL_BACKEND = "users.mail_files.EmailBackend"
+    EMAIL_BACKEND = "users.mail.file_backend.EmailBackend"
     EMAIL_FILE_PATH = MAIL_DIR or str(VAR_DIR / "mail")
 
 TASKS = {"default": {"BACKEND": "common.tasks.DatabaseBackend", "QUEUES": ["default"]}}

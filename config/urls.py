@@ -13,12 +13,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
     # Both seeds' prefixes; the first is canonical, the second an alias of the same views.
-    path("api/auth/", include("users.auth_urls")),
+    path("api/auth/", include("users.http.auth_urls")),
     path("api/auth/", include("sessions.auth_urls")),
-    path("api/users/auth/", include("users.auth_urls")),
+    path("api/users/auth/", include("users.http.auth_urls")),
     path("api/users/auth/", include("sessions.auth_urls")),
     path("api/users/sessions/", include("sessions.urls")),
-    path("api/users/", include("users.urls")),
+    path("api/users/", include("users.http.urls")),
     path("api/chat/", include("chat.urls")),
     path("api/schema/", documentation.SchemaView.as_view(), name="schema"),
     path("api/docs/", documentation.swagger, name="docs"),
@@ -26,7 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/asyncapi.json", documentation.read_only(asyncapi.as_json), name="asyncapi"),
     path("api/asyncapi/", documentation.read_only(asyncapi.as_page), name="asyncapi-page"),
     path("", include("sessions.well_known")),
-    path("", include("users.pages")),
+    path("", include("users.http.pages")),
 ]
 
 handler400 = "common.errors.bad_request"

@@ -21,7 +21,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from config.wsgi import application
 from conftest import PASSWORD
-from users import single_use
+from users.mail import single_use
 from users.models import EmailVerificationToken, PasswordResetToken
 
 EXAMPLES = int(os.environ.get("SCHEMA_FUZZ_EXAMPLES", "5"))

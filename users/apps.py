@@ -9,11 +9,12 @@ class UsersConfig(AppConfig):
     verbose_name = _("People")
 
     def ready(self) -> None:
-        from users import breached_passwords, housekeeping, receivers, security_events  # noqa: F401
+        from users import purging, receivers, security_events  # noqa: F401
+        from users.passwords import breached  # noqa: F401
 
 
 class UsersAdminConfig(admin_apps.AdminConfig):
-    """Django's admin, with the sign-in of `users.admin_site`."""
+    """Django's admin, with the sign-in of `users.admin.site`."""
 
     default = False  # of this module, that is UsersConfig; INSTALLED_APPS names this one in full
-    default_site = "users.admin_site.AdminSite"
+    default_site = "users.admin.site.AdminSite"

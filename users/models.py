@@ -11,7 +11,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from users import names
+from users.identity import names
 
 
 class User(AbstractUser):
@@ -132,9 +132,9 @@ class EmailVerificationToken(SingleUseToken):
         with transaction.atomic():
             super().save(*args, **kwargs)
             if asked:
-                from users import mails
+                from users.mail import enqueue
 
-                mails.send(self.user_id, "verify_email")
+                enqueue.send(self.user_id, "verify_email")
 
 
 class SecurityEvent(models.Model):

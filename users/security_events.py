@@ -23,7 +23,7 @@ from common.json import isoformat
 from common.signals import security_event
 from common.wire import CursorPagination
 from sessions import devices, location
-from users import mails
+from users.mail import enqueue
 from users.models import SecurityEvent
 
 log = structlog.get_logger(__name__)
@@ -142,7 +142,7 @@ def store(
         user_id=user_id, kind=kind, at=at or timezone.now(), client=client, session_id=session_id, detail=detail
     )
     if kind in MAILS:
-        mails.send(user_id, MAILS[kind], event_id=str(event.pk))
+        enqueue.send(user_id, MAILS[kind], event_id=str(event.pk))
     return event  # so that the sender can name it in a mail
 
 

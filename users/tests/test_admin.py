@@ -16,7 +16,7 @@ from common.signals import user_suspended
 from conftest import PASSWORD
 from sessions import services
 from sessions.models import UserSession
-from users import single_use
+from users.mail import single_use
 from users.models import PasswordResetToken, SecurityEvent, User
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ ACTS = ["unlock", "verify_email", "force_reset", "sign_out", "disable", "enable"
 @pytest.fixture(autouse=True)
 def mails(monkeypatch):
     sent = []
-    monkeypatch.setattr("users.mails.send", lambda user_id, name, **context: sent.append((user_id, name)))
+    monkeypatch.setattr("users.mail.enqueue.send", lambda user_id, name, **context: sent.append((user_id, name)))
     return sent
 
 

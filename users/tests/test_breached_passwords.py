@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from users import breached_passwords
-from users.breached_passwords import is_breached
+from users.passwords import breached
+from users.passwords.breached import is_breached
 
 PASSWORDS = [f"leaked password {number}" for number in range(200)]
 
@@ -47,6 +47,6 @@ def test_registration_refuses_it(api, path, settings):
 
 def test_a_list_that_is_not_there_stops_the_start(settings):
     settings.BREACHED_PASSWORDS_FILE = "/nowhere/list.txt"
-    assert [error.id for error in breached_passwords.list_is_readable(None)] == ["users.E001"]
+    assert [error.id for error in breached.list_is_readable(None)] == ["users.E001"]
     settings.BREACHED_PASSWORDS_FILE = ""
-    assert breached_passwords.list_is_readable(None) == []
+    assert breached.list_is_readable(None) == []

@@ -8,7 +8,7 @@ import time_machine
 from django.core import mail
 from django.core.management import call_command
 
-from users import mails
+from users.mail import enqueue
 from users.models import EmailVerificationToken, User
 from users.tests.letters_read import link_token, recipients
 
@@ -26,7 +26,7 @@ def dora(person):
 @pytest.fixture
 def mailed(run_tasks):
     def mailed(user, **context):
-        mails.send(user.pk, "verify_email", **context)
+        enqueue.send(user.pk, "verify_email", **context)
         run_tasks()
         return link_token()
 

@@ -9,8 +9,8 @@ from django.contrib.auth.hashers import make_password
 from django.test import override_settings
 
 from common.signals import security_event
-from users import credentials, lockout
 from users.models import LoginCounter, User
+from users.passwords import check, lockout
 
 pytestmark = pytest.mark.django_db
 URL = "/api/auth/login/"
@@ -30,7 +30,7 @@ def lock(api, username="alice", **more):
 
 @pytest.fixture
 def hashes():
-    with mock.patch.object(credentials, "check_password", wraps=credentials.check_password) as checks:
+    with mock.patch.object(credentials, "check_password", wraps=check.check_password) as checks:
         yield checks
 
 

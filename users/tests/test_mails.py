@@ -18,7 +18,8 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from common.client import Client
-from users import letters, mail_files, mails, security_events, single_use, tasks
+from users import security_events
+from users.mail import enqueue, file_backend, letters, single_use, tasks
 from users.models import EmailVerificationToken, PasswordResetToken, User
 
 pytestmark = pytest.mark.django_db
@@ -168,7 +169,7 @@ def test_another_persons_event_is_in_no_mail(alice, bob):
 
 
 def test_asking_for_a_mail_stores_neither_secret_nor_address(alice, run_tasks):
-    mails.send(alice.pk, "password_reset")
+    enqueue.send(alice.pk, "password_reset")
     row = DBTaskResult.objects.get()
     assert row.args_kwargs["kwargs"]["user_id"] == alice.pk
     assert "example.com" not in str(row.args_kwargs)
@@ -181,14 +182,14 @@ def test_asking_for_a_mail_stores_neither_secret_nor_address(alice, run_tasks):
 
 def test_what_is_rolled_back_mails_nothing(alice):
     with transaction.atomic():
-        mails.send(alice.pk, "password_changed")
+        enqueue.send(alice.pk, "password_changed")
         transaction.set_rollback(True)
     assert not DBTaskResult.objects.exists()
 
 
 def test_an_unknown_mail_is_a_mistake_at_once(alice):
     with pytest.raises(ValueError, match="is not a mail"):
-        mails.send(alice.pk, "pasword_changed")
+        enqueue.send(alice.pk, "pasword_changed")
 
 
 def test_a_mail_server_that_hangs_is_given_up_after_the_timeout(alice, settings):
@@ -224,7 +225,7 @@ def test_a_failing_mail_server_fails_the_task_without_telling_address_or_secret(
 
 
 def test_each_mail_is_a_file_of_its_own_with_the_link_on_one_readable_line(alice, settings, tmp_path):
-    settings.EMAIL_BACKEND = "users.mail_files.EmailBackend"
+    settings.EMAIL_BACKEND = "users.mail.file_backend.EmailBackend"
     settings.EMAIL_FILE_PATH = settings.MAIL_DIR = str(tmp_path / "mails")
     alice.language = "ar"
     alice.save()
@@ -238,7 +239,7 @@ def test_each_mail_is_a_file_of_its_own_with_the_link_on_one_readable_line(alice
         parsed = email.message_from_string(raw, policy=email.policy.default)
         assert "token=" in parsed.get_body(("plain",)).get_content()
         assert file.stat().st_mode & 0o077 == 0
-    listed = mail_files.stored()
+    listed = file_backend.stored()
     assert [mail.name for mail in listed] == [file.name for file in reversed(files)]
     assert listed[0].to == "Alice@example.com"
     assert listed[0].language == "ar"
@@ -249,7 +250,7 @@ def test_each_mail_is_a_file_of_its_own_with_the_link_on_one_readable_line(alice
     ("production", "folder", "printed"), [(False, "", True), (False, "x", False), (True, "", False)]
 )
 def test_a_link_is_printed_in_the_embedded_mode_alone(alice, settings, tmp_path, capfd, production, folder, printed):
-    settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = "users.mail_files.EmailBackend", str(tmp_path)
+    settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = "users.mail.file_backend.EmailBackend", str(tmp_path)
     settings.PRODUCTION, settings.MAIL_DIR = production, folder
     tasks.send_mail.func(alice.pk, "password_reset")
     assert ("token=" in capfd.readouterr().err) is printed
@@ -259,4 +260,4 @@ def test_a_link_is_printed_in_the_embedded_mode_alone(alice, settings, tmp_path,
 @pytest.mark.parametrize("name", ["../settings.py", "/etc/passwd", "x.eml", "..", ""])
 def test_no_name_leads_out_of_the_mail_folder(settings, tmp_path, name):
     settings.EMAIL_FILE_PATH = str(tmp_path)
-    assert mail_files.read(name) is None
+    assert file_backend.read(name) is None

@@ -3,22 +3,23 @@
 import pytest
 from django.db import connection
 
-from users import owners, search
+from users import people
+from users.flows import search
 
 pytestmark = pytest.mark.django_db
 
 
 def test_case_does_not_matter_and_no_address_is_nobodys(alice, person):
     person("silent", email="")
-    assert owners.of("ALICE@example.com").get() == alice
-    assert not owners.of("").exists()
+    assert people.of("ALICE@example.com").get() == alice
+    assert not people.of("").exists()
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize(
     ("people", "index"),
     [
-        (lambda: owners.of("alice@example.com"), "users_user_email_unique"),
+        (lambda: people.of("alice@example.com"), "users_user_email_unique"),
         (lambda: search.people(query="ali", searcher_id=0), "users_user_search_username_"),
         (lambda: search.people(query="ali", searcher_id=0), "users_user_search_last_name_"),
     ],

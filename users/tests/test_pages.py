@@ -6,7 +6,7 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from users import tasks
+from users.mail import tasks
 from users.models import PasswordResetToken, User
 
 PAGES = ["/reset-password/", "/verify-email/"]
@@ -22,7 +22,7 @@ def test_a_page_takes_nothing_but_get(client, path, method):
 @pytest.mark.django_db
 def test_a_get_spends_no_secret_even_with_it_in_the_query(client):
     user = User.objects.create_user("alice", email="alice@example.com", password="correct horse battery")
-    from users import single_use
+    from users.mail import single_use
 
     raw = single_use.issue(PasswordResetToken, user)
     for path in PAGES:
@@ -77,7 +77,7 @@ def test_the_password_rules_are_shown(client):
 
 @pytest.fixture
 def mails(settings, tmp_path):
-    settings.EMAIL_BACKEND = "users.mail_files.EmailBackend"
+    settings.EMAIL_BACKEND = "users.mail.file_backend.EmailBackend"
     settings.EMAIL_FILE_PATH = settings.MAIL_DIR = str(tmp_path)
     settings.EMBEDDED_DATABASE, settings.PRODUCTION, settings.HOST = True, False, "127.0.0.1"
     settings.ALLOWED_HOSTS = ["*"]
@@ -88,9 +88,9 @@ def mails(settings, tmp_path):
 def letter(mails, db):
     user = User.objects.create_user("alice", email="alice@example.com", password="x" * 12, language="ar")
     tasks.send_mail.func(user.pk, "password_reset")
-    from users import mail_files
+    from users.mail import file_backend
 
-    return mail_files.stored()[0]
+    return file_backend.stored()[0]
 
 
 def test_the_mailbox_lists_and_shows_mails_with_a_link_to_click(letter):

@@ -10,8 +10,8 @@ from django.db import connection
 from django_tasks_db.models import DBTaskResult
 
 from common.signals import security_event
-from users import lockout
 from users.models import EmailVerificationToken, LoginCounter, PasswordResetToken, User
+from users.passwords import lockout
 from users.tests.letters_read import link_token, recipients
 
 pytestmark = pytest.mark.django_db

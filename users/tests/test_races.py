@@ -9,8 +9,9 @@ from django.db import connection
 from rest_framework.test import APIClient
 
 from sessions.models import UserSession
-from users import credentials, lockout, mails, single_use
+from users.mail import enqueue, single_use
 from users.models import EmailVerificationToken, LoginCounter, PasswordResetToken, User
+from users.passwords import check, lockout
 from users.tests.letters_read import link_token
 
 PASSWORD = "alviar-demo"
@@ -47,7 +48,7 @@ def post(path, body):
 def hashes():
     """Counts password checks and lets the others catch up during each."""
     gate, count = threading.Semaphore(0), []
-    real = credentials.check_password
+    real = check.check_password
 
     def slow(*args, **kwargs):
         count.append(1)
@@ -142,7 +143,7 @@ class Races:
     def test_two_accounts_that_want_one_address_at_once(self, alice, bob, run_tasks):
         tokens = []
         for user in (alice, bob):
-            mails.send(user.pk, "verify_email", email="new@example.com")
+            enqueue.send(user.pk, "verify_email", email="new@example.com")
             run_tasks()
             tokens.append(link_token())
         calls = [post("/api/auth/verify-email/", {"token": token}) for token in tokens]

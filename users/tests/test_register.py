@@ -4,7 +4,7 @@ import pytest
 from django.core import mail
 from django.test import override_settings
 
-from users import register
+from users.flows import register
 from users.models import User
 
 pytestmark = pytest.mark.django_db

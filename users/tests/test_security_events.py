@@ -104,7 +104,9 @@ def test_other_kinds_are_never_put_together(alice):
 @pytest.mark.parametrize(("kind", "mail"), [("new_device", "new_sign_in"), ("refresh_reused", "token_reused")])
 def test_what_the_owner_must_know_is_mailed(alice, monkeypatch, kind, mail):
     sent = []
-    monkeypatch.setattr("users.mails.send", lambda user_id, name, **context: sent.append((user_id, name, context)))
+    monkeypatch.setattr(
+        "users.mail.enqueue.send", lambda user_id, name, **context: sent.append((user_id, name, context))
+    )
     event = tell(alice, kind)
     assert sent == [(alice.pk, mail, {"event_id": str(event.pk)})]
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
-from users import mails
+from users.mail import enqueue
 from users.models import User
 
 BATCH = 200
@@ -26,6 +26,6 @@ class Command(BaseCommand):
         while batch := list(waiting.filter(pk__gt=last).values_list("pk", flat=True)[:BATCH]):
             with transaction.atomic():
                 for user_id in batch:
-                    mails.send(user_id, "verify_email")
+                    enqueue.send(user_id, "verify_email")
             last, done = batch[-1], done + len(batch)
             self.stdout.write(f"{done} of {total}")

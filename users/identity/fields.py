@@ -13,7 +13,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from common.fields import StrictCharField
-from users import addresses, names
+from users.identity import addresses, names
 
 # They turn the reading direction of what follows them (UAX #9), in a mail or a list of names.
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -8,8 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from common.client import Client
 from common.errors import ValidationFailed
-from users import lockout
 from users.models import User
+from users.passwords import lockout
 
 
 class WrongPassword(Exception):

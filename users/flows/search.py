@@ -2,7 +2,7 @@
 
 from django.db.models import Q, QuerySet
 
-from users import names
+from users.identity import names
 from users.models import User
 
 MINIMUM_CHARS = 2

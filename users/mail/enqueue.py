@@ -6,7 +6,7 @@ so that it rests nowhere but as a digest. A mail that cannot be sent never fails
 
 from typing import Any
 
-from users import letters, tasks
+from users.mail import letters, tasks
 
 
 def send(user_id: int, name: str, *, to: str = "", language: str = "", **context: Any) -> None:

@@ -25,7 +25,8 @@ from common.client import Client
 from common.errors import AccountLocked
 from common.json import isoformat
 from common.signals import security_event
-from users import mails, security_events
+from users import security_events
+from users.mail import enqueue
 from users.models import LoginCounter, User
 
 # A password that is being checked elsewhere is waited for, so that five right ones at once do not refuse the sixth.
@@ -145,7 +146,7 @@ def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
         _tell(user_id, "login_failed", guess.at, client, {})
         if guess.locked_until:
             event_id = _tell(user_id, "lockout", guess.at, client, {"locked_until": isoformat(guess.locked_until)})
-            mails.send(user_id, "account_locked", **({"event_id": event_id} if event_id else {}))
+            enqueue.send(user_id, "account_locked", **({"event_id": event_id} if event_id else {}))
 
 
 def _tell(user_id: int, kind: str, at: datetime, client: Client | None, detail: dict[str, str]) -> str:

@@ -12,8 +12,10 @@ from common import rates
 from common.client import Client, address_key
 from common.errors import InvalidOrExpiredToken
 from sessions import services as sessions
-from users import addresses, lockout, mail_limits, mails, new_password, single_use
+from users.identity import addresses
+from users.mail import enqueue, limits, single_use
 from users.models import PasswordResetToken, User
+from users.passwords import lockout, replace
 
 
 def request(*, email: str, client: Client) -> None:
@@ -23,8 +25,8 @@ def request(*, email: str, client: Client) -> None:
     """
     rates.allow(name="password_reset", key=address_key(client.ip_address))
     address = addresses.key(email)
-    if mail_limits.within("password_reset", address):
-        mails.send_password_reset(email=address, language=client.language)
+    if limits.within("password_reset", address):
+        enqueue.send_password_reset(email=address, language=client.language)
 
 
 def confirm(*, token: str, password: str, client: Client) -> None:
@@ -39,14 +41,14 @@ def confirm(*, token: str, password: str, client: Client) -> None:
     user = single_use.peek(PasswordResetToken, raw).user
     if not user.is_active:
         raise InvalidOrExpiredToken
-    new_password.validate(password, user=user, field="new_password")
+    replace.validate(password, user=user, field="new_password")
     encoded = make_password(password)  # before any row is locked
     with transaction.atomic():
         user = single_use.spend(PasswordResetToken, raw).user
         now = timezone.now()
-        if not new_password.replace(user, password, at=now, encoded=encoded):
+        if not replace.replace(user, password, at=now, encoded=encoded):
             raise InvalidOrExpiredToken
         sessions.revoke_all(user_id=user.pk, reason="password_reset")
         lockout.unlock(user.pk)
         User.objects.filter(pk=user.pk).update(device_token_version=F("device_token_version") + 1)
-        new_password.tell(user, by="reset", at=now, client=client, sid=None)
+        replace.tell(user, by="reset", at=now, client=client, sid=None)

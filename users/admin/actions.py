@@ -7,8 +7,9 @@ from django.utils.translation import gettext_lazy as _
 
 from common.signals import user_suspended
 from sessions import services as sessions
-from users import lockout, mails
+from users.mail import enqueue
 from users.models import PasswordResetToken, User
+from users.passwords import lockout
 
 
 class Refused(Exception):
@@ -66,4 +67,4 @@ def force_reset(*, user: User) -> None:
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(password=make_password(None))
         sign_out(user=user)
-        mails.send(user.pk, "password_reset")
+        enqueue.send(user.pk, "password_reset")

@@ -6,8 +6,10 @@ from django.utils import timezone
 from common import rates
 from common.client import Client
 from common.signals import security_event
-from users import credentials, mails, owners
+from users import people
+from users.mail import enqueue
 from users.models import PasswordResetToken, User
+from users.passwords import check
 
 
 def request(*, user_id: int, email: str, password: str, client: Client) -> None:
@@ -16,17 +18,17 @@ def request(*, user_id: int, email: str, password: str, client: Client) -> None:
     Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
     """
     user = User.objects.get(pk=user_id)
-    credentials.require(user=user, password=password, field="password", client=client)
+    check.require(user=user, password=password, field="password", client=client)
     if rates.hit(name="mail_account_hourly", key=f"email_change:{user_id}") is not None:
         return
-    owner = owners.of(email).exclude(pk=user_id).first()
+    owner = people.of(email).exclude(pk=user_id).first()
     with transaction.atomic():
         if owner:
-            mails.send(owner.pk, "email_taken")
+            enqueue.send(owner.pk, "email_taken")
         else:
-            mails.send(user_id, "verify_email", email=email)
+            enqueue.send(user_id, "verify_email", email=email)
         if user.email and user.email.lower() != email.lower():
-            mails.send(user_id, "email_change_old_address", to=user.email, new_email=email)
+            enqueue.send(user_id, "email_change_old_address", to=user.email, new_email=email)
 
 
 def complete(*, user: User, email: str, client: Client) -> None:

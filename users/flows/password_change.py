@@ -11,8 +11,8 @@ from common.client import Client
 from common.errors import TemporarilyUnavailable
 from sessions import services as sessions
 from sessions.models import UserSession
-from users import credentials, new_password
 from users.models import User
+from users.passwords import check, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +30,15 @@ def change(*, user_id: int, old_password: str, password: str, sid: uuid.UUID | N
     TokenNotValid when the session ended meanwhile.
     """
     user = User.objects.get(pk=user_id)
-    credentials.require(user=user, password=old_password, field="old_password", client=client)
-    new_password.validate(password, user=user, field="new_password")
+    check.require(user=user, password=old_password, field="old_password", client=client)
+    replace.validate(password, user=user, field="new_password")
     encoded = make_password(password)
     with transaction.atomic():
         now = timezone.now()
-        if not new_password.replace(user, password, at=now, encoded=encoded):
+        if not replace.replace(user, password, at=now, encoded=encoded):
             raise TemporarilyUnavailable  # two changes at once: the other one won
         sessions.revoke_all(user_id=user.pk, except_sid=sid, reason="password_changed")
         user_session = UserSession.objects.filter(user=user, session_token=sid).first() if sid else None
         tokens = sessions.reissue(user_session=user_session) if user_session else None
-        new_password.tell(user, by="change", at=now, client=client, sid=sid)
+        replace.tell(user, by="change", at=now, client=client, sid=sid)
     return Changed(user_session=user_session, tokens=tokens)

@@ -9,7 +9,8 @@ from django.core.validators import validate_email
 from django_tasks import task
 
 from common.tasks import GiveUp
-from users import letters, owners
+from users import people
+from users.mail import letters
 from users.models import User
 
 log = structlog.get_logger(__name__)
@@ -41,7 +42,7 @@ def send_to_address(email: str, name: str, language: str = "") -> None:
     Enqueued for every address that anybody types. It goes to the *stored* address, which may differ from the typed one
     in case and in look-alikes.
     """
-    user = owners.of(email.strip()).filter(is_active=True).first()
+    user = people.of(email.strip()).filter(is_active=True).first()
     if user is None or not user.email or (name == "verify_email" and user.email_verified):
         return
     deliver(user, name, language=language)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from users import views
+from users.http import views
 
 urlpatterns = [
     path("register/", views.RegisterView.as_view()),

@@ -9,9 +9,9 @@ from django.http import HttpRequest
 from common import rates
 from common.client import address_key, client_of
 from common.errors import AccountLocked
-from users import credentials, lockout
-from users.login import find
+from users.flows.login import find
 from users.models import User
+from users.passwords import check, lockout
 
 
 class LockoutBackend(ModelBackend):
@@ -29,8 +29,8 @@ class LockoutBackend(ModelBackend):
         user, name = find(str(identifier))
         counter = lockout.counter_of_user(user.pk) if user else lockout.counter_of_name(name)
         try:
-            guess = credentials.verify(user=user, password=password, counter=counter, client=client)
-        except (credentials.WrongPassword, AccountLocked):
+            guess = check.verify(user=user, password=password, counter=counter, client=client)
+        except (check.WrongPassword, AccountLocked):
             raise PermissionDenied from None
         lockout.succeed(guess)
         if user and (user.login_attempts or user.locked_until):

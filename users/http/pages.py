@@ -20,7 +20,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
 from common import csp
-from users import mail_files
+from users.mail import file_backend
 
 
 def page(request: HttpRequest, template: str, context: dict[str, Any] | None = None, **directives: str) -> HttpResponse:
@@ -84,7 +84,7 @@ def mailbox_is_open(request: HttpRequest) -> bool:
     return (
         settings.EMBEDDED_DATABASE
         and not settings.PRODUCTION
-        and settings.EMAIL_BACKEND == "users.mail_files.EmailBackend"
+        and settings.EMAIL_BACKEND == "users.mail.file_backend.EmailBackend"
         and is_loopback(settings.HOST)
         and is_loopback(name)
         and is_loopback(request.META.get("REMOTE_ADDR", ""))
@@ -108,13 +108,13 @@ def embedded_only(view: View) -> View:
 @require_safe
 @embedded_only
 def mailbox(request: HttpRequest) -> HttpResponse:
-    return page(request, "users/page/mailbox.html", {"mails": mail_files.stored()})
+    return page(request, "users/page/mailbox.html", {"mails": file_backend.stored()})
 
 
 @require_safe
 @embedded_only
 def mailed(request: HttpRequest, name: str) -> HttpResponse:
-    mail = mail_files.read(name)
+    mail = file_backend.read(name)
     if mail is None:
         raise Http404
     lines = [(line, line.startswith(("http://", "https://"))) for line in mail.text.splitlines()]
@@ -126,7 +126,7 @@ def mailed(request: HttpRequest, name: str) -> HttpResponse:
 @xframe_options_sameorigin
 def mailed_html(request: HttpRequest, name: str) -> HttpResponse:
     """The HTML part, which runs nothing: sandboxed by its own policy and by the frame around it."""
-    mail = mail_files.read(name)
+    mail = file_backend.read(name)
     if mail is None:
         raise Http404
     # Its links open beside the frame, which could not follow them.

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from users import register
+from users.flows import register
 from users.models import User
 
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from common.wording import device, place
 from sessions import location
-from users import single_use
+from users.mail import single_use
 from users.models import EmailVerificationToken, PasswordResetToken, SecurityEvent, User
 
 # An event older than this did not cause the mail that is being written, however long the mail server was away.

@@ -10,8 +10,11 @@ from django.utils.translation import gettext_lazy as _
 from common import rates
 from common.client import Client, address_key
 from common.errors import RegistrationClosed, ValidationFailed
-from users import mails, names, new_password, owners
+from users import people
+from users.identity import names
+from users.mail import enqueue
 from users.models import User
+from users.passwords import replace
 
 _TAKEN = {
     "username": _("A user with that username already exists."),
@@ -36,12 +39,12 @@ def register(*, username: str, email: str, password: str, client: Client, prefer
     rates.allow(name="register", key=address_key(client.ip_address))
     user = User(username=username, email=email, **preferences)
     require_free(username=username, email=email)
-    new_password.validate(password, user=user, field="password")
+    replace.validate(password, user=user, field="password")
     user.set_password(password)
     try:
         with transaction.atomic():
             user.save()
-            mails.send(user.pk, "verify_email")
+            enqueue.send(user.pk, "verify_email")
     except IntegrityError:
         # Somebody took the name or the address between the look and the insert.
         require_free(username=username, email=email)
@@ -55,7 +58,7 @@ def require_free(*, username: str = "", email: str = "", except_id: int | None =
     taken = []
     if username and others.filter(username_key=names.skeleton(username)).exists():
         taken.append("username")
-    if email and owners.of(email).exclude(pk=except_id or 0).exists():
+    if email and people.of(email).exclude(pk=except_id or 0).exists():
         taken.append("email")
     if taken:
         raise ValidationFailed({field: [{"message": _TAKEN[field], "code": "unique"}] for field in taken})

@@ -7,8 +7,10 @@ from django.utils import timezone
 from common.client import Client
 from common.signals import user_closing
 from sessions import services as sessions
-from users import credentials, lockout, mails, names
+from users.identity import names
+from users.mail import enqueue
 from users.models import EmailVerificationToken, PasswordResetToken, SecurityEvent, User
+from users.passwords import check, lockout
 
 
 def close(*, user_id: int, password: str, client: Client) -> None:
@@ -19,7 +21,7 @@ def close(*, user_id: int, password: str, client: Client) -> None:
     Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
     """
     user = User.objects.get(pk=user_id)
-    credentials.require(user=user, password=password, field="password", client=client)
+    check.require(user=user, password=password, field="password", client=client)
     with transaction.atomic():
         address, language = user.email, user.language
         sessions.revoke_all(user_id=user_id, reason="account_closed")
@@ -29,7 +31,7 @@ def close(*, user_id: int, password: str, client: Client) -> None:
         lockout.unlock(user_id)
         _erase(user)
         if address:
-            mails.send(user_id, "account_closed", to=address, language=language)
+            enqueue.send(user_id, "account_closed", to=address, language=language)
 
 
 def _erase(user: User) -> None:

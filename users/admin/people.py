@@ -27,7 +27,11 @@ from common.errors import ValidationFailed
 from common.wording import device, place
 from sessions import location
 from sessions.models import UserSession
-from users import addresses, administration, mails, register, security_events
+from users import security_events
+from users.admin import actions
+from users.flows import register
+from users.identity import addresses
+from users.mail import enqueue
 from users.models import SecurityEvent, User
 
 
@@ -70,8 +74,8 @@ class PersonForm(forms.ModelForm):
         taken = [field for field in ("is_active", "is_staff", "is_superuser") if cleaned.get(field) is False]
         if before and before.is_superuser and before.is_active and taken:
             try:
-                administration.keep_a_superuser(before)
-            except administration.Refused as refusal:
+                actions.keep_a_superuser(before)
+            except actions.Refused as refusal:
                 self.add_error(taken[0], str(refusal))
         if before and before.closed_at and cleaned.get("is_active"):
             self.add_error("is_active", _("This account was closed by its owner."))
@@ -125,12 +129,12 @@ class Act:
 
 
 ACTS = {
-    "unlock": Act(label=_("Lift the lockout"), run=administration.unlock),
-    "verify_email": Act(label=_("Mark the e-mail address as verified"), run=administration.mark_verified),
-    "force_reset": Act(label=_("Force a new password"), run=administration.force_reset, own=False),
-    "sign_out": Act(label=_("Revoke all sessions"), run=administration.sign_out),
-    "disable": Act(label=_("Disable the account"), run=administration.suspend, own=False),
-    "enable": Act(label=_("Enable the account"), run=administration.restore),
+    "unlock": Act(label=_("Lift the lockout"), run=actions.unlock),
+    "verify_email": Act(label=_("Mark the e-mail address as verified"), run=actions.mark_verified),
+    "force_reset": Act(label=_("Force a new password"), run=actions.force_reset, own=False),
+    "sign_out": Act(label=_("Revoke all sessions"), run=actions.sign_out),
+    "disable": Act(label=_("Disable the account"), run=actions.suspend, own=False),
+    "enable": Act(label=_("Enable the account"), run=actions.restore),
 }
 
 
@@ -248,12 +252,12 @@ class PersonAdmin(Audited, UserAdmin):
         super().save_model(request, obj, form, change)
         if before is None:
             if obj.email:
-                mails.send(obj.pk, "verify_email" if obj.has_usable_password() else "password_reset")
+                enqueue.send(obj.pk, "verify_email" if obj.has_usable_password() else "password_reset")
             return
         if new_address:
             self._tell_of_new_address(request, before, obj)
         if before.is_active and not obj.is_active:
-            administration.suspend(user=obj)
+            actions.suspend(user=obj)
 
     def _tell_of_new_address(self, request: HttpRequest, before: User, obj: User) -> None:
         event = security_events.record(
@@ -261,9 +265,9 @@ class PersonAdmin(Audited, UserAdmin):
         )
         if before.email:
             context = {"new_email": obj.email, "event_id": str(event.pk)}
-            mails.send(obj.pk, "email_change_old_address", to=before.email, language=obj.language, **context)
+            enqueue.send(obj.pk, "email_change_old_address", to=before.email, language=obj.language, **context)
         if obj.email and not obj.email_verified:
-            mails.send(obj.pk, "verify_email")
+            enqueue.send(obj.pk, "verify_email")
 
     # --- Acts ---
 
@@ -278,7 +282,7 @@ class PersonAdmin(Audited, UserAdmin):
             with transaction.atomic():
                 chosen.run(user=user)
                 self.log_act(request, user, name)
-        except administration.Refused as refusal:
+        except actions.Refused as refusal:
             return self._refuse(request, user, str(refusal))
         return True
 

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from common.client import Client
 from common.errors import ValidationFailed
 from common.signals import security_event
-from users import mails
+from users.mail import enqueue
 from users.models import EmailVerificationToken, PasswordResetToken, User
 
 
@@ -56,4 +56,4 @@ def tell(user: User, *, by: str, at: datetime, client: Client, sid: uuid.UUID | 
         session_id=sid,
         detail={"by": by},
     )
-    mails.send(user.pk, "password_changed")
+    enqueue.send(user.pk, "password_changed")

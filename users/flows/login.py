@@ -13,8 +13,10 @@ from common.client import Client, address_key
 from common.errors import EmailNotVerified, NoActiveAccount
 from common.signals import security_event
 from sessions import services as sessions
-from users import addresses, credentials, device_tokens, lockout, names, owners
+from users import people
+from users.identity import addresses, names
 from users.models import User
+from users.passwords import check, device_tokens, lockout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +50,8 @@ def login(
     else:
         counter = lockout.counter_of_user(user.pk) if user else lockout.counter_of_name(name)
     try:
-        guess = credentials.verify(user=user, password=password, counter=counter, client=client)
-    except credentials.WrongPassword:
+        guess = check.verify(user=user, password=password, counter=counter, client=client)
+    except check.WrongPassword:
         raise NoActiveAccount from None
     if user is None:  # never: nobody's password is never right
         raise NoActiveAccount
@@ -83,7 +85,7 @@ def find(identifier: str) -> tuple[User | None, str]:
     """Return whom the identifier names, and its canonical spelling. What holds an `@` is an address, never a name."""
     if "@" in identifier:
         address = addresses.key(identifier)
-        return owners.of(address).first() if address else None, address or names.skeleton(identifier)
+        return people.of(address).first() if address else None, address or names.skeleton(identifier)
     key = names.skeleton(identifier)
     return User.objects.filter(username_key=key).first(), key
 

@@ -10,7 +10,9 @@ from django.db import IntegrityError, transaction
 from common import rates
 from common.client import Client, address_key
 from common.errors import InvalidOrExpiredToken
-from users import addresses, email_change, mail_limits, mails, single_use
+from users.flows import email_change
+from users.identity import addresses
+from users.mail import enqueue, limits, single_use
 from users.models import EmailVerificationToken, User
 
 
@@ -56,5 +58,5 @@ def resend(*, client: Client, user_id: int | None = None, email: str = "") -> No
     """
     rates.allow(name="resend_verification", key=address_key(client.ip_address))
     address = addresses.key(User.objects.values_list("email", flat=True).get(pk=user_id) if user_id else email)
-    if mail_limits.within("resend_verification", address):
-        mails.send_verification(email=address, language=client.language)
+    if limits.within("resend_verification", address):
+        enqueue.send_verification(email=address, language=client.language)

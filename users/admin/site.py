@@ -32,9 +32,9 @@ class LoginForm(AdminAuthenticationForm):
         return super().clean() or {}
 
     def _locked_until(self) -> datetime | None:
-        from users import lockout
-        from users.login import find
+        from users.flows.login import find
         from users.models import LoginCounter
+        from users.passwords import lockout
 
         user, name = find(str(self.cleaned_data.get("username", "")))
         counter = lockout.counter_of_user(user.pk) if user else lockout.counter_of_name(name)
@@ -53,7 +53,7 @@ class PasswordForm(AdminPasswordChangeForm):
         return self.cleaned_data["old_password"]  # checked in clean(), under the lockout
 
     def clean(self) -> dict[str, Any]:
-        from users import password_change
+        from users.flows import password_change
 
         cleaned = super().clean() or {}
         if self.errors:

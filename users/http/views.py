@@ -1,0 +1,253 @@
+"""Accounts over HTTP: take input, call one service, shape the answer."""
+
+from typing import Any, cast
+
+from django.db import transaction
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from common.client import client_of
+from common.errors import ValidationFailed
+from common.views import OpenAPIView, no_store
+from common.wire import CursorPagination
+from sessions import payload as sessions_payload
+from sessions.authentication import SessionJWTAuthentication, current_sid
+from users import payload
+from users.flows import (
+    account_closing,
+    email_change,
+    email_verification,
+    export,
+    login,
+    password_change,
+    password_reset,
+    profile,
+    register,
+    search,
+)
+from users.http import serializers
+from users.models import User
+
+# What was counted must outlive the refusal, also under ATOMIC_REQUESTS.
+survives_errors = method_decorator(transaction.non_atomic_requests, name="dispatch")
+
+
+def documented(operation_id: str, *, request: Any = None, **kwargs: Any) -> Any:
+    """Describe an operation of accounts; the error answers are the same for all and added elsewhere."""
+    return extend_schema(operation_id=operation_id, tags=["accounts"], request=request, **kwargs)
+
+
+def read(serializer: type[Serializer], request: Request, **kwargs: Any) -> dict[str, Any]:
+    """Return the validated body. Raises ValidationError."""
+    reader = serializer(data=request.data, **kwargs)
+    reader.is_valid(raise_exception=True)
+    return dict(reader.validated_data)
+
+
+def person(request: Request) -> User:
+    """Return who is signed in; for views that let nobody else pass."""
+    return cast(User, request.user)
+
+
+class RegisterView(OpenAPIView):
+    @documented(
+        "register", request=serializers.RegisterSerializer, auth=[], responses={201: serializers.RegisteredSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """Open an account and mail a verification link. A taken name or address is `unique`."""
+        register.require_open()  # before any word on the fields, which nobody could mend
+        given = read(serializers.RegisterSerializer, request)
+        user = register.register(
+            username=given.pop("username"),
+            email=given.pop("email"),
+            password=given.pop("password"),
+            client=client_of(request),
+            preferences=given,
+        )
+        return Response({"user": payload.user(user)}, status=status.HTTP_201_CREATED)
+
+
+@survives_errors
+class LoginView(OpenAPIView):
+    @documented("login", request=serializers.LoginSerializer, auth=[], responses={200: serializers.LoggedInSerializer})
+    def post(self, request: Request) -> Response:
+        """Sign in. Five failed passwords lock the account for half an hour, known or not."""
+        given = read(serializers.LoginSerializer, request)
+        client = client_of(request)
+        given["device_fingerprint"] = given["device_fingerprint"] or client.device_fingerprint
+        logged_in = login.login(client=client, **given)
+        user_session = logged_in.started.user_session
+        tokens = sessions_payload.tokens(logged_in.started.tokens, user_session, current_sid=user_session.session_token)
+        return no_store(
+            Response({**tokens, "user": payload.user(logged_in.user), "device_token": logged_in.device_token})
+        )
+
+
+class PasswordResetView(OpenAPIView):
+    @documented(
+        "password_reset",
+        request=serializers.PasswordResetSerializer,
+        auth=[],
+        responses={200: serializers.DetailSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Ask for a link to choose a new password: the same answer for any address."""
+        password_reset.request(**read(serializers.PasswordResetSerializer, request), client=client_of(request))
+        return Response({"detail": _("If there is an account with this address, a mail is on its way to it.")})
+
+
+@survives_errors
+class PasswordResetConfirmView(OpenAPIView):
+    @documented(
+        "password_reset_confirm",
+        request=serializers.PasswordResetConfirmSerializer,
+        auth=[],
+        responses={200: serializers.DetailSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Set the password, end every session and lift the lockout. Nobody is signed in by it."""
+        given = read(serializers.PasswordResetConfirmSerializer, request)
+        password_reset.confirm(token=given["token"], password=given["new_password"], client=client_of(request))
+        return Response({"detail": _("Your password was changed. Please sign in.")})
+
+
+@survives_errors
+class PasswordChangeView(APIView):
+    @documented(
+        "password_change",
+        request=serializers.PasswordChangeSerializer,
+        responses={200: serializers.PasswordChangedSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Set the password, end every other session and get a new pair for this one."""
+        given = read(serializers.PasswordChangeSerializer, request)
+        sid = current_sid(request)
+        changed = password_change.change(
+            user_id=person(request).pk,
+            old_password=given["old_password"],
+            password=given["new_password"],
+            sid=sid,
+            client=client_of(request),
+        )
+        answer: dict[str, Any] = {"detail": _("Your password was changed.")}
+        if changed.tokens and changed.user_session:
+            answer |= sessions_payload.tokens(changed.tokens, changed.user_session, current_sid=sid)
+        return no_store(Response(answer))
+
+
+class VerifyEmailView(OpenAPIView):
+    @documented(
+        "verify_email",
+        request=serializers.VerifyEmailSerializer,
+        auth=[],
+        responses={200: serializers.DetailSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Prove an address by the token of a mailed link."""
+        email_verification.verify(**read(serializers.VerifyEmailSerializer, request), client=client_of(request))
+        return Response({"detail": _("Your e-mail address is verified.")})
+
+
+class ResendVerificationView(OpenAPIView):
+    """Open, but a Bearer that is sent must be good."""
+
+    authentication_classes = [SessionJWTAuthentication]
+    permission_classes = [AllowAny]
+
+    @documented(
+        "resend_verification",
+        request=serializers.ResendVerificationSerializer,
+        auth=[{}, {"bearer": []}],
+        responses={200: serializers.DetailSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Mail a new verification link, to the Bearer or to `email`: the same answer for any address."""
+        if request.user.is_authenticated:
+            email_verification.resend(client=client_of(request), user_id=person(request).pk)
+        else:
+            given = read(serializers.ResendVerificationSerializer, request)
+            email_verification.resend(client=client_of(request), email=given["email"])
+        return Response({"detail": _("If this address is waiting to be verified, a mail is on its way to it.")})
+
+
+@survives_errors
+class EmailChangeView(APIView):
+    @documented(
+        "email_change", request=serializers.EmailChangeSerializer, responses={200: serializers.DetailSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """Mail the new address a link; the address changes once it is followed."""
+        given = read(serializers.EmailChangeSerializer, request)
+        email_change.request(
+            user_id=person(request).pk,
+            email=given["new_email"],
+            password=given["password"],
+            client=client_of(request),
+        )
+        return Response({"detail": _("Please follow the link that we mailed to the new address.")})
+
+
+@survives_errors
+class MeView(APIView):
+    @documented("me", responses={200: serializers.UserSerializer})
+    def get(self, request: Request) -> Response:
+        """Show oneself."""
+        return Response(payload.user(person(request)))
+
+    @documented(
+        "me_update", request=serializers.UserSerializer(partial=True), responses={200: serializers.UserSerializer}
+    )
+    def patch(self, request: Request) -> Response:
+        """Change oneself. Another phone number is an unverified one."""
+        changes = read(serializers.UserSerializer, request, partial=True)
+        return Response(payload.user(profile.update(user_id=person(request).pk, changes=changes)))
+
+    @documented("me_close", request=serializers.PasswordSerializer, responses={204: None})
+    def delete(self, request: Request) -> Response:
+        """Close the account: signed out everywhere, personal data erased, messages kept without a name."""
+        given = read(serializers.PasswordSerializer, request)
+        account_closing.close(user_id=person(request).pk, password=given["password"], client=client_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ExportView(APIView):
+    @documented("me_export", responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request) -> Response:
+        """Download what is held about oneself."""
+        response = Response(export.export(user_id=person(request).pk))
+        response["Content-Disposition"] = 'attachment; filename="alviar-export.json"'
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+class PeoplePagination(CursorPagination):
+    ordering = ("search_username", "id")  # type: ignore[assignment]
+
+
+QUERY = OpenApiParameter("q", OpenApiTypes.STR, required=True, description="at least 2 characters")
+LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="at most 100")
+CURSOR = OpenApiParameter("cursor", OpenApiTypes.STR)
+
+
+class SearchView(APIView):
+    @documented("people_search", parameters=[QUERY, LIMIT, CURSOR], responses={200: serializers.PeoplePageSerializer})
+    def get(self, request: Request) -> Response:
+        """Find people by the beginning of their names."""
+        query = request.query_params.get("q", "").strip()
+        if len(query) < search.MINIMUM_CHARS:
+            raise ValidationFailed.of("q", "min_length", _("Type at least 2 characters."))
+        if "\0" in query:
+            raise ValidationFailed.of("q", "invalid", _("Control characters are not allowed."))
+        pages = PeoplePagination()
+        people: list[User] = pages.paginate_queryset(
+            search.people(query=query, searcher_id=person(request).pk), request, view=self
+        )
+        return pages.get_paginated_response([payload.person(user) for user in people])

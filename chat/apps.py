@@ -9,7 +9,9 @@ class ChatConfig(AppConfig):
     verbose_name = _("Chat")
 
     def ready(self) -> None:
-        from chat import events, hub, receivers
+        from chat import receivers
+        from chat.hub import hub
+        from chat.log import events
         from common import lifespan, signals
 
         signals.user_closing.connect(receivers.leave_everything, dispatch_uid="chat.closing")

@@ -7,7 +7,8 @@ from django.db.models import F
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
-from chat import events, hub
+from chat.hub import hub
+from chat.log import events
 from chat.models import Block, ChatSettings, Membership, Mention, Message, Report
 from chat.services import members
 

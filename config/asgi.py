@@ -16,8 +16,8 @@ import structlog
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 
-from chat import handshake
-from chat.routing import websocket_urlpatterns
+from chat.socket import handshake
+from chat.socket.routing import websocket_urlpatterns
 from common import lifespan
 from config.checks import refuse_unsafe_start
 from config.http import HTTPBridge, SocketGate

@@ -115,7 +115,7 @@ if REDIS_URLS:
     CACHES: dict[str, Any] = {"default": {"BACKEND": "common.shared_cache.SharedCache", "LOCATION": REDIS_URLS}}
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {
-            "BACKEND": "chat.layer.NoticingPubSubChannelLayer",
+            "BACKEND": "chat.hub.layer.NoticingPubSubChannelLayer",
             "CONFIG": {"hosts": REDIS_URLS, "prefix": "alviar"},
         }
     }
@@ -269,10 +269,10 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["common.wire.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["common.wire.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["common.drf.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["common.drf.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "common.wire.CursorPagination",
+    "DEFAULT_PAGINATION_CLASS": "common.drf.CursorPagination",
     "EXCEPTION_HANDLER": "common.errors.exception_handler",
     "DATETIME_FORMAT": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from chat import asyncapi
+from chat.protocol import asyncapi
 from config import documentation, health, metrics, page
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -19,7 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/users/auth/", include("sessions.auth_urls")),
     path("api/users/sessions/", include("sessions.urls")),
     path("api/users/", include("users.http.urls")),
-    path("api/chat/", include("chat.urls")),
+    path("api/chat/", include("chat.rest.urls")),
     path("api/schema/", documentation.SchemaView.as_view(), name="schema"),
     path("api/docs/", documentation.swagger, name="docs"),
     path("api/redoc/", documentation.redoc, name="redoc"),

@@ -12,7 +12,7 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from common.client import FINGERPRINT_CHARS, clean
 from common.errors import TokenNotValid
-from sessions import devices, living, rows, tokens
+from sessions import devices, hot_sql, tokens, validity
 from sessions.models import UserSession
 
 LAST_SEEN_INTERVAL = timedelta(minutes=1)
@@ -59,8 +59,8 @@ def authenticate(raw: str | bytes) -> Authenticated:
     """
     now = timezone.now()
     claims = tokens.parse(raw)
-    user, user_session = rows.load(user_id=claims.user_id, sid=claims.sid, names=FIELDS)
-    user_session = living.require(user, user_session, claims, at=now)
+    user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid, names=FIELDS)
+    user_session = validity.require(user, user_session, claims, at=now)
     if claims.token_type != tokens.ACCESS:
         raise TokenNotValid("wrong_type")
     if claims.is_expired(at=now):

@@ -9,8 +9,8 @@ from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from common import purging
-from sessions.living import EXPIRED
 from sessions.models import UserSession
+from sessions.validity import EXPIRED
 
 
 def ran_out() -> QuerySet[UserSession]:

@@ -21,7 +21,7 @@ from django.utils import timezone
 from common import rates
 from common.client import Client
 from common.errors import TokenNotValid
-from sessions import devices, living, location, rows, services, tokens
+from sessions import devices, hot_sql, location, services, tokens, validity
 from sessions.models import UserSession
 from sessions.tokens import Claims, TokenPair
 
@@ -46,7 +46,7 @@ def decide(user: Any, user_session: UserSession | None, claims: Claims, *, at: d
 
     Raises: TokenNotValid (401): revoked is tested first, and has no grace.
     """
-    row = living.require(user, user_session, claims, at=at)
+    row = validity.require(user, user_session, claims, at=at)
     if claims.token_type != tokens.REFRESH:
         raise TokenNotValid("wrong_type", refresh_token=True)
     if claims.is_expired(at=at):
@@ -82,7 +82,7 @@ def rotate(*, refresh: str, client: Client) -> Rotated:
     except TokenNotValid as error:
         raise TokenNotValid(error.reason, refresh_token=True) from None
     rates.allow(name="refresh_session", key=str(claims.sid))
-    user, user_session = rows.load(user_id=claims.user_id, sid=claims.sid)
+    user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid)
     verdict = decide(user, user_session, claims, at=now)
     assert user_session is not None  # noqa: S101 (decide refuses None)
     if verdict is Verdict.ROTATE and (rotated := succeed(user_session, client, at=now)):
@@ -137,7 +137,7 @@ def succeed(user_session: UserSession, client: Client, *, at: datetime) -> Rotat
         **services.refresh_fields(refresh),
         **_device_changes(user_session, client),
     }
-    if not rows.swap(user_session, changes, retired_exp=user_session.expires_at, at=at):
+    if not hot_sql.swap(user_session, changes, retired_exp=user_session.expires_at, at=at):
         return None
     for name, value in changes.items():
         setattr(user_session, name, value)
@@ -189,6 +189,6 @@ def verify(raw: str) -> None:
     if claims.token_type == tokens.ACCESS:
         authenticate(raw)
         return
-    user, user_session = rows.load(user_id=claims.user_id, sid=claims.sid)
+    user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid)
     if decide(user, user_session, claims, at=datetime.now(UTC)) is not Verdict.ROTATE:
         raise TokenNotValid("invalid", refresh_token=True)

@@ -19,7 +19,7 @@ from django.utils import timezone
 from common.client import FINGERPRINT_CHARS, Client
 from common.errors import NoActiveAccount, NotFound, TokenNotValid
 from common.signals import security_event, session_revoked
-from sessions import devices, living, location, rows, tokens
+from sessions import devices, hot_sql, location, tokens, validity
 from sessions.models import UserSession
 from sessions.tokens import Signed, TokenPair
 
@@ -216,7 +216,7 @@ def _end(user_sessions: list[UserSession], *, reason: str, at: datetime) -> list
     """End locked sessions of one person; return those that were living. One that ran out before keeps that reason."""
     for user_session in user_sessions:
         if user_session.is_active and not user_session.is_living(at=at):
-            living.note_expiry(user_session, at=at)
+            validity.note_expiry(user_session, at=at)
     ended = [user_session for user_session in user_sessions if user_session.is_living(at=at)]
     if not ended:
         return []
@@ -226,7 +226,7 @@ def _end(user_sessions: list[UserSession], *, reason: str, at: datetime) -> list
         for name, value in changes.items():
             setattr(user_session, name, value)
     user_id = ended[0].user_id
-    rows.blacklist(user_id=user_id, tokens=[(one.current_jti, one.expires_at) for one in ended], at=at)
+    hot_sql.blacklist(user_id=user_id, tokens=[(one.current_jti, one.expires_at) for one in ended], at=at)
     _tell_revoked(user_id=user_id, sids=[one.session_token for one in ended], reason=reason)
     return ended
 
@@ -303,7 +303,7 @@ def reissue(*, user_session: UserSession) -> TokenPair:
         for name, value in refresh_fields(refresh).items():
             setattr(here, name, value)
         here.save()
-        rows.blacklist(user_id=here.user_id, tokens=[retired], at=now)
+        hot_sql.blacklist(user_id=here.user_id, tokens=[retired], at=now)
     return pair_of(here, refresh.token, at=now)
 
 
@@ -326,7 +326,7 @@ def living_ids(session_ids: Iterable[int]) -> set[int]:
             f"SELECT s.id FROM {table} s JOIN {user_table} u ON u.id = s.user_id "  # noqa: S608
             f"WHERE s.id IN ({', '.join(['%s'] * len(wanted))}) AND s.is_active AND s.expires_at > %s AND u.is_active "
             f"{share}",
-            [*wanted, rows.db_value("expires_at", timezone.now())],
+            [*wanted, hot_sql.db_value("expires_at", timezone.now())],
         )
         return {row[0] for row in cursor.fetchall()}
 

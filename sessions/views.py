@@ -14,9 +14,9 @@ from rest_framework.views import APIView
 
 from common import json, rates
 from common.client import address_key, client_of
+from common.drf import CursorPagination
 from common.errors import NotFound, TokenNotValid
 from common.views import OpenAPIView, no_store
-from common.wire import CursorPagination
 from sessions import devices, keys, payload, rotation, services, sockets
 from sessions.authentication import bearer, current_sid
 from sessions.models import UserSession

@@ -18,3 +18,8 @@ class UsersAdminConfig(admin_apps.AdminConfig):
 
     default = False  # of this module, that is UsersConfig; INSTALLED_APPS names this one in full
     default_site = "users.admin.site.AdminSite"
+
+    def ready(self) -> None:
+        super().ready()
+        # Not from the package's `__init__`: the site itself lives in it, and must exist before anything registers.
+        from users.admin import people  # noqa: F401

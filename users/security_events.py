@@ -19,9 +19,9 @@ from rest_framework import generics, serializers
 
 from common import purging
 from common.client import Client
+from common.drf import CursorPagination
 from common.json import isoformat
 from common.signals import security_event
-from common.wire import CursorPagination
 from sessions import devices, location
 from users.mail import enqueue
 from users.models import SecurityEvent

@@ -11,7 +11,7 @@ from django.db.models.functions import Concat
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from chat import events
+from chat.log import events
 from chat.models import Conversation, Membership
 from chat.services import access, blocks, members, people
 from common.errors import Blocked, PermissionRefused, ValidationFailed

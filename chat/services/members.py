@@ -15,7 +15,7 @@ from django.db.models import Case, IntegerField, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from chat import events
+from chat.log import events
 from chat.models import Conversation, Membership
 from chat.services import access, blocks, people
 from common.errors import NotFound, PermissionRefused, ValidationFailed

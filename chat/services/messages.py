@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from chat import events
+from chat.log import events
 from chat.models import Block, Conversation, Event, Membership, Mention, Message, MessageRevision, Reaction
 from chat.services import content as contents
 from chat.services import sending

@@ -43,7 +43,7 @@ def mark_seen(*, user_id: int, conversation_uuid: uuid.UUID, up_to_seq: int | No
             shared=shared,
         )
         if moved:
-            from chat import hub
+            from chat.hub import hub
 
             transaction.on_commit(lambda: hub.tell_receipt(receipt), robust=True)
     return receipt

@@ -19,10 +19,10 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from chat import events, payload
+from chat.log import encoding, events
 from chat.models import Block, Conversation, Event, Membership, Mention, Message
 from chat.services import content as contents
-from chat.services import rows
+from common import bulk_insert
 from common.errors import (
     ApplicationError,
     Blocked,
@@ -333,7 +333,7 @@ _EVENT_COLUMNS = ("conversation", "seq", "kind", "at", "actor", "message", "payl
 
 
 def _write(written: list[_Row], now: datetime) -> None:
-    stored = rows.insert_returning(
+    stored = bulk_insert.insert_returning(
         Message,
         _MESSAGE_COLUMNS,
         [
@@ -348,12 +348,12 @@ def _write(written: list[_Row], now: datetime) -> None:
     ids = {(conversation_id, seq): pk for conversation_id, seq, pk in stored}
     for row in written:
         row.id = ids[row.room.id, row.seq]
-    rows.insert(
+    bulk_insert.insert(
         Event,
         _EVENT_COLUMNS,
         [(row.room.id, row.seq, "message.created", now, row.send.user_id, row.id, {}) for row in written],
     )
-    rows.insert(
+    bulk_insert.insert(
         Mention,
         ("user", "conversation", "message", "message_no"),
         [(user_id, row.room.id, row.id, row.message_no) for row in written for user_id in row.mentions],
@@ -383,24 +383,24 @@ def _advance(written: list[_Row], now: datetime) -> None:
 
 def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now: datetime) -> list[events.Published]:
     """Encode each message once, from what is at hand; only replies need a look at their senders."""
-    replied_people = payload.people(row.reply_to.sender_id for row in written if row.reply_to is not None)
+    replied_people = encoding.people(row.reply_to.sender_id for row in written if row.reply_to is not None)
     by_room: dict[int, list[events.Encoded]] = defaultdict(list)
     for row in written:
         answered = row.reply_to
-        data = payload.message_dict(
+        data = encoding.message_dict(
             uuid=row.uuid,
             conversation_uuid=row.room.uuid,
             seq=row.seq,
-            sender=payload.person(members[row.room.id, row.send.user_id].user),
+            sender=encoding.person(members[row.room.id, row.send.user_id].user),
             content=row.send.content,
             client_msg_id=row.send.client_msg_id,
-            reply_to=payload.excerpt(answered, replied_people.get(answered.sender_id)) if answered else None,  # type: ignore[arg-type]
+            reply_to=encoding.excerpt(answered, replied_people.get(answered.sender_id)) if answered else None,  # type: ignore[arg-type]
             reactions=[],
             mentions=row.mentions,
             created_at=now,
         )
         by_room[row.room.id].append(
-            payload.encoded(
+            encoding.encoded(
                 conversation_uuid=row.room.uuid,
                 seq=row.seq,
                 kind="message.created",

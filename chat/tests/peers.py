@@ -11,8 +11,9 @@ from typing import Any
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
 
-from chat import database, hub
-from chat.consumer import ChatConsumer
+from chat import database
+from chat.hub import hub
+from chat.socket.consumer import ChatConsumer
 from common.client import Client
 from sessions import services
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from chat import asyncapi, protocol
+from chat.protocol import asyncapi, outgoing
 
 
 def test_every_frame_of_the_contract_is_described():
@@ -42,7 +42,7 @@ def test_required_and_optional_fields_are_those_that_are_checked():
     assert set(schemas["ResumeFrame"]["required"]) == {"type", "epoch", "cursors"}
     assert schemas["MessageFrame"]["required"] == ["type"]
     assert "ref" not in schemas["AckFrame"]["required"]
-    assert schemas["ErrorFrame"]["properties"]["code"]["enum"] == list(protocol.ERROR_CODES)
+    assert schemas["ErrorFrame"]["properties"]["code"]["enum"] == list(outgoing.ERROR_CODES)
 
 
 @pytest.mark.django_db

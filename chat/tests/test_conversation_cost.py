@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from chat import conversation_payload
 from chat.models import Conversation, Membership, Message
+from chat.rest import conversation_payload
 from chat.services import conversations, messages
 from chat.tests.calls import CONVERSATIONS, api, at, direct, group, say
 

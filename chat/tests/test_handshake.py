@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat import handshake
+from chat.socket import handshake
 
 
 def refused(origin: str, host: str) -> bool:

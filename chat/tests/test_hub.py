@@ -12,9 +12,10 @@ import pytest
 import pytest_asyncio
 from django.db import transaction
 
-from chat import catchup, events, hub, presence
-from chat.events import Encoded, Published
-from chat.feeds import Feed
+from chat.hub import hub, presence
+from chat.hub.feed import Feed
+from chat.log import catchup, events
+from chat.log.events import Encoded, Published
 from chat.models import Conversation, Event, Membership, Message
 from chat.services import conversations, members, messages
 from chat.services.receipts import Receipt
@@ -535,7 +536,7 @@ async def test_a_drain_says_goodbye_to_everybody_with_spread_returns(alice, bob,
 
 
 async def test_what_nobody_foresaw_is_an_error_and_the_socket_lives_on(alice, monkeypatch):
-    from chat import handlers
+    from chat.socket import handlers
 
     def broken(*given: Any) -> None:
         raise ZeroDivisionError("secret detail")

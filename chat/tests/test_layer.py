@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from channels.layers import channel_layers
 
-from chat import layer
-from chat.layer import Layer
+from chat.hub import layer
+from chat.hub.layer import Layer
 
 
 async def until(condition: Any) -> None:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat import hub
-from chat.events import Published
+from chat.hub import hub
+from chat.log.events import Published
 from chat.models import Event, Message
 from chat.services import conversations, members, messages
 from chat.tests import peers

@@ -7,8 +7,9 @@ import pytest
 import time_machine
 from django.core.management import call_command
 
-from chat import events, presence
-from chat.presence import Entry
+from chat.hub import presence
+from chat.hub.presence import Entry
+from chat.log import events
 from chat.tests.peers import person
 
 pytestmark = pytest.mark.django_db

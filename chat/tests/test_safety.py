@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from chat import presence
+from chat.hub import presence
 from chat.models import Block, Report
 from chat.tests.calls import BASE, CONVERSATIONS, api, at, codes, direct, group, refused, say
 

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from chat import events
+from chat.log import events
 from chat.models import Block, Conversation, Event, Membership, Message
 from chat.services import content, messages, sending
 from common.errors import Blocked, IdempotencyConflict, NotFound, PermissionRefused, ValidationFailed

@@ -283,7 +283,7 @@ def test_with_the_database_away_a_refresh_is_503_and_signs_nobody_out(api, start
         raise error("server closed the connection unexpectedly")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sessions.rows.load", away)
+        patch.setattr("sessions.hot_sql.load", away)
         for response in (
             refresh(api, started.tokens.refresh),
             api.post(VERIFY, {"token": started.tokens.access}),

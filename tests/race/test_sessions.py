@@ -23,7 +23,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 from common import purging
 from common.client import Client
 from common.errors import ApplicationError, TokenNotValid
-from sessions import keys, rotation, rows, services
+from sessions import hot_sql, keys, rotation, services
 from sessions.authentication import authenticate
 from sessions.models import UserSession
 from sessions.tests.clock import REFRESH, envelope, later
@@ -55,7 +55,7 @@ def together(*calls):
 @contextmanager
 def meeting_before_the_write(monkeypatch, parties):
     """Hold every rotation that has read and judged the row until `parties` of them have."""
-    barrier, swap = threading.Barrier(parties), rows.swap
+    barrier, swap = threading.Barrier(parties), hot_sql.swap
     met = set()
 
     def held(*args, **kwargs):
@@ -65,7 +65,7 @@ def meeting_before_the_write(monkeypatch, parties):
         return swap(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rows, "swap", held)
+        patch.setattr(hot_sql, "swap", held)
         yield
 
 
@@ -141,14 +141,14 @@ def test_a_refresh_beside_a_revocation_leaves_nothing_living(dora):
 
 def test_a_revocation_between_the_check_and_the_write_of_a_refresh_wins(dora, monkeypatch):
     started = start(dora)
-    swap = rows.swap
+    swap = hot_sql.swap
 
     def revoked_first(*args, **kwargs):
         together(lambda: services.revoke(user_id=dora.pk, sid=started.user_session.session_token))
         return swap(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rows, "swap", revoked_first)
+        patch.setattr(hot_sql, "swap", revoked_first)
         envelope(refresh(started.tokens.refresh), 401, "token_not_valid", "session_revoked", "login")
     assert UserSession.objects.get().generation == 1
 
@@ -172,28 +172,28 @@ def test_a_refresh_beside_a_password_change_leaves_only_the_new_pair(dora):
 
 def test_a_password_change_between_the_check_and_the_write_of_a_refresh_wins(dora, monkeypatch):
     started = start(dora)
-    swap, pairs = rows.swap, []
+    swap, pairs = hot_sql.swap, []
 
     def changed_first(*args, **kwargs):
         pairs.extend(together(lambda: services.reissue(user_session=started.user_session)))
         return swap(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rows, "swap", changed_first)
+        patch.setattr(hot_sql, "swap", changed_first)
         envelope(refresh(started.tokens.refresh), 401, "token_not_valid", "session_revoked", "login")
     assert lives(pairs[0].refresh)
 
 
 def test_a_person_disabled_between_the_check_and_the_write_gets_no_successor(dora, monkeypatch):
     started = start(dora)
-    swap = rows.swap
+    swap = hot_sql.swap
 
     def disabled_first(*args, **kwargs):
         together(lambda: get_user_model().objects.filter(pk=dora.pk).update(is_active=False))
         return swap(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rows, "swap", disabled_first)
+        patch.setattr(hot_sql, "swap", disabled_first)
         envelope(refresh(started.tokens.refresh), 401, "token_not_valid", "user_inactive", "login")
 
 

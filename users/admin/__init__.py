@@ -1,5 +1,0 @@
-"""The admin of accounts; `autodiscover` looks here."""
-
-from users.admin import people
-
-__all__ = ["people"]

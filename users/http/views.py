@@ -15,9 +15,9 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from common.client import client_of
+from common.drf import CursorPagination
 from common.errors import ValidationFailed
 from common.views import OpenAPIView, no_store
-from common.wire import CursorPagination
 from sessions import payload as sessions_payload
 from sessions.authentication import SessionJWTAuthentication, current_sid
 from users import payload

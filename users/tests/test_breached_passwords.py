@@ -26,7 +26,7 @@ def path(request, tmp_path, monkeypatch):
     path = tmp_path / "list.txt"
     path.write_bytes("\r\n".join(lines).encode() + b"\r\n")
     if request.param == "on disk":
-        monkeypatch.setattr(breached_passwords, "_entries", lambda *args: None)
+        monkeypatch.setattr(breached, "_entries", lambda *args: None)
     return path
 
 

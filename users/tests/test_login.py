@@ -30,7 +30,7 @@ def lock(api, username="alice", **more):
 
 @pytest.fixture
 def hashes():
-    with mock.patch.object(credentials, "check_password", wraps=check.check_password) as checks:
+    with mock.patch.object(check, "check_password", wraps=check.check_password) as checks:
         yield checks
 
 
@@ -266,7 +266,7 @@ def test_a_password_that_changes_during_the_check_ends_the_login(api, alice):
         User.objects.update(password=make_password("new and better 5"))
         return True
 
-    with mock.patch.object(credentials, "check_password", side_effect=change):
+    with mock.patch.object(check, "check_password", side_effect=change):
         assert sign(api).status_code == 401
 
 

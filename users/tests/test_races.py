@@ -55,7 +55,7 @@ def hashes():
         gate.acquire(timeout=0.05)
         return real(*args, **kwargs)
 
-    with mock.patch.object(credentials, "check_password", slow):
+    with mock.patch.object(check, "check_password", slow):
         yield count
 
 

@@ -100,10 +100,10 @@ def append_all(
 
 def publish_on_commit(conversation: Conversation, rows: list[Event]) -> None:
     """Encode the events once the transaction is committed and hand them to the hub."""
-    from chat import payload
+    from chat.log import encoding
 
     def publish() -> None:
-        raws = payload.encode(rows)
+        raws = encoding.encode(rows)
         hand_over([Published(conversation.pk, conversation.uuid, tuple(raws))])
 
     # `robust`: what fails here is healed by the next sweep, and must not turn a committed change into an error.

@@ -12,10 +12,12 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from chat import database, resume
-from chat.hub import Hub, close_of
+from chat import database
+from chat.hub import resume
+from chat.hub.connection import Socket
+from chat.hub.hub import Hub, close_of
 from chat.models import Conversation
-from chat.protocol import (
+from chat.protocol.outgoing import (
     AckFrame,
     AuthenticatedFrame,
     AuthenticateFrame,
@@ -38,7 +40,6 @@ from chat.protocol import (
 )
 from chat.services import access, blocks, messages, receipts
 from chat.services.sending import Outcome, Send, Sent
-from chat.socket import Socket
 from common.errors import Blocked, PermissionRefused, TokenNotValid, ValidationFailed
 from sessions.authentication import authenticate
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from chat.message_serializers import MessageOutput
 from chat.models import Conversation, Membership, Report
+from chat.rest.message_serializers import MessageOutput
 from common.fields import StrictBooleanField, StrictCharField, StrictIntegerField
 
 # --- Input ------------------------------------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from chat import database, layer, presence
-from chat.protocol import PresenceOf, PresenceShownFrame
-from chat.socket import Socket
+from chat import database
+from chat.hub import layer, presence
+from chat.hub.connection import Socket
+from chat.protocol.outgoing import PresenceOf, PresenceShownFrame
 
 if TYPE_CHECKING:
-    from chat.hub import Hub
+    from chat.hub.hub import Hub
 
 GRACE_SECONDS = 5.0  # a socket that is followed by another within this was never away
 

@@ -4,16 +4,17 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chat import payload, serializers
-from chat.conversation_views import CURSOR, LIMIT
+from chat.log import encoding
 from chat.models import Block, ChatSettings
+from chat.rest import serializers
+from chat.rest.conversation_views import CURSOR, LIMIT
+from chat.rest.views import ChatView
 from chat.services import blocks, reports, settings
-from chat.views import ChatView
-from common.wire import CursorPagination
+from common.drf import CursorPagination
 
 
 def _block(row: Block) -> dict[str, object]:
-    return {"user": payload.person(row.blocked), "created_at": row.created_at}
+    return {"user": encoding.person(row.blocked), "created_at": row.created_at}
 
 
 class BlocksView(ChatView):

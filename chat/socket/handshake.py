@@ -13,7 +13,8 @@ from django.conf import settings
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation.trans_real import parse_accept_lang_header
 
-from chat import catchup, events, presence
+from chat.hub import presence
+from chat.log import catchup, events
 from chat.services import access
 from common.errors import NotFound
 from sessions import sockets as session_sockets

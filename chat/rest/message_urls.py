@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat import message_views as messages
+from chat.rest import message_views as messages
 
 urlpatterns = [
     path("conversations/<any_uuid:conversation_uuid>/messages/", messages.MessagesView.as_view()),

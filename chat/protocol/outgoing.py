@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from chat.events import Encoded
+from chat.log.events import Encoded
 from chat.services.content import TooLong
 from common import json
 from common.errors import (

@@ -3,8 +3,8 @@
 from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 
-from chat import conversation_views as conversations
-from chat import safety_views as safety
+from chat.rest import conversation_views as conversations
+from chat.rest import safety_views as safety
 
 
 class PersonId(IntConverter):

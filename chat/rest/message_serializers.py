@@ -4,8 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from common.drf import CursorPagination
 from common.fields import StrictCharField, StrictIntegerField
-from common.wire import CursorPagination
 
 # --- Input ------------------------------------------------------------------------------------------------------------
 

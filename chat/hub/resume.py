@@ -3,16 +3,18 @@
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from chat import catchup, database, protocol
-from chat.catchup import Place, Range
-from chat.events import Encoded
-from chat.feeds import Feed
-from chat.protocol import GapFrame, RemovedFrame, ResumedFrame
-from chat.socket import Socket
+from chat import database
+from chat.hub.connection import Socket
+from chat.hub.feed import Feed
+from chat.log import catchup
+from chat.log.catchup import Place, Range
+from chat.log.events import Encoded
+from chat.protocol import outgoing
+from chat.protocol.outgoing import GapFrame, RemovedFrame, ResumedFrame
 from common.errors import NotFound
 
 if TYPE_CHECKING:
-    from chat.hub import Hub
+    from chat.hub.hub import Hub
 
 FRAME_BYTES = 512 * 1024
 
@@ -101,7 +103,7 @@ async def _send_events(socket: Socket, events: list[Encoded], *, ref: Any = None
 
 async def _send_chunk(socket: Socket, chunk: list[Encoded], ref: Any) -> None:
     await socket.window.drained()
-    socket.write(protocol.encode_events(chunk, ref=ref), events=len(chunk))
+    socket.write(outgoing.encode_events(chunk, ref=ref), events=len(chunk))
 
 
 async def _go_live(hub: "Hub", socket: Socket, one: Range) -> None:

@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from chat import protocol
-from chat.protocol import Close, Incoming, Outgoing
+from chat.protocol import outgoing
+from chat.protocol.outgoing import Close, Incoming, Outgoing
 from common import json
 
 ANSWERS: dict[str, tuple[str, ...]] = {
@@ -51,7 +51,7 @@ def document() -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": {
             "title": "Alviar chat socket",
-            "version": str(protocol.VERSION),
+            "version": str(outgoing.VERSION),
             "description": CLIENT_RULES + "Close codes:\n\n" + codes,
         },
         "defaultContentType": "application/json",
@@ -87,11 +87,11 @@ def document() -> dict[str, Any]:
 
 
 def _incoming() -> list[type[Incoming]]:
-    return list(protocol.INCOMING.values())
+    return list(outgoing.INCOMING.values())
 
 
 def _outgoing() -> tuple[type[Outgoing], ...]:
-    return protocol.OUTGOING
+    return outgoing.OUTGOING
 
 
 def _incoming_name(frame: type[Incoming]) -> str:
@@ -159,11 +159,11 @@ def _property(frame: type[Any], one: dataclasses.Field[Any], hint: Any) -> dict[
         shape["maxItems" if shape.get("type") == "array" else "maxLength"] = most
     if description := one.metadata.get("description"):
         shape["description"] = description
-    if one.name == "code" and frame is protocol.ErrorFrame:
-        shape["enum"] = list(protocol.ERROR_CODES)
-    if one.name == "kind" and frame is protocol.EventShape:
-        shape["enum"] = list(protocol.EVENT_KINDS)
-    if one.name == "close" and frame is protocol.ByeFrame:
+    if one.name == "code" and frame is outgoing.ErrorFrame:
+        shape["enum"] = list(outgoing.ERROR_CODES)
+    if one.name == "kind" and frame is outgoing.EventShape:
+        shape["enum"] = list(outgoing.EVENT_KINDS)
+    if one.name == "close" and frame is outgoing.ByeFrame:
         shape["enum"] = [close.value for close in Close]
     return shape
 
@@ -209,8 +209,8 @@ def as_page(request: HttpRequest) -> HttpResponse:
     context = {
         "frames": frames,
         "closes": [(close.value, close.code) for close in Close],
-        "kinds": protocol.EVENT_KINDS,
-        "errors": protocol.ERROR_CODES,
+        "kinds": outgoing.EVENT_KINDS,
+        "errors": outgoing.ERROR_CODES,
     }
     return render(request, "chat/asyncapi.html", context)
 

@@ -7,12 +7,12 @@ from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chat import conversation_payload, serializers
 from chat.models import Conversation, Membership
+from chat.rest import conversation_payload, serializers
+from chat.rest.views import ChatView
 from chat.services import access, conversations, members, receipts
-from chat.views import ChatView
+from common.drf import CursorPagination
 from common.errors import NotFound
-from common.wire import CursorPagination
 
 LIMIT = OpenApiParameter("limit", {"type": "integer", "minimum": 1}, description="Rows of a page, up to 100 (50).")
 CURSOR = OpenApiParameter("cursor", str, description="From `next` or `previous`.")

@@ -12,13 +12,13 @@ import structlog
 from django.conf import settings
 from django.utils import timezone, translation
 
-from chat import protocol
-from chat.limits import Quota
-from chat.protocol import ByeFrame, Close, Outgoing
-from chat.window import Frame, Window
+from chat.hub.quota import Quota
+from chat.hub.send_window import Frame, Window
+from chat.protocol import outgoing
+from chat.protocol.outgoing import ByeFrame, Close, Outgoing
 
 if TYPE_CHECKING:
-    from chat.feeds import Feed
+    from chat.hub.feed import Feed
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class Socket:
     def refuse(self, exc: Exception, *, ref: Any = None, client_msg_id: Any = None) -> None:
         """Answer a frame with `error`, in the person's language."""
         with translation.override(self.language):
-            self.send(protocol.error_of(exc, ref=ref, client_msg_id=client_msg_id))
+            self.send(outgoing.error_of(exc, ref=ref, client_msg_id=client_msg_id))
 
     def close(self, close: Close, *, reconnect_in_ms: int | None = None) -> None:
         """Say `bye` and close; the rest is undone when the server reports the disconnect."""
@@ -106,7 +106,7 @@ class Socket:
                 try:
                     await work()
                 except Exception as error:
-                    if protocol.error_of(error).code == "internal":
+                    if outgoing.error_of(error).code == "internal":
                         log.exception("socket.work_failed", user_id=self.user_id)
                     if self.is_open:
                         self.refuse(error, ref=ref, client_msg_id=client_msg_id)

@@ -24,16 +24,19 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.utils import timezone
 
-from chat import catchup, database, events, layer, presence, protocol, resume
-from chat.ephemeral import Receipts, Typing
-from chat.events import Encoded, Published
-from chat.feeds import Feed
-from chat.layer import group_of
-from chat.presence_board import PresenceBoard, discard
-from chat.protocol import Close, RemovedFrame
+from chat import database
+from chat.hub import layer, presence, resume
+from chat.hub.connection import Socket
+from chat.hub.ephemeral import Receipts, Typing
+from chat.hub.feed import Feed
+from chat.hub.layer import group_of
+from chat.hub.presence_board import PresenceBoard, discard
+from chat.hub.writer import Writer
+from chat.log import catchup, events
+from chat.log.events import Encoded, Published
+from chat.protocol import outgoing
+from chat.protocol.outgoing import Close, RemovedFrame
 from chat.services.receipts import Receipt
-from chat.socket import Socket
-from chat.writer import Writer
 from common.errors import TokenNotValid
 from sessions import sockets as session_sockets
 from sessions.authentication import Authenticated
@@ -419,7 +422,7 @@ class Hub:
             socket.close(Close.TOKEN_NOT_VALID)
         elif 0 < settings.CHAT_TOKEN_EXPIRING >= left and not socket.warned:
             socket.warned = True
-            socket.send(protocol.TokenExpiringFrame(in_s=max(0, int(left))))
+            socket.send(outgoing.TokenExpiringFrame(in_s=max(0, int(left))))
         patience = settings.CHAT_HEARTBEAT_TIMEOUT
         if patience and socket.pings and now - socket.last_frame_at > patience:
             socket.close(Close.HEARTBEAT_TIMEOUT)

@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from chat import payload
-from chat.events import Encoded
+from chat.log import encoding
+from chat.log.events import Encoded
 from chat.models import Conversation, Event, Membership
 from sessions.models import UserSession
 
@@ -118,7 +118,7 @@ def fill(ranges: Iterable[Range]) -> None:
             (Q(conversation_id=one.conversation_id, seq__gt=one.after, seq__lte=one.up_to) for one in chunk.values()),
         )
         rows = list(Event.objects.filter(within).order_by("conversation_id", "seq"))
-        for row, event in zip(rows, payload.encode(rows), strict=True):
+        for row, event in zip(rows, encoding.encode(rows), strict=True):
             chunk[row.conversation_id].events.append(event)
 
 
@@ -130,7 +130,7 @@ def holes(wanted: Mapping[int, int]) -> dict[int, list[Encoded]]:
     found: dict[int, list[Encoded]] = {}
     for conversation_id, after in wanted.items():
         rows = list(Event.objects.filter(conversation_id=conversation_id, seq__gt=after).order_by("seq")[:HOLE_EVENTS])
-        found[conversation_id] = payload.encode(rows)
+        found[conversation_id] = encoding.encode(rows)
     return found
 
 

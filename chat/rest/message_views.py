@@ -8,11 +8,11 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chat import message_serializers as serializers
-from chat import payload
+from chat.log import encoding
 from chat.models import Message
+from chat.rest import message_serializers as serializers
+from chat.rest.views import ChatView
 from chat.services import access, messages
-from chat.views import ChatView
 from common.errors import ValidationFailed
 
 
@@ -32,7 +32,7 @@ class MessagesView(ChatView):
         bounds.is_valid(raise_exception=True)
         membership = access.member_of(self.user_id, conversation_uuid)
         rows, has_more = messages.page(membership, **bounds.validated_data)
-        shown = payload.messages(rows, viewer_id=self.user_id)
+        shown = encoding.messages(rows, viewer_id=self.user_id)
         return Response({"results": [shown[row.pk] for row in rows], "has_more": has_more})
 
     @extend_schema(
@@ -50,7 +50,7 @@ class MessagesView(ChatView):
             user_id=self.user_id, session_id=session_of(request), conversation_uuid=conversation_uuid, **fields
         )
         row = Message.objects.get(uuid=sent.message_uuid)
-        return Response(payload.message(row, viewer_id=self.user_id), status=200 if sent.duplicate else 201)
+        return Response(encoding.message(row, viewer_id=self.user_id), status=200 if sent.duplicate else 201)
 
 
 class MessageView(ChatView):
@@ -65,7 +65,7 @@ class MessageView(ChatView):
             message_uuid=message_uuid,
             content=given.validated_data["content"],
         )
-        return Response(payload.message(changed.message, viewer_id=self.user_id))
+        return Response(encoding.message(changed.message, viewer_id=self.user_id))
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, message_uuid: UUID) -> Response:
@@ -79,7 +79,7 @@ class ReactionView(ChatView):
     def put(self, request: Request, message_uuid: UUID, emoji: str) -> Response:
         """React with an emoji."""
         changed = self._react(request, message_uuid, emoji, remove=False)
-        return Response(payload.message(changed.message, viewer_id=self.user_id))
+        return Response(encoding.message(changed.message, viewer_id=self.user_id))
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, message_uuid: UUID, emoji: str) -> Response:

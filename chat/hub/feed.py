@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from chat import protocol
-from chat.events import Encoded
-from chat.window import Frame
+from chat.hub.send_window import Frame
+from chat.log.events import Encoded
+from chat.protocol import outgoing
 
 if TYPE_CHECKING:
-    from chat.hub import Hub
-    from chat.socket import Socket
+    from chat.hub.connection import Socket
+    from chat.hub.hub import Hub
 
 FRAME_EVENTS = 64  # of one coalesced frame: below half a window
 RECENT = 32
@@ -107,7 +107,7 @@ class Feed:
             self._fan_out(run[start : start + FRAME_EVENTS])
 
     def _fan_out(self, run: list[Encoded]) -> None:
-        frame = Frame(protocol.encode_events(run), events=len(run))
+        frame = Frame(outgoing.encode_events(run), events=len(run))
         self.head = run[-1].seq
         self.recent.extend(run)
         slow = [socket for socket in self.live if not socket.window.write(frame)]
@@ -122,7 +122,7 @@ class Feed:
                 continue
             missing = [event for event in run if event.seq > follow.sent]
             if missing:
-                socket.write(protocol.encode_events(missing), events=len(missing))
+                socket.write(outgoing.encode_events(missing), events=len(missing))
                 follow.sent = missing[-1].seq
             if follow.sent <= self.head:
                 del self.behind[socket]

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from chat.feeds import Feed
-from chat.layer import group_of
-from chat.protocol import ReceiptFrame, TypingShownFrame
+from chat.hub.connection import Socket
+from chat.hub.feed import Feed
+from chat.hub.layer import group_of
+from chat.protocol.outgoing import ReceiptFrame, TypingShownFrame
 from chat.services.receipts import Receipt
-from chat.socket import Socket
 
 if TYPE_CHECKING:
-    from chat.hub import Hub
+    from chat.hub.hub import Hub
 
 RECEIPT_SECONDS = 1.0
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.consumer import ChatConsumer
+from chat.socket.consumer import ChatConsumer
 
 websocket_urlpatterns = [
     path("ws/chat/", ChatConsumer.as_asgi()),  # type: ignore[arg-type]

@@ -8,7 +8,8 @@ from uuid import UUID
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Window
 from django.db.models.functions import Coalesce, RowNumber
 
-from chat import payload, presence
+from chat.hub import presence
+from chat.log import encoding
 from chat.models import Conversation, Membership, Mention, Message
 from chat.services import blocks
 from common.errors import NotFound
@@ -88,7 +89,7 @@ def _last_messages(
         for message in Message.objects.filter(pk__in=last)
         if message.seq > mine[message.conversation_id].visible_after_seq
     ]
-    bodies = payload.messages(messages, viewer_id=viewer_id)
+    bodies = encoding.messages(messages, viewer_id=viewer_id)
     return {message.conversation_id: bodies[message.pk] for message in messages}
 
 
@@ -136,7 +137,7 @@ def members(viewer_id: int, rows: Sequence[Any]) -> list[dict[str, Any]]:
 
 def _member(row: Any, viewer_id: int, state: Any) -> dict[str, Any]:
     return {
-        "user": payload.person(row.user),
+        "user": encoding.person(row.user),
         "role": row.role,
         "seen_seq": row.seen_seq if row.share_receipts or row.user_id == viewer_id else None,
         "joined_at": row.joined_at,

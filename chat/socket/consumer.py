@@ -16,11 +16,14 @@ from django.conf import settings
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from chat import database, handlers, handshake, hub, protocol
-from chat.hub import Hub, close_of
-from chat.protocol import Close, FrameRefused, HelloFrame, Limits
-from chat.socket import Socket
-from chat.window import Frame, Window
+from chat import database
+from chat.hub import hub
+from chat.hub.connection import Socket
+from chat.hub.hub import Hub, close_of
+from chat.hub.send_window import Frame, Window
+from chat.protocol import outgoing
+from chat.protocol.outgoing import Close, FrameRefused, HelloFrame, Limits
+from chat.socket import handlers, handshake
 from common.errors import NotFound, TemporarilyUnavailable, TokenNotValid, from_exception
 
 log = structlog.get_logger(__name__)
@@ -140,7 +143,7 @@ def _take(here: Hub, socket: Socket, text: str) -> None:
             or len(text.encode("utf-8", "surrogatepass")) > settings.CHAT_FRAME_BYTES
         ):
             raise FrameRefused("too_long", _("The frame is too long."), bad=True)
-        frame = protocol.parse(text)
+        frame = outgoing.parse(text)
         ref, client_msg_id = frame.ref, getattr(frame, "client_msg_id", None)
         handlers.handle(here, socket, frame)
     except FrameRefused as refusal:
@@ -185,7 +188,7 @@ def _refuse(here: Hub, socket: Socket, failure: Exception) -> None:
         log.error("socket.handshake_failed", exc_info=failure)
         close = Close.INTERNAL
     with translation.override(socket.language):
-        told = protocol.error_of(failure)
+        told = outgoing.error_of(failure)
     socket.window.write(Frame(told.encode()))
     socket.closed_code = int(close)
     socket.window.close(int(close), None)

@@ -1,0 +1,8 @@
+"""The chat over REST."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("chat.rest.conversation_urls")),
+    path("", include("chat.rest.message_urls")),
+]

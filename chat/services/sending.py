@@ -31,7 +31,7 @@ from common.errors import (
     TokenNotValid,
     ValidationFailed,
 )
-from sessions.services import living_ids
+from sessions.validity import living_ids
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

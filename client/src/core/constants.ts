@@ -47,3 +47,5 @@ export const SEND_QUEUE_LIMIT = 1_000;
 export const TYPING_REPEAT_MS = 4_000;
 export const TYPING_EXPIRES_MS = 6_000;
 export const PAGE_SIZE = 50;
+/** The socket waits for the list of conversations for at most this long. */
+export const LIST_PATIENCE_MS = 3_000;

@@ -24,6 +24,7 @@ from chat.hub.send_window import Frame, Window
 from chat.protocol import outgoing
 from chat.protocol.outgoing import Close, FrameRefused, HelloFrame, Limits
 from chat.socket import handlers, handshake
+from common import handshakes
 from common.errors import NotFound, TemporarilyUnavailable, TokenNotValid, from_exception
 
 log = structlog.get_logger(__name__)
@@ -69,6 +70,9 @@ class ChatConsumer(AsyncConsumer):
             failure = error
         if opened is not None:
             here.count(socket, opened.authenticated)
+        elif isinstance(failure, TokenNotValid) and (throttled := await handshakes.count_refused(scope)):
+            await handshakes.refuse(throttled, scope, send)
+            return False
         await send({"type": "websocket.accept", "subprotocol": handshake.SUBPROTOCOL})
         if opened is None:
             assert failure is not None  # noqa: S101
@@ -93,6 +97,7 @@ class ChatConsumer(AsyncConsumer):
         return True
 
     async def _read(self, here: Hub, socket: Socket, receive: Callable[[], Awaitable[Any]]) -> None:
+        socket.window.on_control(lambda: _is_too_much(socket))
         while True:
             event = await receive()
             if event["type"] == "websocket.disconnect":
@@ -126,15 +131,23 @@ async def _opened(here: Hub, token: str, connection_id: str, default: Any) -> ha
     return opening.result()
 
 
-def _take(here: Hub, socket: Socket, text: str) -> None:
-    """Begin what one frame asks, or answer why not."""
+def _is_too_much(socket: Socket) -> bool:
+    """Count one frame; where there were too many say so, and close who goes on."""
     socket.last_frame_at = time.monotonic()
     wait_s = socket.frames.take(socket.last_frame_at)
-    if wait_s is not None:
-        if socket.frames.over > max(FLOOD_REFUSALS, socket.frames.limit // 20):
-            socket.close(Close.THROTTLED, reconnect_in_ms=FLOOD_WAIT_MS)
-        else:
+    if wait_s is None:
+        return False
+    if socket.frames.over > max(FLOOD_REFUSALS, socket.frames.limit // 20):
+        socket.close(Close.THROTTLED, reconnect_in_ms=FLOOD_WAIT_MS)
+    else:
+        with translation.override(socket.language):
             socket.send(handlers.throttled(_("Too many frames."), ref=None, wait_s=wait_s))
+    return True
+
+
+def _take(here: Hub, socket: Socket, text: str) -> None:
+    """Begin what one frame asks, or answer why not."""
+    if _is_too_much(socket):
         return
     ref = client_msg_id = None
     try:

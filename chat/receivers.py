@@ -7,7 +7,7 @@ from django.db.models import F
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
-from chat.hub import hub
+from chat.hub import tell
 from chat.log import events
 from chat.models import Block, ChatSettings, Membership, Mention, Message, Report
 from chat.services import members
@@ -86,8 +86,8 @@ def notice_presence_rules() -> None:
 
 
 def _block_changed(instance: Block, **kwargs: Any) -> None:
-    transaction.on_commit(lambda: hub.tell_presence([instance.blocker_id]), robust=True)
+    transaction.on_commit(lambda: tell.tell_presence([instance.blocker_id]), robust=True)
 
 
 def _settings_changed(instance: ChatSettings, **kwargs: Any) -> None:
-    transaction.on_commit(lambda: hub.tell_presence([instance.user_id]), robust=True)
+    transaction.on_commit(lambda: tell.tell_presence([instance.user_id]), robust=True)

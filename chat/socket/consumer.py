@@ -17,12 +17,15 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from chat import database
-from chat.hub import hub
+from chat.hub import tell
 from chat.hub.connection import Socket
-from chat.hub.hub import Hub, close_of
+from chat.hub.endings import close_of
+from chat.hub.process import Process
 from chat.hub.send_window import Frame, Window
-from chat.protocol import outgoing
-from chat.protocol.outgoing import Close, FrameRefused, HelloFrame, Limits
+from chat.protocol import incoming, outgoing
+from chat.protocol.close_codes import Close
+from chat.protocol.incoming import FrameRefused
+from chat.protocol.outgoing import HelloFrame, Limits
 from chat.socket import handlers, handshake
 from common import handshakes
 from common.errors import NotFound, TemporarilyUnavailable, TokenNotValid, from_exception
@@ -43,7 +46,7 @@ class ChatConsumer(AsyncConsumer):
             await send({"type": "websocket.close"})  # before accept: the server makes it HTTP 403
             return
         socket = Socket(Window(send), language=handshake.language_of(scope))
-        here = hub.current()
+        here = tell.current()
         try:
             if await self._open(scope, here, socket, send):
                 await self._read(here, socket, receive)
@@ -56,7 +59,7 @@ class ChatConsumer(AsyncConsumer):
         finally:
             here.leave(socket)
 
-    async def _open(self, scope: dict[str, Any], here: Hub, socket: Socket, send: Callable[[Any], Any]) -> bool:
+    async def _open(self, scope: dict[str, Any], here: Process, socket: Socket, send: Callable[[Any], Any]) -> bool:
         """Accept and say `hello`, or accept, say why not, and close. The token is never the subprotocol selected."""
         default = scope.get("url_route", {}).get("kwargs", {}).get("conversation_uuid")
         token = handshake.token_of(scope)
@@ -83,12 +86,12 @@ class ChatConsumer(AsyncConsumer):
             socket.max_age_at = socket.opened_at + settings.CHAT_MAX_AGE * random.uniform(1.0, 1.1)  # noqa: S311
         here.epoch = opened.epoch
         try:
-            await here.join(socket, opened.places, read_at=opened.read_at)
+            await here.hub.join(socket, opened.places, read_at=opened.read_at)
         except Exception as error:
             _refuse(here, socket, error)
             return False
         if opened.superseded:
-            here.supersede(opened.superseded)
+            here.endings.supersede(opened.superseded)
         _greet(socket, opened.epoch)
         if not opened.default_is_mine:
             socket.refuse(NotFound())
@@ -96,7 +99,7 @@ class ChatConsumer(AsyncConsumer):
             socket.conversation_uuid = default
         return True
 
-    async def _read(self, here: Hub, socket: Socket, receive: Callable[[], Awaitable[Any]]) -> None:
+    async def _read(self, here: Process, socket: Socket, receive: Callable[[], Awaitable[Any]]) -> None:
         socket.window.on_control(lambda: _is_too_much(socket))
         while True:
             event = await receive()
@@ -117,7 +120,7 @@ class ChatConsumer(AsyncConsumer):
             pass
 
 
-async def _opened(here: Hub, token: str, connection_id: str, default: Any) -> handshake.Opened:
+async def _opened(here: Process, token: str, connection_id: str, default: Any) -> handshake.Opened:
     """Open within the time that a handshake has, or not at all. Raises TokenNotValid, TemporarilyUnavailable."""
     opening = asyncio.ensure_future(database.run(handshake.open_socket, token, connection_id, default))
     done: set[Any] = set()
@@ -145,7 +148,7 @@ def _is_too_much(socket: Socket) -> bool:
     return True
 
 
-def _take(here: Hub, socket: Socket, text: str) -> None:
+def _take(here: Process, socket: Socket, text: str) -> None:
     """Begin what one frame asks, or answer why not."""
     if _is_too_much(socket):
         return
@@ -156,7 +159,7 @@ def _take(here: Hub, socket: Socket, text: str) -> None:
             or len(text.encode("utf-8", "surrogatepass")) > settings.CHAT_FRAME_BYTES
         ):
             raise FrameRefused("too_long", _("The frame is too long."), bad=True)
-        frame = outgoing.parse(text)
+        frame = incoming.parse(text)
         ref, client_msg_id = frame.ref, getattr(frame, "client_msg_id", None)
         handlers.handle(here, socket, frame)
     except FrameRefused as refusal:
@@ -189,7 +192,7 @@ def _greet(socket: Socket, epoch: str) -> None:
     socket.send(hello)
 
 
-def _refuse(here: Hub, socket: Socket, failure: Exception) -> None:
+def _refuse(here: Process, socket: Socket, failure: Exception) -> None:
     """Say `error`, then close by its code: a refused handshake gets no `bye`."""
     if isinstance(failure, TokenNotValid):
         close = close_of(failure)

@@ -3,11 +3,12 @@ PYTHON ?= python3
 PY := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help run serve test check chaos chaos-short benchmarks client-test
+.PHONY: help run serve reload test check chaos chaos-short benchmarks client-test
 
 help:
 	@echo "make run     a server with demo people on http://127.0.0.1:8000 (SQLite, one process)"
 	@echo "make serve   production: DATABASE_URL, REDIS_URL, SECRET_KEY, ALLOWED_HOSTS, WORKERS"
+	@echo "make reload  new code and settings for a running make serve, without an outage"
 	@echo "make test    the tests, on SQLite and on a private PostgreSQL and Valkey"
 	@echo "make client-test  the npm package and the page, in Node and in Chromium"
 	@echo "make test-production  the same tests once more, all on PostgreSQL and Valkey"
@@ -32,6 +33,10 @@ run: .venv/.installed
 serve: .venv/.installed
 	@exec $(PY) -m config.server serve
 
+# New code and settings without an outage: the processes of make serve are replaced one by one.
+reload: .venv/.installed
+	@exec $(PY) -m config.server reload
+
 # On SQLite with two processes, then what needs PostgreSQL and Valkey on private ones.
 test: .venv/.installed-dev
 	$(PY) -m pytest -n 2 -m "not postgres and not valkey"
@@ -44,7 +49,7 @@ test-production: .venv/.installed-dev
 # What the deployment checks are held against; the database and Redis are not contacted.
 check: export PRODUCTION_SETTINGS = ALVIAR_MODE=production ALLOWED_HOSTS=chat.example.com \
 	PUBLIC_URL=https://chat.example.com DATABASE_URL=postgresql://alviar@127.0.0.1/alviar \
-	REDIS_URL=redis://127.0.0.1/0 JWT_SIGNING_KEYS=check:$(shell od -An -N32 -tx1 /dev/urandom | tr -d ' \n') \
+	REDIS_URL=redis://127.0.0.1/0 EMAIL_URL=smtp+tls://mail.example.com JWT_SIGNING_KEYS=check:$(shell od -An -N32 -tx1 /dev/urandom | tr -d ' \n') \
 	SECRET_KEY=$(shell od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 check: .venv/.installed-dev
 	$(PY) -m ruff check .

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.cache import cache
 
 from common.errors import Throttled
+from common.metrics import RATE_LIMITED
 from common.shared_cache import CacheAway
 
 _UNITS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600, "d": 86_400, "day": 86_400}
@@ -38,6 +39,7 @@ def allow(*, name: str, key: str) -> None:
     """Count one use and pass, or raise Throttled with the seconds until the window ends."""
     wait = hit(name=name, key=key)
     if wait is not None:
+        RATE_LIMITED.labels(name).inc()
         raise Throttled(retry_after=wait)
 
 

@@ -34,6 +34,7 @@ from django_tasks.signals import task_finished, task_started
 from django_tasks_db.backend import DatabaseBackend as _DatabaseBackend
 
 from common import purging
+from common.metrics import TASK_SECONDS, TASKS_RUN
 
 log = structlog.get_logger(__name__)
 
@@ -157,6 +158,8 @@ class Worker:
             if ours:
                 row.set_successful(value)
         task_finished.send(sender=sender, task_result=row.task_result)
+        TASKS_RUN.labels(row.task_path, "done").inc()
+        TASK_SECONDS.observe(time.perf_counter() - started)
         log.info("tasks.done", task=row.task_path, id=str(row.id), ms=round((time.perf_counter() - started) * 1000))
         return True
 
@@ -180,6 +183,7 @@ class Worker:
             if not ours:
                 return
             again = _release(row, error)
+        TASKS_RUN.labels(row.task_path, "retry" if again else "failed").inc()
         if again:
             log.warning("tasks.retry", task=row.task_path, id=str(row.id), error=type(error).__name__)
         else:

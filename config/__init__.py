@@ -1,0 +1,3 @@
+"""The wiring. `VERSION` is the release's, told by `/metrics`, the OpenAPI document and the image."""
+
+VERSION = "0.2.0"

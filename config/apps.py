@@ -7,7 +7,7 @@ class ConfigConfig(AppConfig):
 
     def ready(self) -> None:
         from common import lifespan, tasks
-        from config import checks, schema  # noqa: F401  (both register what they define)
+        from config import checks, counts, schema  # noqa: F401  (all register what they define)
 
         lifespan.on_startup(tasks.start_in_process)
         lifespan.on_shutdown(tasks.stop_in_process)

@@ -20,6 +20,7 @@ from chat.socket import handshake
 from chat.socket.routing import websocket_urlpatterns
 from common import lifespan
 from config.checks import refuse_unsafe_start
+from config.health import ProbesGate
 from config.http import HTTPBridge, SocketGate
 
 log = structlog.get_logger(__name__)
@@ -113,7 +114,7 @@ if "daphne.server" in sys.modules:
 
 application = ProtocolTypeRouter(
     {
-        "http": HTTPBridge(wsgi_application),
+        "http": ProbesGate(HTTPBridge(wsgi_application)),
         "websocket": SocketGate(URLRouter(websocket_urlpatterns), websocket_urlpatterns, handshake.is_refused),
         "lifespan": lifespan_application,
     }

@@ -6,14 +6,30 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 KNOWN_KEYS = ("django-insecure-", "change-me", "changeme", "secret", "your-secret")
+MAKE_A_KEY = "Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
 
 @register(Tags.security)
 def safe_to_start(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    return [*_everywhere(), *(_production() if settings.PRODUCTION else [])]
+    return _found(settings)
 
 
-def _everywhere() -> list[CheckMessage]:
+def _found(settings: Any) -> list[CheckMessage]:
+    return [*_everywhere(settings), *(_production(settings) if settings.PRODUCTION else [])]
+
+
+def line(message: CheckMessage) -> str:
+    """Return a check's message as one line: what is wrong and what to do."""
+    return " ".join(part for part in (str(message.msg), str(message.hint or ""), f"({message.id})") if part)
+
+
+def faults_of(settings: Any) -> list[str]:
+    """Return the errors above for settings that Django has not taken, one line each."""
+    missing = {"alviar.E010"} if not settings.SECRET_KEY else set()  # it has a line of its own
+    return [line(message) for message in _found(settings) if message.level >= 40 and message.id not in missing]
+
+
+def _everywhere(settings: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     if settings.WORKERS > 1 and settings.EMBEDDED_DATABASE:
         found.append(
@@ -34,19 +50,19 @@ def _everywhere() -> list[CheckMessage]:
     return found
 
 
-def _production() -> list[CheckMessage]:
+def _production(settings: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     key = settings.SECRET_KEY
     if len(key) < 32 or len(set(key)) < 8 or key.lower().startswith(KNOWN_KEYS):
         found.append(
             Error(
                 "SECRET_KEY is empty, short or a known default.",
-                hint="python -c 'import secrets; print(secrets.token_urlsafe(48))'",
+                hint=MAKE_A_KEY,
                 id="alviar.E010",
             )
         )
     if settings.DEBUG:
-        found.append(Error("DEBUG is on.", id="alviar.E011"))
+        found.append(Error("DEBUG is on.", hint="Unset it.", id="alviar.E011"))
     if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
         found.append(Error("ALLOWED_HOSTS is empty or `*`.", hint="ALLOWED_HOSTS=chat.example.com", id="alviar.E012"))
     if settings.HTTPS_ONLY and not settings.PUBLIC_URL.startswith("https://"):
@@ -62,7 +78,16 @@ def _production() -> list[CheckMessage]:
             Warning(
                 "JWT_SIGNING_KEYS is not set: tokens are signed with a key derived from SECRET_KEY, "
                 "so that neither can be changed without the other.",
+                hint="manage.py rotate_signing_key makes one.",
                 id="alviar.W011",
+            )
+        )
+    if not settings.EMAIL_URL and not settings.MAIL_DIR:
+        found.append(
+            Warning(
+                f"No mail leaves: EMAIL_URL is not set, so that mails stay as files in {settings.EMAIL_FILE_PATH}.",
+                hint="EMAIL_URL=smtp+tls://user:password@host:587, or MAIL_DIR if files are what you want.",
+                id="alviar.W012",
             )
         )
     return found
@@ -76,4 +101,6 @@ def refuse_unsafe_start() -> None:
     """Raise UnsafeStart for any error above (for servers that import `config.asgi` without running any command)."""
     errors = [message for message in safe_to_start(None) if message.level >= 40]
     if errors:
-        raise UnsafeStart("Alviar does not start with these settings:\n" + "\n".join(map(str, errors)))
+        raise UnsafeStart(
+            "Alviar does not start with these settings:\n" + "\n".join(f"- {line(error)}" for error in errors)
+        )

@@ -1,17 +1,38 @@
-"""Read settings from the environment so that one error names every bad variable."""
+"""Read settings from the environment so that one refusal names every bad, missing and unknown one."""
 
+import difflib
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import environs
+from django.core.exceptions import ImproperlyConfigured
+from dotenv import dotenv_values
 from environs import validate
 
-Text = str  # the methods below are called after the types that they return
+# The methods below are called after the types that they return.
+Text = str
+Lines = list[str]
+
+# What `.env` may hold beside our settings: it is also read by compose, and by the libraries that we run on.
+NOT_OURS = re.compile(r"(COMPOSE|POSTGRES|DJANGO|PYTHON|SSL|OTEL|REQUESTS|AWS)_?|(HTTPS?|NO|ALL)_PROXY$|TZ$|DOMAIN$")
+# Kubernetes writes such variables for each service of a namespace.
+OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$")
+SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|URL|DSN")
+
+
+class SettingsRefused(ImproperlyConfigured):
+    """The settings do not allow a start. `faults` are readable lines that say what to change."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(f"- {fault}" for fault in faults))
 
 
 class Environment:
-    """environs with ranges and choices. Where a value is bad its default stands in until `seal()` names them all.
+    """environs with ranges and choices. Where a value is bad its default stands in until `faults()` names them all.
 
     `declared` maps every variable that was asked for to its default; `.env.example` is tested against it. A variable
     `X` may also come from the file that `X_FILE` names (Docker and systemd secrets).
@@ -19,26 +40,30 @@ class Environment:
 
     def __init__(self, dotenv: Path) -> None:
         self._env = environs.FileAwareEnv(eager=False)
+        self._in_file = set(dotenv_values(dotenv)) if dotenv.is_file() else set()
         self._env.read_env(dotenv)
+        self._wanted: dict[Text, Text] = {}
+        self._more: list[Text] = []
         self.declared: dict[Text, Any] = {}
 
-    def _read(self, kind: Text, name: Text, default: Any, validators: list[Any]) -> Any:
-        self.declared[name] = default
+    def _read(self, kind: Text, name: Text, default: Any, validators: list[Any], wanted: Text = "") -> Any:
+        self.declared[name], self._wanted[name] = default, wanted
         value = getattr(self._env, kind)(name, default, validate=validators or None)
         return default if value is None else value
 
     def str(self, name: Text, default: Text = "", *, choices: tuple[Text, ...] = (), check: Any = None) -> Text:
         validators = [validate.OneOf(choices)] if choices else []
-        return self._read("str", name, default, [*validators, *([check] if check else [])])
+        wanted = f"one of {', '.join(choices)}" if choices else ""
+        return self._read("str", name, default, [*validators, *([check] if check else [])], wanted)
 
     def int(self, name: Text, default: int, low: int = 0, high: int | None = None) -> int:
-        return self._read("int", name, default, [validate.Range(min=low, max=high)])
+        return self._read("int", name, default, [validate.Range(min=low, max=high)], _range("a whole", low, high))
 
     def float(self, name: Text, default: float, low: float = 0, high: float | None = None) -> float:
-        return self._read("float", name, default, [validate.Range(min=low, max=high)])
+        return self._read("float", name, default, [validate.Range(min=low, max=high)], _range("a", low, high))
 
     def bool(self, name: Text, default: bool) -> bool:
-        return self._read("bool", name, default, [])
+        return self._read("bool", name, default, [], "true or false")
 
     def list(self, name: Text, default: Sequence[Text], *, check: Any = None) -> Any:
         def each(values: Any) -> None:
@@ -48,9 +73,49 @@ class Environment:
         values = self._read("list", name, default, [each] if check else [])
         return [value.strip() for value in values if value.strip()]
 
-    def seal(self) -> None:
-        """Raise one error that names every bad variable, if there is any."""
-        self._env.seal()
+    def refuse(self, fault: Text) -> None:
+        """Add a fault that takes more than one variable to see."""
+        self._more.append(fault)
+
+    def faults(self) -> Lines:
+        """Return one line for each bad, missing or unknown variable; the environment must not be read any more."""
+        try:
+            self._env.seal()
+            bad: dict[Text, Any] = {}
+        except environs.EnvValidationError as error:
+            bad = {**error.error_messages} if isinstance(error.error_messages, dict) else {"": error.error_messages}
+        return [*(self._fault(name, said) for name, said in bad.items()), *self._more, *self._unknown()]
+
+    def _fault(self, name: Text, said: Any) -> Text:
+        """Return one line: what is wrong with a variable, its default. A value that may be secret is not shown."""
+        value, wanted, default = os.environ.get(name), self._wanted.get(name, ""), self.declared.get(name, "")
+        if wanted and value is not None and not SECRET.search(name):
+            fault = f"{name} is {value!r}, which is not {wanted}"
+        elif wanted:
+            fault = f"{name}: not {wanted}"
+        else:
+            reasons = said if isinstance(said, (tuple, type([]))) else [said]
+            fault = f"{name}: " + " ".join(" ".join(Text(reason).split()) for reason in reasons)
+        return fault.rstrip(".") + "." + ("" if default in ("", []) else f" Unset it for {default}.")
+
+    def _unknown(self) -> Lines:
+        """Name what `.env` holds and nobody reads, and variables that are a setting but for a letter or two."""
+        known = {*self.declared, *(f"{name}_FILE" for name in self.declared)}
+        faults = []
+        for name in sorted({*self._in_file, *os.environ} - known):
+            near = difflib.get_close_matches(name, self.declared, 1, 0.87) if "_" in name and name.isupper() else []
+            if NOT_OURS.match(name) or OF_KUBERNETES.search(name):
+                continue
+            if name in self._in_file:
+                hint = f"Did you mean {near[0]}?" if near else "Remove it; .env.example lists what there is."
+                faults.append(f"{name} in .env is no setting. {hint}")
+            elif near:
+                faults.append(f"{name} is no setting. Did you mean {near[0]}? Otherwise unset it.")
+        return faults
+
+
+def _range(kind: str, low: float, high: float | None) -> str:
+    return f"{kind} number from {low} to {high}" if high is not None else f"{kind} number of at least {low}"
 
 
 def http_url(text: str) -> None:
@@ -66,11 +131,18 @@ def http_url(text: str) -> None:
         raise validate.ValidationError("Not an http:// or https:// address.")
 
 
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/:*?#@\[\]]+)(:\d{1,5})?", re.IGNORECASE)
+
+
 def origin(text: str) -> None:
-    """Refuse what is not `scheme://host[:port]`: a path or a bare host would match nothing."""
-    http_url(text.strip())
-    if text.strip().count("/") != 2:
-        raise validate.ValidationError(f"{text!r} is not an origin such as https://app.example.com.")
+    """Refuse what is not `scheme://host[:port]`: a path, a bare host or a `*` would match nothing.
+
+    Web views have schemes of their own (`capacitor://localhost`).
+    """
+    if not ORIGIN.fullmatch(text.strip()):
+        raise validate.ValidationError(
+            f"{text.strip()!r} is no origin such as https://app.example.com or capacitor://localhost; no path, no *."
+        )
 
 
 def rate(text: str) -> None:
@@ -100,20 +172,52 @@ def redis_urls(text: str) -> None:
             raise validate.ValidationError("Not a redis:// or rediss:// address.")
 
 
-def email_settings(url: str) -> dict[str, Any]:
-    """Return Django's EMAIL_* settings of `smtp+tls://user:password@host:587`, `smtp://…` or `consolemail://`."""
-    import dj_email_url
+SMTP = {
+    # scheme: (port, STARTTLS, TLS from the first byte)
+    "smtp": (25, False, False),
+    "smtp+tls": (587, True, False),
+    "submission": (587, True, False),
+    "smtps": (465, False, True),
+    "smtp+ssl": (465, False, True),
+}
+OTHER_MAIL = {"consolemail": "console", "console": "console", "dummymail": "dummy", "memorymail": "locmem"}
+EMAIL_URL_WANTED = (
+    "Not an address such as smtp+tls://user:password@host:587 (STARTTLS), smtps://user:password@host:465 (TLS from the "
+    "start), smtp://host:25 or consolemail://."
+)
 
-    # The mapping's own names that Django does not know (SERVER_EMAIL, …) are None where the URL is silent.
-    return {name: value for name, value in dj_email_url.parse(url).items() if value is not None}
+
+def email_settings(url: str) -> dict[str, Any]:
+    """Return Django's EMAIL_* settings of an EMAIL_URL. Raises ValueError. User and password are percent-decoded.
+
+    `?timeout=` overrides EMAIL_TIMEOUT. The server's certificate is checked against the system's authorities, or those
+    of SSL_CERT_FILE.
+    """
+    from urllib.parse import parse_qs, unquote, urlsplit
+
+    parts = urlsplit(url)
+    if parts.scheme in OTHER_MAIL:
+        return {"EMAIL_BACKEND": f"django.core.mail.backends.{OTHER_MAIL[parts.scheme]}.EmailBackend"}
+    query = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+    if parts.scheme not in SMTP or not parts.hostname or parts.path.strip("/") or query.keys() - {"timeout"}:
+        raise ValueError(EMAIL_URL_WANTED)
+    port, starttls, tls = SMTP[parts.scheme]
+    found = {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or port,
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_TLS": starttls,
+        "EMAIL_USE_SSL": tls,
+    }
+    return found | ({"EMAIL_TIMEOUT": int(query["timeout"][0])} if query else {})
 
 
 def email_url(text: str) -> None:
     if not text:
         return
     try:
-        backend = email_settings(text).get("EMAIL_BACKEND", "")
-    except Exception:
-        backend = ""
-    if not backend:
-        raise validate.ValidationError("Not an address such as smtp+tls://user:password@host:587.")
+        email_settings(text)
+    except ValueError as error:
+        raise validate.ValidationError(EMAIL_URL_WANTED) from error

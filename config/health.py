@@ -1,23 +1,86 @@
-"""`/healthz`: the process answers. `/readyz`: the database is there too; Redis away is `degraded`, still 200."""
+"""`/healthz`: the process answers, whatever the database does. `/readyz`: what a request would meet.
+
+    {"database": "ok" | "away", "layer": "memory" | "ok" | "degraded",
+     "migrations": "ok" | "pending" | "unknown", "tasks": "ok" | "behind" | "unknown"}
+`/readyz` is 503 where a request would be: the database is away, or its tables are older than the code. Redis away and
+tasks that wait are told and change nothing: requests are served.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db import connection
+from django.db import connection, connections
 from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+
+from common import json
+from common.request_id import sane_request_id
+from config import metrics
+
+# A task that is due and has waited for so long: nobody works, or too few.
+BEHIND = timedelta(seconds=60)
+# A look at the stores that takes longer than this is one that found them away.
+LOOK_SECONDS = 2.0
+
+Health = dict[str, str]
+Scope = dict[str, Any]
+Answer = tuple[int, str, bytes]  # status, content type, body
+NOBODY_KNOWS: Health = {"database": "away", "layer": "unknown", "migrations": "unknown", "tasks": "unknown"}
 
 
-def healthz(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"status": "ok"})
-
-
-def readyz(request: HttpRequest) -> JsonResponse:
+def look() -> Health:
+    """Look at everything that a request needs. Never raises."""
+    found = {"database": "away", "layer": _layer(), "migrations": "unknown", "tasks": "unknown"}
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
+        found["database"] = "ok"
+        found["migrations"] = _migrations()
+        if found["migrations"] == "ok":
+            found["tasks"] = _tasks()
     except Exception:
-        away = {"status": "unavailable", "database": "away", "layer": _layer()}
-        return JsonResponse(away, status=503, headers={"Retry-After": "1"})
-    return JsonResponse({"status": "ok", "database": "ok", "layer": _layer()})
+        found["database"] = "away"
+    return found
+
+
+def is_ready(found: Health) -> bool:
+    return found["database"] == "ok" and found["migrations"] == "ok"
+
+
+@lru_cache
+def _known_migrations() -> frozenset[tuple[str, str]]:
+    from django.db.migrations.loader import MigrationLoader
+
+    return frozenset(MigrationLoader(None, ignore_no_migrations=True).graph.leaf_nodes())
+
+
+_migrated: list[bool] = []  # tables never become older while a process runs
+
+
+def _migrations() -> str:
+    from django.db.migrations.recorder import MigrationRecorder
+
+    if not _migrated:
+        if _known_migrations() - MigrationRecorder(connection).applied_migrations().keys():
+            return "pending"
+        _migrated.append(True)
+    return "ok"
+
+
+def _tasks() -> str:
+    from django.db.models import Q
+    from django_tasks_db.models import DBTaskResult
+
+    now = timezone.now()
+    # `ready()` are those that are due; one that was to run at once has a date far ahead.
+    long_due = Q(run_after__lt=now - BEHIND) | Q(run_after__gt=now) | Q(run_after__isnull=True)
+    waiting = DBTaskResult.objects.ready().filter(long_due, enqueued_at__lt=now - BEHIND)
+    return "behind" if waiting.exists() else "ok"
 
 
 def _layer() -> str:
@@ -30,3 +93,84 @@ def _layer() -> str:
     except Exception:
         return "degraded"
     return "ok"
+
+
+def healthz(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    found = look()
+    ready = is_ready(found)
+    return JsonResponse(found, status=200 if ready else 503, headers={} if ready else {"Retry-After": "1"})
+
+
+class ProbesGate:
+    """Answers probes and scrapes in front of Django: no busy thread, host name or redirect is in their way."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="health")
+        self.scraper = ThreadPoolExecutor(1, thread_name_prefix="scrape")
+        self.looking: asyncio.Future[Health] | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        answer = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}.get(scope["path"])
+        said = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]} if answer else {}
+        found = await answer(scope, said) if answer and scope["method"] in {"GET", "HEAD"} else None
+        if found is None:
+            await self.inner(scope, receive, send)
+            return
+        status, content_type, raw = found
+        headers = {
+            "content-type": content_type,
+            "content-length": str(len(raw)),
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
+            "x-request-id": sane_request_id(said.get("x-request-id")),
+        } | ({"retry-after": "1"} if status == 503 else {})
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": encoded})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else raw})
+
+    async def _healthz(self, scope: Scope, said: dict[str, str]) -> Answer:
+        return 200, "application/json", json.dumps({"status": "ok"})
+
+    async def _readyz(self, scope: Scope, said: dict[str, str]) -> Answer:
+        """Look, or share the look that is under way: a store that hangs costs one thread, however many ask."""
+        if self.looking is None or self.looking.done():
+            self.looking = asyncio.get_running_loop().run_in_executor(self.thread, _look_and_close)
+        await asyncio.wait({self.looking}, timeout=LOOK_SECONDS)
+        found = self.looking.result() if self.looking.done() else NOBODY_KNOWS
+        return 200 if is_ready(found) else 503, "application/json", json.dumps(found)
+
+    async def _metrics(self, scope: Scope, said: dict[str, str]) -> Answer | None:
+        """Return the figures to who may read them; anybody else meets Django's 404."""
+        allowed = metrics.may_read(
+            authorization=said.get("authorization", ""),
+            remote_addr=str((scope.get("client") or [""])[0]),
+            forwarded="x-forwarded-for" in said,
+        )
+        if not allowed:
+            return None
+        raw = await asyncio.get_running_loop().run_in_executor(self.scraper, _render_and_close)
+        return 200, metrics.CONTENT_TYPE_LATEST, raw
+
+
+def _look_and_close() -> Health:
+    try:
+        return look()
+    finally:
+        _close()
+
+
+def _render_and_close() -> bytes:
+    try:
+        return metrics.render()
+    finally:
+        _close()
+
+
+def _close() -> None:
+    if not settings.EMBEDDED_DATABASE:  # back to the pool; SQLite's stays open
+        connections.close_all()

@@ -1,26 +1,33 @@
-"""`/metrics` for Prometheus: requests by path pattern and status, tasks that wait, threads that hash.
+"""`/metrics` for Prometheus: what `common/metrics.py` declares, summed over all processes, and the tasks that wait.
 
-Each process counts for itself; with several workers a scrape sees one of them, so scrape often or read the logs.
+It has a port of its own on 127.0.0.1 (`METRICS_PORT`), answered by a thread, so that a busy event loop is seen and not
+waited for. On the main port it takes `METRICS_TOKEN`; where neither is set, loopback may read it.
 """
 
 import hmac
 import ipaddress
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
+import structlog
 from django.conf import settings
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+import config
 from common.errors import NotFound, respond
+from common.metrics import HASHING as HASHING  # for config/http.py
+from common.metrics import IS_SHARED, REQUEST_SECONDS, REQUESTS
 
-REQUESTS = Counter("alviar_http_requests_total", "Requests answered.", ["method", "path", "status"])
-SECONDS = Histogram(
-    "alviar_http_seconds",
-    "From the first byte of a request to its answer, waiting for a thread included.",
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)
-HASHING = Gauge("alviar_hashing", "Requests that hash a password, running and waiting.")
-TASKS = Gauge("alviar_tasks", "Tasks by state.", ["state"])
+log = structlog.get_logger(__name__)
+
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
@@ -29,32 +36,109 @@ def count(request: HttpRequest, status: int, seconds: float) -> None:
     match = request.resolver_match
     method = request.method if request.method in METHODS else "other"
     REQUESTS.labels(method, match.route if match else "unknown", status).inc()
-    SECONDS.observe(seconds)
+    REQUEST_SECONDS.observe(seconds)
 
 
-def _may_read(request: HttpRequest) -> bool:
+class FromTheDatabase(Collector):
+    """What no process counts: the tasks by state. Nothing of it while the database is away."""
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        from django.db.models import Count
+        from django_tasks_db.models import DBTaskResult
+
+        info = GaugeMetricFamily("alviar_info", "Always 1.", labels=["version"])
+        info.add_metric([config.VERSION], 1)
+        yield info
+        try:
+            counts = dict(DBTaskResult.objects.order_by().values_list("status").annotate(Count("id")))
+        except Exception as error:
+            log.debug("metrics.database_away", error=type(error).__name__)
+            return
+        tasks = GaugeMetricFamily("alviar_tasks", "Tasks by state.", labels=["state"])
+        for state in ("READY", "RUNNING", "FAILED"):
+            tasks.add_metric([state.lower()], counts.get(state, 0))
+        yield tasks
+
+
+def render() -> bytes:
+    """Return all figures of all processes in Prometheus' text format."""
+    registry = CollectorRegistry()
+    if IS_SHARED:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(FromTheDatabase())
+    return (b"" if IS_SHARED else generate_latest(REGISTRY)) + generate_latest(registry)
+
+
+def may_read(*, authorization: str, remote_addr: str, forwarded: bool) -> bool:
+    """Return whether somebody at the main port may see the figures."""
     if settings.METRICS_TOKEN:
-        said = request.headers.get("Authorization", "").encode()
-        return hmac.compare_digest(said, f"Bearer {settings.METRICS_TOKEN}".encode())
+        return hmac.compare_digest(authorization.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
     # Through a proxy everybody comes from loopback.
-    if "HTTP_X_FORWARDED_FOR" in request.META or settings.TRUSTED_PROXY_COUNT:
+    if forwarded or settings.TRUSTED_PROXY_COUNT or settings.METRICS_PORT:
         return False
     try:
-        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+        return ipaddress.ip_address(remote_addr).is_loopback
     except ValueError:
         return False
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    if not _may_read(request):
-        return respond(NotFound())
-    from django_tasks_db.models import DBTaskResult
+    allowed = may_read(
+        authorization=request.headers.get("Authorization", ""),
+        remote_addr=request.META.get("REMOTE_ADDR", ""),
+        forwarded="HTTP_X_FORWARDED_FOR" in request.META,
+    )
+    return HttpResponse(render(), content_type=CONTENT_TYPE_LATEST) if allowed else respond(NotFound())
 
-    for state, rows in _states(DBTaskResult):
-        TASKS.labels(state).set(rows())
-    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 5
+    server_version, sys_version = "alviar", ""
+
+    def do_GET(self) -> None:
+        found = self.path.partition("?")[0] == "/metrics"
+        token = settings.METRICS_TOKEN
+        said = self.headers.get("Authorization", "").encode()
+        if token and not hmac.compare_digest(said, f"Bearer {token}".encode()):
+            found = False
+        try:
+            body = render() if found else b"Only /metrics is here.\n"
+        finally:
+            connection.close()
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Type", CONTENT_TYPE_LATEST if found else "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug("metrics.read")
 
 
-def _states(model: type) -> list[tuple[str, Callable[[], int]]]:
-    rows = model.objects.all()  # type: ignore[attr-defined]
-    return [(state, getattr(rows, state)().count) for state in ("ready", "running", "failed")]
+class MetricsServer(ThreadingHTTPServer):
+    """Serves a listening socket that the other processes serve as well: any of them has the figures of all."""
+
+    daemon_threads = True
+
+    def __init__(self, listener: socket.socket) -> None:
+        super().__init__(listener.getsockname(), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        threading.Thread(target=self.serve_forever, name="metrics", daemon=True).start()
+
+    def stop(self) -> None:
+        """Take no more; returns at once."""
+        threading.Thread(target=self.shutdown, daemon=True).start()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        log.debug("metrics.client_gone")
+
+
+def serve(listener: socket.socket) -> MetricsServer:
+    return MetricsServer(listener)

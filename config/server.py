@@ -1,35 +1,24 @@
-"""Start Alviar: `python -m config.server run` (embedded) or `serve` (production).
+"""Start Alviar: `python -m config.server run` (embedded), `serve` (production) or `reload`.
 
-`run` is one process on SQLite and memory, with demo people. `serve` is a parent with `WORKERS` server processes and one
-task worker; the parent starts what dies again and stops all of them together. Their process ids stand in
-`var/serve-<port>.json`.
+`run` is one process on SQLite and memory, with demo people. `serve` is a parent (`config/processes.py`) with `WORKERS`
+server processes and one task worker, whose process ids stand in `var/serve-<port>.json`. `reload` replaces these
+processes one by one, as SIGHUP to the parent does. `prepare` and `worker` are what the parent starts.
 """
 
-import ctypes
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-# A worker that dies is started again after this long, doubled each time up to the last; forgotten after a good minute.
-RESTART_SECONDS, RESTART_SECONDS_MAX, GOOD_SECONDS = 0.5, 30.0, 60.0
+from config import processes
+from config.announce import Announcer
+from config.processes import BASE_DIR, die_with_parent, stop
 
-
-def say(text: str = "") -> None:
-    print(text, flush=True)  # noqa: T201
-
-
-def stop(text: str) -> NoReturn:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
-    raise SystemExit(1)
+say = Announcer()
 
 
 def set_up(mode: str, *, warn: bool = True) -> Any:
@@ -38,26 +27,32 @@ def set_up(mode: str, *, warn: bool = True) -> Any:
     os.environ.setdefault("ALVIAR_MODE", mode)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
-    import environs
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
-    from django.core.management.base import SystemCheckError
 
     try:
         django.setup()
-        from django.core.management import BaseCommand
-
-        if warn:
-            BaseCommand().check()  # silent where nothing is found
-    except (environs.EnvError, ImproperlyConfigured, SystemCheckError) as error:
+        say.log_format, say.log_level = settings.LOG_FORMAT, settings.LOG_LEVEL
+        check(warn=warn)
+    except ImproperlyConfigured as error:
         stop(f"Alviar does not start with these settings:\n{error}")
     return settings
 
 
-def die_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent is gone, however it went (elsewhere: nothing)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+def check(*, warn: bool) -> None:
+    """Run Django's checks and ours; say what they warn of. Raises SettingsRefused with the errors."""
+    from django.core import checks
+
+    from config.checks import line
+    from config.environment import SettingsRefused
+
+    found = [message for message in checks.run_checks() if not message.is_silenced()]
+    for message in found if warn else []:
+        if checks.WARNING <= message.level < checks.ERROR:
+            say("server.check", f"Warning: {line(message)}", level="warning", check=message.id)
+    errors = [line(message) for message in found if message.level >= checks.ERROR]
+    if errors:
+        raise SettingsRefused(errors)
 
 
 def wait_for(name: str, ready: Callable[[], Any], *, seconds: float) -> None:
@@ -71,7 +66,7 @@ def wait_for(name: str, ready: Callable[[], Any], *, seconds: float) -> None:
             if time.monotonic() > deadline:
                 stop(f"{name} did not answer within {seconds:g} seconds: {' '.join(str(error).split())[:300]}")
             if not told:
-                say(f"Waiting for {name} …")
+                say("server.waiting", f"Waiting for {name} …", store=name)
                 told = True
             time.sleep(0.5)
 
@@ -115,34 +110,20 @@ def migrate() -> None:
         connection.close()
 
 
-def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """Return a listening socket. `shared`: several processes have one each and the kernel deals out the connections."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        stop(
-            f"Cannot listen on {host}:{port}: {error.strerror or error}. Another PORT or HOST in the environment helps."
-        )
-    listener.setblocking(False)
-    return listener
-
-
-def serve_here(listener: socket.socket) -> None:
+def serve_here(listener: socket.socket, metrics_listener: socket.socket | None = None) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
+    import signal
+
     import uvicorn
     from django.conf import settings
 
+    from common import lifespan
+    from common.metrics import PROCESSES
+    from config import metrics
+
     config = uvicorn.Config(
         "config.asgi:application",
-        http="config.protocols:HTTPProtocol",
-        ws="config.protocols:SocketProtocol",
+        ws="websockets-sansio",
         # Deflate halves the deliveries a second and doubles the memory of a socket.
         ws_per_message_deflate=False,
         ws_max_size=settings.CHAT_FRAME_BYTES,
@@ -153,10 +134,29 @@ def serve_here(listener: socket.socket) -> None:
         # uvicorn's own lines hold query strings; ours (config/logs.py) do not.
         access_log=False,
         log_config=None,
+        backlog=processes.LISTEN_BACKLOG,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(settings.DRAIN_SECONDS),
     )
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            PROCESSES.labels("server").set(1)
+            processes.say_ready()
+
+        async def accept_no_more(self) -> None:
+            """Leave new connections to the others on the same socket, and have the open ones end with their answer."""
+            for server in self.servers:
+                server.close()
+            if metrics_server is not None:
+                metrics_server.stop()
+            self.config.encoded_headers.append((b"connection", b"close"))
+            self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+
+    server = Server(config)
+    lifespan.on_drain(server.accept_no_more)
+    metrics_server = metrics.serve(metrics_listener) if metrics_listener is not None else None
     # uvicorn raises the signal again once it has stopped: by then the work is done, and the exit is a clean one.
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda number, frame: None)
@@ -169,9 +169,10 @@ def run() -> None:
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     if os.environ.get("MAKELEVEL"):
         die_with_parent()
-    listener = listen(settings.HOST, settings.PORT)
+    listener = processes.listen(settings.HOST, settings.PORT)
+    metrics_listener = processes.listen("127.0.0.1", settings.METRICS_PORT) if settings.METRICS_PORT else None
     wait_for_stores(settings)
-    say("Preparing the database …")
+    say("server.preparing", "Preparing the database …")
     migrate()
     from django.core.management import call_command
 
@@ -179,7 +180,7 @@ def run() -> None:
     from config import demo
 
     base = settings.LISTEN_URL
-    say(f"Alviar serves on {base}")
+    lines = [f"Alviar serves on {base}"]
     for name, path in (
         ("Start page", "/"),
         ("REST API", "/api/docs/"),
@@ -189,55 +190,34 @@ def run() -> None:
         ("Mails sent", "/dev/mail/"),
         ("WebSocket", "/ws/chat/"),
     ):
-        say(f"  {name:<11} {base.replace('http', 'ws', 1) if path == '/ws/chat/' else base}{path}")
+        lines.append(f"  {name:<11} {base.replace('http', 'ws', 1) if path == '/ws/chat/' else base}{path}")
     if demo.is_allowed():
-        say("  Sign in as  alice, bob, charlie or admin, password alviar-demo")
-    serve_here(listener)
+        lines.append("  Sign in as  alice, bob, charlie or admin, password alviar-demo")
+    say("server.serving", "\n".join(lines), url=base)
+    serve_here(listener, metrics_listener)
 
 
-def worker() -> None:
-    """One server process of `serve`."""
-    settings = set_up("production", warn=False)  # the parent has said it
+def prepare() -> None:
+    """Before `serve` starts its processes: tell it the settings that it needs, wait for its word, bring all up to date.
+
+    The parent takes the port in between, so that nothing is migrated by a server that cannot start.
+    """
     die_with_parent()
-    serve_here(listen(settings.HOST, settings.PORT, shared=True))
-
-
-class Child:
-    """A process that is kept alive."""
-
-    def __init__(self, name: str, command: list[str]) -> None:
-        self.name, self.command = name, command
-        self.back_off, self.start_at = RESTART_SECONDS, 0.0
-        self.process: subprocess.Popen[bytes] | None = None
-        self.started_at = 0.0
-
-    def look_after(self, now: float) -> bool:
-        """Start the process where it is not running and its time has come; return whether anything changed."""
-        if self.process is not None:
-            code = self.process.poll()
-            if code is None:
-                return False
-            if now - self.started_at > GOOD_SECONDS:
-                self.back_off = RESTART_SECONDS
-            say(f"{self.name} (pid {self.process.pid}) ended with {code}; started again in {self.back_off:g} s")
-            self.process, self.start_at = None, now + self.back_off
-            self.back_off = min(self.back_off * 2, RESTART_SECONDS_MAX)
-            return True
-        if now < self.start_at:
-            return False
-        # A session of its own: Ctrl-C reaches the parent alone, which then stops its children in order.
-        self.process = subprocess.Popen(self.command, cwd=BASE_DIR, stdin=subprocess.DEVNULL, start_new_session=True)
-        self.started_at = now
-        return True
-
-
-def serve() -> None:
-    """Production: checks, migrations, static files, then the processes, until SIGTERM or SIGINT."""
     settings = set_up("production")
-    if os.environ.get("MAKELEVEL"):
-        die_with_parent()
-    # Without SO_REUSEPORT: the port must be nobody else's before our workers share it.
-    listen(settings.HOST, settings.PORT).close()
+    facts = {
+        "host": settings.HOST,
+        "port": settings.PORT,
+        "metrics_port": settings.METRICS_PORT,
+        "workers": settings.WORKERS,
+        "drain_seconds": settings.DRAIN_SECONDS,
+        "log_format": settings.LOG_FORMAT,
+        "log_level": settings.LOG_LEVEL,
+        "url": settings.LISTEN_URL,
+    }
+    print(json.dumps(facts), flush=True)  # noqa: T201
+    if not sys.stdin.readline():
+        raise SystemExit(1)  # the parent stopped
+    os.dup2(2, 1)  # what else is printed is for people
     wait_for_stores(settings)
     migrate()
     from django.core.management import call_command
@@ -245,55 +225,30 @@ def serve() -> None:
     call_command("seed_demo", verbosity=0)
     call_command("collectstatic", verbosity=0, interactive=False)
 
-    stopping = False
 
-    def on_signal(number: int, frame: Any) -> None:
-        nonlocal stopping
-        stopping = True
+def worker() -> None:
+    """One server process of `serve`."""
+    die_with_parent()
+    settings = set_up("production", warn=False)  # `prepare` has said it
+    listener = processes.inherited("ALVIAR_LISTEN_FD") or processes.listen(settings.HOST, settings.PORT)
+    listener.setblocking(False)
+    serve_here(listener, processes.inherited("ALVIAR_METRICS_FD"))
 
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, on_signal)
-    python = sys.executable
-    workers = [Child(f"server {n + 1}", [python, "-m", "config.server", "worker"]) for n in range(settings.WORKERS)]
-    tasks = Child("task worker", [python, "manage.py", "tasks_worker"])
-    children = [*workers, tasks]
-    pid_file = Path(settings.VAR_DIR) / f"serve-{settings.PORT}.json"
-    say(f"Alviar serves on {settings.LISTEN_URL} with {settings.WORKERS} processes; their ids: {pid_file}")
 
-    def note() -> None:
-        pids: dict[str, Any] = {
-            "parent": os.getpid(),
-            "workers": [child.process.pid for child in workers if child.process],
-            "tasks": tasks.process.pid if tasks.process else None,
-        }
-        pid_file.parent.mkdir(parents=True, exist_ok=True)
-        part = pid_file.with_suffix(".part")
-        part.write_text(json.dumps(pids))
-        part.replace(pid_file)
+def serve() -> None:
+    """Production: checks, migrations, static files, then the processes, until SIGTERM or SIGINT."""
+    os.environ.setdefault("ALVIAR_MODE", "production")
+    if os.environ.get("MAKELEVEL"):
+        die_with_parent()
+    processes.Parent(BASE_DIR / "var").run()
 
-    while not stopping:
-        changed = [child.look_after(time.monotonic()) for child in children]
-        if any(changed):
-            note()
-        time.sleep(0.1)
 
-    say("Stopping …")
-    living = [child.process for child in children if child.process]
-    for process in living:
-        process.terminate()
-    deadline = time.monotonic() + 2 * settings.DRAIN_SECONDS + 5
-    for process in living:
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    pid_file.unlink(missing_ok=True)
-    say("Stopped.")
+def reload() -> None:
+    processes.reload(BASE_DIR / "var")
 
 
 if __name__ == "__main__":
-    commands = {"run": run, "serve": serve, "worker": worker}
+    commands = {"run": run, "serve": serve, "reload": reload, "prepare": prepare, "worker": worker}
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
-        stop("usage: python -m config.server run|serve")
+        stop("usage: python -m config.server run|serve|reload")
     commands[sys.argv[1]]()

@@ -1,6 +1,6 @@
 """Every setting, read once from the environment, with its default beside it.
 
-`.env.example` lists them for people. A bad value stops the start with the names of all bad variables, an unsafe
+`.env.example` lists them for people. A bad, missing or unknown one stops the start with one line each, an unsafe
 combination is refused by `config/checks.py`.
 """
 
@@ -8,11 +8,12 @@ import os
 import secrets
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from corsheaders.defaults import default_headers
 
-from config import environment
+from config import VERSION, checks, environment
 from config.rates import RATES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -40,10 +41,6 @@ HTTPS_ONLY = env.bool("HTTPS_ONLY", PRODUCTION)
 # How many reverse proxies of our own stand in front: that many entries of X-Forwarded-For are believed, from the right.
 TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", 0, high=10)
 BODY_LIMIT_BYTES: int = env.int("BODY_LIMIT_BYTES", 1024 * 1024, low=1024)
-# All header lines of a request together; how long a connection may say nothing, and a request may take to arrive.
-HEADER_BYTES: int = env.int("HEADER_BYTES", 64 * 1024, low=1024, high=1024 * 1024)
-SILENT_SECONDS: int = env.int("SILENT_SECONDS", 10)  # 0: no limit, here and in the next
-REQUEST_SECONDS: int = env.int("REQUEST_SECONDS", 30)
 ATTACHMENT_BYTES: int = env.int("ATTACHMENT_BYTES", 10 * 1024 * 1024, low=1024)
 HTTP_THREADS: int = env.int("HTTP_THREADS", 8, low=1, high=256)
 # The paths that hash a password have their own threads; beyond so many that wait, the answer is 503.
@@ -70,6 +67,8 @@ def key_file(name: str) -> str:
 
 if not SECRET_KEY and not PRODUCTION:
     SECRET_KEY = key_file("secret_key")
+elif not SECRET_KEY:
+    env.refuse(f"SECRET_KEY is missing. {checks.MAKE_A_KEY}")
 
 # --- Where things are kept --------------------------------------------------------------------------------------------
 
@@ -248,11 +247,13 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT_BYTES
 # --- HTTPS and browsers -----------------------------------------------------------------------------------------------
 
 SECURE_SSL_REDIRECT = HTTPS_ONLY
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
-SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
-SECURE_HSTS_PRELOAD = HTTPS_ONLY
+# A browser keeps to this for as long as it says, whatever we change: nobody gets it without having asked for it.
+SECURE_HSTS_SECONDS: int = env.int("HSTS_SECONDS", 0, high=2 * 31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", False)
+SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", False)
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W005", "security.W021"]  # the same, as a matter of course
 SESSION_COOKIE_SECURE = HTTPS_ONLY
 SESSION_COOKIE_NAME = "alviar_admin"
 CSRF_COOKIE_SECURE = HTTPS_ONLY
@@ -286,7 +287,7 @@ SPECTACULAR_SETTINGS = {
     "PATH_CONVERTER_OVERRIDES": {"any_uuid": {"type": "string", "format": "uuid"}},
     "TITLE": "Alviar",
     "DESCRIPTION": "Accounts, sessions and chat for mobile apps.",
-    "VERSION": "1",
+    "VERSION": VERSION,
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "ENABLE_DJANGO_DEPLOY_CHECK": False,  # `make check` validates the document by itself
@@ -405,5 +406,9 @@ LOGGING_CONFIG = "config.logs.configure"
 LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}
 # Who may read /metrics: `Authorization: Bearer <METRICS_TOKEN>`; without one, loopback alone.
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
+# A port of its own on 127.0.0.1 that serves /metrics and nothing else; 0: none.
+METRICS_PORT: int = env.int("METRICS_PORT", 0, high=65_535)
 
-env.seal()
+if faults := env.faults():
+    # Those of the values that could be read as well, so that one start names them all.
+    raise environment.SettingsRefused([*faults, *checks.faults_of(SimpleNamespace(**vars()))])

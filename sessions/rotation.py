@@ -21,7 +21,8 @@ from django.utils import timezone
 from common import rates
 from common.client import Client
 from common.errors import TokenNotValid
-from sessions import devices, hot_sql, issuing, location, services, tokens, validity
+from common.metrics import REFRESHES
+from sessions import devices, hot_sql, location, services, tokens, validity
 from sessions.models import UserSession
 from sessions.tokens import Claims, TokenPair
 
@@ -78,6 +79,16 @@ def rotate(*, refresh: str, client: Client) -> Rotated:
     """
     now = timezone.now()
     try:
+        rotated = _rotate(refresh, client, now=now)
+    except TokenNotValid as error:
+        REFRESHES.labels("reused" if error.reason == "token_reused" else "refused").inc()
+        raise
+    REFRESHES.labels("replayed" if rotated.replayed else "rotated").inc()
+    return rotated
+
+
+def _rotate(refresh: str, client: Client, *, now: datetime) -> Rotated:
+    try:
         claims = tokens.parse(refresh)
     except TokenNotValid as error:
         raise TokenNotValid(error.reason, refresh_token=True) from None
@@ -122,10 +133,10 @@ def _decide_locked(claims: Claims, client: Client) -> Rotated:
 
 def succeed(user_session: UserSession, client: Client, *, at: datetime) -> Rotated | None:
     """Make the one successor; None where the row moved since it was read."""
-    idle, _ = issuing.lifetimes(remember_me=user_session.remember_me)
+    idle, _ = services.lifetimes(remember_me=user_session.remember_me)
     idle_end = at + idle
     ends_at = min(idle_end, user_session.absolute_expires_at)
-    refresh = issuing.mint_refresh(user_session, gen=user_session.generation + 1, at=at, ends_at=ends_at)
+    refresh = services.mint_refresh(user_session, gen=user_session.generation + 1, at=at, ends_at=ends_at)
     changes = {
         "generation": user_session.generation + 1,
         "previous_jti": user_session.current_jti,
@@ -134,7 +145,7 @@ def succeed(user_session: UserSession, client: Client, *, at: datetime) -> Rotat
         "idle_expires_at": idle_end,
         "expires_at": ends_at,
         "last_seen_at": at,
-        **issuing.refresh_fields(refresh),
+        **services.refresh_fields(refresh),
         **_device_changes(user_session, client),
     }
     if not hot_sql.swap(user_session, changes, retired_exp=user_session.expires_at, at=at):
@@ -142,7 +153,7 @@ def succeed(user_session: UserSession, client: Client, *, at: datetime) -> Rotat
     for name, value in changes.items():
         setattr(user_session, name, value)
     return Rotated(
-        user_session=user_session, tokens=issuing.pair_of(user_session, refresh.token, at=at), replayed=False
+        user_session=user_session, tokens=services.pair_of(user_session, refresh.token, at=at), replayed=False
     )
 
 
@@ -168,7 +179,7 @@ def replay(user_session: UserSession, client: Client, *, at: datetime) -> Rotate
             services.tell_event("refresh_replayed", user_session=user_session, client=client, at=at)
         except Exception:  # such as the person being deleted just now: a line in a timeline is no reason for a 500
             log.exception("session.replay_event_failed", sid=str(user_session.session_token))
-    return Rotated(user_session=user_session, tokens=issuing.pair_of(user_session, refresh, at=at), replayed=True)
+    return Rotated(user_session=user_session, tokens=services.pair_of(user_session, refresh, at=at), replayed=True)
 
 
 def _is_first_replay(user_session: UserSession) -> bool:

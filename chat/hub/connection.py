@@ -6,7 +6,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
@@ -15,8 +15,11 @@ from django.utils import timezone, translation
 from chat.hub.quota import Quota
 from chat.hub.send_window import Frame, Window
 from chat.protocol import outgoing
-from chat.protocol.close_codes import Close
-from chat.protocol.outgoing import ByeFrame, Outgoing
+from chat.protocol.outgoing import ByeFrame, Close, Outgoing
+from common.metrics import SOCKETS_CLOSED, SOCKETS_SLOW
+
+if TYPE_CHECKING:
+    from chat.hub.feed import Feed
 
 log = structlog.get_logger(__name__)
 
@@ -45,8 +48,8 @@ class Socket:
         self.pings = self.warned = False
         self.is_joined = False  # before, nothing live may overtake `hello`
         self.closed_code = 0
-        # By each `Feed` followed (it imports us): the `seq` up to which nothing was sent on this very socket.
-        self.feeds: dict[Any, int] = {}
+        # Each conversation followed, with the `seq` up to which nothing was sent on this very socket.
+        self.feeds: dict[Feed, int] = {}
         self.cursors: dict[uuid.UUID, int] | None = None  # of a `resume` with `more`
         self.watching: frozenset[int] = frozenset()
         self.hidden: frozenset[int] = frozenset()  # of these: whose presence this person may not see
@@ -81,6 +84,9 @@ class Socket:
         if not self.is_open:
             return
         self.closed_code = int(close)
+        SOCKETS_CLOSED.labels(int(close)).inc()
+        if close is Close.SLOW_CONSUMER:
+            SOCKETS_SLOW.inc()
         bye = ByeFrame(code=close.code, close=int(close), reconnect_in_ms=reconnect_in_ms)
         self.window.close(int(close), Frame(bye.encode(), events=0), discard=close is Close.SLOW_CONSUMER)
 

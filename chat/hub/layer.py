@@ -18,6 +18,8 @@ from django.conf import settings
 from redis import asyncio as aioredis
 from redis.asyncio.client import PubSub
 
+from common.metrics import LAYER_BREAKS, LAYER_BROKEN
+
 log = structlog.get_logger(__name__)
 
 TIMEOUT_SECONDS = 2.0
@@ -182,6 +184,7 @@ class Layer:
             self.heard_at = time.monotonic()
             if self.broken:
                 self.broken = False
+                LAYER_BROKEN.set(0)
                 log.info("layer.mended")
                 self.on_break()
 
@@ -210,6 +213,8 @@ class Layer:
 
     def _broke(self, error: Exception) -> None:
         if not self.broken:
+            LAYER_BREAKS.inc()
+            LAYER_BROKEN.set(1)
             log.warning("layer.broken", error=repr(error))
         self.broken = True
 

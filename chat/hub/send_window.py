@@ -15,6 +15,8 @@ from typing import Any
 import structlog
 from django.conf import settings
 
+from common.metrics import SOCKETS_STUCK
+
 log = structlog.get_logger(__name__)
 
 MAX_EVENTS = 256
@@ -95,12 +97,6 @@ class Window:
             self._start(frame)
         return True
 
-    def on_control(self, count: Callable[[], Any]) -> None:
-        """Let the server call `count` for each control frame and piece of a message (config/protocols.py)."""
-        protocol: Any = getattr(self._send, "__self__", None)
-        if hasattr(protocol, "on_control"):
-            protocol.on_control = count
-
     async def drained(self) -> None:
         """Wait until the client has taken what is queued, so that a long catch-up fits any window."""
         if self._task is not None:
@@ -153,6 +149,7 @@ class Window:
         if self.closed or (unsent_before >= 0 and self._task is None and not unsent):
             return
         if unsent == unsent_before:
+            SOCKETS_STUCK.inc()
             log.info("socket.aborted", unsent_bytes=unsent)
             self.abort()
             return
@@ -235,5 +232,5 @@ def _sansio_protocol(send: Send) -> Any:
     if not settings.CHAT_PREFRAMED:
         return None
     protocol: Any = getattr(send, "__self__", None)
-    bases = {base.__name__ for base in type(protocol).__mro__}
-    return protocol if "WebSocketsSansIOProtocol" in bases and not protocol.conn.extensions else None
+    known = type(protocol).__name__ == "WebSocketsSansIOProtocol" and not protocol.conn.extensions
+    return protocol if known else None

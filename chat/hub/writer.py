@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -11,6 +12,7 @@ from django.db import close_old_connections
 from chat.services import sending
 from chat.services.sending import Outcome, Send
 from common.errors import TemporarilyUnavailable
+from common.metrics import WRITER_BATCH, WRITER_QUEUE, WRITER_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +58,7 @@ class Writer:
 
     def _store(self, sends: list[Send], answers: list[Done]) -> None:
         close_old_connections()
+        started = time.perf_counter()
         try:
             outcomes = sending.store(sends)
         except Exception as error:
@@ -63,6 +66,9 @@ class Writer:
             outcomes = [error] * len(sends)
         finally:
             close_old_connections()
+        WRITER_SECONDS.observe(time.perf_counter() - started)
+        WRITER_BATCH.observe(len(sends))
+        WRITER_QUEUE.set(self.queue.qsize())
         for outcome in outcomes:
             if isinstance(outcome, Exception) and not hasattr(outcome, "code"):
                 log.error("writer.refused", error=repr(outcome))

@@ -19,8 +19,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from chat.log import encoding
-from chat.log.published import Encoded, Published, hand_over
+from chat.log import encoding, events
 from chat.models import Block, Conversation, Event, Membership, Mention, Message
 from chat.services import content as contents
 from common import bulk_insert
@@ -32,7 +31,8 @@ from common.errors import (
     TokenNotValid,
     ValidationFailed,
 )
-from sessions.validity import living_ids
+from common.metrics import MESSAGES
+from sessions.services import living_ids
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +68,12 @@ def store(sends: Sequence[Send]) -> list[Outcome]:
     Refusals harm nobody else. If the batch as a whole fails (two batches race for one `client_msg_id`, a value that the
     database does not take), each message is tried by itself, so that a poisonous one harms only itself.
     """
+    outcomes = _store_each(sends)
+    MESSAGES.inc(sum(not isinstance(outcome, Exception) and not outcome.duplicate for outcome in outcomes))
+    return outcomes
+
+
+def _store_each(sends: Sequence[Send]) -> list[Outcome]:
     try:
         return _store(sends)
     except (
@@ -151,7 +157,7 @@ def _store(sends: Sequence[Send]) -> list[Outcome]:
             _resolve_mentions(written)
             _write(written, now)
             published = _encode(written, members, now)
-            transaction.on_commit(lambda: hand_over(published), robust=True)
+            transaction.on_commit(lambda: events.hand_over(published), robust=True)
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -382,10 +388,10 @@ def _advance(written: list[_Row], now: datetime) -> None:
         )
 
 
-def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now: datetime) -> list[Published]:
+def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now: datetime) -> list[events.Published]:
     """Encode each message once, from what is at hand; only replies need a look at their senders."""
     replied_people = encoding.people(row.reply_to.sender_id for row in written if row.reply_to is not None)
-    by_room: dict[int, list[Encoded]] = defaultdict(list)
+    by_room: dict[int, list[events.Encoded]] = defaultdict(list)
     for row in written:
         answered = row.reply_to
         data = encoding.message_dict(
@@ -411,4 +417,4 @@ def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now
             )
         )
     uuids = {row.room.id: row.room.uuid for row in written}
-    return [Published(room_id, uuids[room_id], tuple(found)) for room_id, found in by_room.items()]
+    return [events.Published(room_id, uuids[room_id], tuple(found)) for room_id, found in by_room.items()]

@@ -1,7 +1,8 @@
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 
-import { ChatProvider, useAuth, useConversation, useUnread } from 'alviar-client/react';
-import { problemText } from './chat';
+import { useAuth } from '@/contexts/AuthContext';
+import { ChatClient } from '@/core/chatClient';
+import { ChatContext, useConversations, useWatchedPresence } from './chat';
 import { Conversation } from './Conversation';
 import { ConversationList } from './ConversationList';
 import { Devices } from './Devices';
@@ -11,15 +12,17 @@ import { SecurityTimeline } from './SecurityTimeline';
 import { SignIn } from './SignIn';
 import { StatusBar } from './StatusBar';
 
-export function App({ as }: { as: string | null }) {
-  const { isLoading, isAuthenticated, sessionId } = useAuth();
+export function App() {
+  const { isLoading, isAuthenticated, client, sessionId } = useAuth();
+  const chat = useMemo(() => new ChatClient({ auth: client }), [client]);
+  useEffect(() => chat.close, [chat]);
 
   if (isLoading) return <main className="blank" aria-busy="true" />;
-  if (!isAuthenticated) return <SignIn as={as} />;
+  if (!isAuthenticated) return <SignIn />;
   return (
-    <ChatProvider>
-      <Messenger key={sessionId} />
-    </ChatProvider>
+    <ChatContext.Provider value={chat}>
+      <Messenger key={sessionId} chat={chat} />
+    </ChatContext.Provider>
   );
 }
 
@@ -34,14 +37,26 @@ export function useRoute(): string[] {
   return hash.replace(/^#\/?/, '').split('/').filter(Boolean);
 }
 
-function Messenger() {
+function Messenger({ chat }: { chat: ChatClient }) {
   const { t } = useText();
   const { user, logout } = useAuth();
   const [section = 'chat', uuid] = useRoute();
-  const conversation = useConversation(uuid);
-  const unread = useUnread();
+  const conversations = useConversations();
+  const conversation = conversations.find((each) => each.uuid === uuid);
   const page = useRef<HTMLElement>(null);
+  useWatchedPresence();
 
+  useEffect(() => {
+    // The list may fail to load (offline): the socket tries by itself, the list is read when it is open.
+    const stop = chat.on('hello', () => void chat.loadConversations().catch(() => {}));
+    void chat.connect().catch(() => {});
+    return () => {
+      stop();
+      chat.disconnect();
+    };
+  }, [chat]);
+
+  const unread = conversations.reduce((sum, each) => sum + each.unread_count, 0);
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Alviar` : 'Alviar';
   }, [unread]);
@@ -58,11 +73,11 @@ function Messenger() {
   );
   return (
     <div className="app" data-section={section} data-open={conversation ? 'true' : 'false'}>
-      <a className="skip" href="#main" onClick={(event) => {
+      <a className="skip" href="#messages" onClick={(event) => {
         event.preventDefault();
-        (document.getElementById('messages') ?? document.getElementById('main'))?.focus();
+        document.getElementById('messages')?.focus();
       }}>
-        {t(conversation ? 'skip' : 'skipToContent')}
+        {t('skip')}
       </a>
       <header className="bar">
         <strong className="brand">Alviar</strong>
@@ -81,47 +96,22 @@ function Messenger() {
           </span>
         </button>
       </header>
-      <ConfirmMail />
       {section === 'chat' ? (
         <div className="panes">
           <ConversationList selected={conversation?.uuid} />
           {conversation ? (
             <Conversation key={conversation.uuid} conversation={conversation} />
           ) : (
-            <main className="empty" id="main" tabIndex={-1}>
-              <h1 className="hidden">{t('chats')}</h1>
+            <main className="empty">
               <p>{t('choose')}</p>
             </main>
           )}
         </div>
       ) : (
-        <main className="sheet" id="main" tabIndex={-1} ref={page}>
+        <main className="sheet" tabIndex={-1} ref={page}>
           {section === 'devices' ? <Devices /> : <SecurityTimeline />}
         </main>
       )}
     </div>
-  );
-}
-
-/** Shown until the address has been confirmed. */
-function ConfirmMail() {
-  const { t } = useText();
-  const { user, client } = useAuth();
-  const [answer, setAnswer] = useState('');
-  if (!user || user.email_verified !== false) return null;
-  const resend = () =>
-    client.api<{ detail?: string }>('POST', '/api/auth/resend-verification/', {}).then(
-      ({ detail }) => setAnswer(detail ?? t('linkSent')),
-      (error: unknown) => setAnswer(problemText(error, t)),
-    );
-  return (
-    <p className="strip" role="status">
-      {answer || t('confirmMail', { email: user.email })}{' '}
-      {!answer && (
-        <button type="button" className="link" onClick={() => void resend()}>
-          {t('sendAgain')}
-        </button>
-      )}
-    </p>
   );
 }

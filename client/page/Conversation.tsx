@@ -1,20 +1,24 @@
-import { useEffect, useLayoutEffect, useRef, useState, type RefObject } from 'react';
+import { useEffect, useLayoutEffect, useRef, useState } from 'react';
 
-import type { Conversation as ConversationType, TimelineMessage } from 'alviar-client';
-import { useAuth, useChat, useMessages, usePresence, useTyping } from 'alviar-client/react';
-import { nameOf, others, titleOf } from './chat';
+import { useAuth } from '@/contexts/AuthContext';
+import type { TimelineMessage } from '@/core/chatClient';
+import type { Conversation as ConversationType } from '@/core/types';
+import { nameOf, others, titleOf, useChat, usePresence, useTimeline, useTyping } from './chat';
 import { Composer, type ComposerMode } from './Composer';
 import { Avatar, memberOf } from './ConversationList';
 import { useText } from './i18n';
 import { Message } from './Message';
-import { ConnectionNotice } from './StatusBar';
 
 export function Conversation({ conversation }: { conversation: ConversationType }) {
   const { uuid } = conversation;
   const { t } = useText();
   const { user } = useAuth();
-  const { messages: timeline, hasOlder, loadOlder } = useMessages(uuid);
+  const chat = useChat();
+  const timeline = useTimeline(uuid);
   const [mode, setMode] = useState<ComposerMode>({ kind: 'write' });
+
+  useEffect(() => void chat.loadNewest(uuid).catch(() => {}), [chat, uuid]);
+  useSeen(conversation);
 
   const editLast = () => {
     const own = timeline.filter((message) => message.sender?.id === user?.id && !message.deleted_at);
@@ -23,10 +27,9 @@ export function Conversation({ conversation }: { conversation: ConversationType 
   };
 
   return (
-    <main className="conversation" id="main" tabIndex={-1} aria-label={titleOf(conversation, user?.id, t)}>
+    <main className="conversation" aria-label={titleOf(conversation, user?.id, t)}>
       <Head conversation={conversation} />
-      <ConnectionNotice />
-      <History {...{ conversation, timeline, hasOlder, loadOlder }} onMode={setMode} />
+      <History conversation={conversation} timeline={timeline} onMode={setMode} />
       <TypingLine conversation={conversation} />
       <Composer conversation={uuid} mode={mode} onMode={setMode} onEditLast={editLast} />
     </main>
@@ -52,7 +55,7 @@ function Head({ conversation }: { conversation: ConversationType }) {
       <a className="back" href="#/chat" aria-label={t('back')} />
       <Avatar name={title} online={presence?.online ?? false} />
       <div>
-        <h1 dir="auto">{title}</h1>
+        <h2 dir="auto">{title}</h2>
         <small role="status">{line}</small>
       </div>
     </header>
@@ -63,16 +66,15 @@ function Head({ conversation }: { conversation: ConversationType }) {
 function History(props: {
   conversation: ConversationType;
   timeline: readonly TimelineMessage[];
-  hasOlder: boolean;
-  loadOlder: () => Promise<void>;
   onMode: (mode: ComposerMode) => void;
 }) {
-  const { conversation, timeline, hasOlder, loadOlder, onMode } = props;
+  const { conversation, timeline, onMode } = props;
   const { t } = useText();
+  const chat = useChat();
   const box = useRef<HTMLDivElement>(null);
   const top = useRef<HTMLDivElement>(null);
   const place = useRef({ oldest: '', height: 0, atBottom: true });
-  const look = useSeen(conversation, box);
+  const hasOlder = chat.hasOlder(conversation.uuid);
 
   useLayoutEffect(() => {
     const element = box.current!;
@@ -81,7 +83,6 @@ function History(props: {
     if (atBottom) element.scrollTop = element.scrollHeight;
     else if (oldest !== before) element.scrollTop += element.scrollHeight - height;
     place.current = { oldest, height: element.scrollHeight, atBottom };
-    look();
   }, [timeline]);
 
   useEffect(() => {
@@ -98,7 +99,7 @@ function History(props: {
     if (!hasOlder || timeline.length === 0) return;
     const observer = new IntersectionObserver(
       ([entry]) => {
-        if (entry!.isIntersecting) void loadOlder();
+        if (entry!.isIntersecting) void chat.loadOlder(conversation.uuid).catch(() => {});
       },
       { root: box.current, rootMargin: '200px 0px 0px' },
     );
@@ -117,7 +118,6 @@ function History(props: {
       onScroll={(event) => {
         const element = event.currentTarget;
         place.current.atBottom = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
-        look();
       }}
     >
       <div ref={top} className="history-top">
@@ -149,28 +149,15 @@ function TypingLine({ conversation }: { conversation: ConversationType }) {
   );
 }
 
-/** What has been displayed, in a window that can be seen, has been seen: up to the lowest message in sight. */
-function useSeen({ uuid, last_seq }: ConversationType, box: RefObject<HTMLDivElement | null>): () => void {
+/** What is on the screen, in a window that is looked at, has been seen. */
+function useSeen({ uuid, unread_count }: ConversationType): void {
   const chat = useChat();
-  const look = () => {
-    const element = box.current;
-    if (!element || document.visibilityState !== 'visible') return;
-    const edge = element.getBoundingClientRect().bottom + 1;
-    const rows = [...element.querySelectorAll<HTMLElement>('li[data-seq]')];
-    for (let index = rows.length - 1; index >= 0; index--) {
-      const { top, bottom } = rows[index]!.getBoundingClientRect();
-      // A message taller than the window is seen once its end or the whole window's height of it has been.
-      if (bottom > edge && top > edge - element.clientHeight) continue;
-      const newest = index === rows.length - 1;
-      return chat.markSeen(uuid, newest ? last_seq : Number(rows[index]!.dataset.seq));
-    }
-  };
-  const latest = useRef(look);
-  latest.current = look;
   useEffect(() => {
-    const again = () => latest.current();
-    document.addEventListener('visibilitychange', again);
-    return () => document.removeEventListener('visibilitychange', again);
-  }, []);
-  return look;
+    const look = () => {
+      if (unread_count > 0 && document.visibilityState === 'visible') chat.markSeen(uuid);
+    };
+    look();
+    document.addEventListener('visibilitychange', look);
+    return () => document.removeEventListener('visibilitychange', look);
+  }, [chat, uuid, unread_count]);
 }

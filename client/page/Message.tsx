@@ -1,8 +1,9 @@
 import { useEffect, useRef, useState } from 'react';
 
-import type { Conversation, TimelineMessage } from 'alviar-client';
-import { useAuth, useChat } from 'alviar-client/react';
-import { nameOf, others } from './chat';
+import { useAuth } from '@/contexts/AuthContext';
+import type { TimelineMessage } from '@/core/chatClient';
+import type { Conversation } from '@/core/types';
+import { nameOf, others, useChat } from './chat';
 import type { ComposerMode } from './Composer';
 import { useText } from './i18n';
 
@@ -29,7 +30,7 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
   const stored = message.status === 'stored';
 
   return (
-    <li className={`message${mine ? ' mine' : ''}${follows ? ' follows' : ''}`} data-status={message.status} data-seq={stored ? message.seq : undefined}>
+    <li className={`message${mine ? ' mine' : ''}${follows ? ' follows' : ''}`} data-status={message.status}>
       {!mine && !follows && conversation.kind === 'group' && (
         <strong className="sender" dir="auto">
           {nameOf(message.sender, t)}
@@ -40,9 +41,7 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
           <span className="hidden">{mine ? t('you') : nameOf(message.sender, t)}: </span>
           {message.reply_to && (
             <blockquote dir="auto">
-              <span>
-                <strong>{nameOf(message.reply_to.sender, t)}</strong> {message.reply_to.excerpt}
-              </span>
+              <strong>{nameOf(message.reply_to.sender, t)}</strong> {message.reply_to.excerpt}
             </blockquote>
           )}
           {message.deleted_at ? (
@@ -67,7 +66,7 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
           <button
             type="button"
             className="more"
-            aria-label={`${t('actions')}: ${excerptOf(message)}`}
+            aria-label={t('actions')}
             aria-expanded={menu}
             onClick={() => setMenu(!menu)}
           >
@@ -104,12 +103,6 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
       {menu && <Menu message={message} mine={mine} onMode={onMode} onClose={() => setMenu(false)} />}
     </li>
   );
-}
-
-/** Tells fifty buttons apart for somebody who hears them. */
-function excerptOf({ content, attachments }: TimelineMessage): string {
-  const text = content || (attachments[0]?.name ?? '');
-  return text.length > 40 ? `${[...text].slice(0, 40).join('')}…` : text;
 }
 
 function Menu(props: {

@@ -1,4 +1,2 @@
 export * from './contexts/AuthContext.js';
-export * from './contexts/ChatContext.js';
-export * from './hooks/chat.js';
 export * from './hooks/useWebSocketWithAuth.js';

@@ -38,7 +38,75 @@ def test_ready_tells_of_a_database_that_is_away(client, db, monkeypatch):
         patched.setattr(health.connection, "cursor", away)
         response = client.get("/readyz")
     assert (response.status_code, response.json()["database"]) == (503, "away")
+    assert set(response.json()) == {"database", "layer", "migrations", "tasks"}
     assert response["Retry-After"] == "1"
+
+
+def test_ready_says_what_it_looked_at(client, db):
+    response = client.get("/readyz")
+    assert response.json() == {"database": "ok", "layer": response.json()["layer"], "migrations": "ok", "tasks": "ok"}
+
+
+def test_not_ready_while_the_tables_are_older_than_the_code(client, db, monkeypatch):
+    from django.db.migrations.recorder import MigrationRecorder
+
+    from config import health
+
+    monkeypatch.setattr(health, "_migrated", [])
+    MigrationRecorder.Migration.objects.filter(app="chat").delete()
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["migrations"]) == (503, "pending")
+
+
+def test_tasks_that_nobody_takes_are_told_and_requests_are_served(client, db):
+    from datetime import timedelta
+
+    from django.utils import timezone
+    from django_tasks_db.models import DBTaskResult
+
+    from common.tasks import purge_expired
+
+    purge_expired.enqueue()
+    assert client.get("/readyz").json()["tasks"] == "ok"
+    DBTaskResult.objects.update(enqueued_at=timezone.now() - timedelta(minutes=5))
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["tasks"]) == (200, "behind")
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_hangs_holds_up_neither_probe(monkeypatch):
+    import json
+    import threading
+
+    from config import health
+
+    hangs, looks = threading.Event(), []
+
+    def look():
+        looks.append(1)
+        hangs.wait(10)
+        return {}
+
+    monkeypatch.setattr(health, "_look_and_close", look)
+    monkeypatch.setattr(health, "LOOK_SECONDS", 0.05)
+    gate = health.ProbesGate(None)
+
+    async def ask(path):
+        said = []
+
+        async def send(message):
+            said.append(message)
+
+        await gate({"path": path, "method": "GET", "headers": []}, None, send)
+        return said[0]["status"], json.loads(said[1]["body"])
+
+    try:
+        assert [(await ask("/readyz"))[0] for _ in range(3)] == [503] * 3
+        assert (await ask("/readyz"))[1]["database"] == "away"
+        assert await ask("/healthz") == (200, {"status": "ok"})
+        assert looks == [1], "one thread, however many ask"
+    finally:
+        hangs.set()
 
 
 def test_ready_is_degraded_without_redis_and_still_200(client, db, settings, monkeypatch):

@@ -17,6 +17,7 @@ GOOD_PRODUCTION = {
     "PUBLIC_URL": "https://chat.example.com",
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
     "REDIS_URL": "redis://127.0.0.1:9/0",
+    "EMAIL_URL": "smtp+tls://mail.example.com",
 }
 
 
@@ -78,7 +79,84 @@ def test_one_error_names_every_bad_variable():
     }
     code, said = start(**bad)
     assert code != 0
-    assert [name for name in bad if name not in said] == []
+    assert [name for name in bad if not re.search(rf"^- {name}\b.*\.", said, re.M)] == []
+    assert "Traceback" not in said
+    assert "- PORT is 'abc', which is not a whole number from 1 to 65535. Unset it for 8000.\n" in said
+
+
+def test_a_missing_key_hides_no_other_fault():
+    code, said = start(**GOOD_PRODUCTION | {"SECRET_KEY": "", "DATABASE_URL": "", "ALLOWED_HOSTS": "*", "PORT": "abc"})
+    assert code != 0
+    for told in ("SECRET_KEY is missing. Make one:", "alviar.E001", "alviar.E012", "PORT is 'abc'"):
+        assert told in said
+    assert "E010" not in said, "said once"
+
+
+def test_a_secret_is_never_printed():
+    code, said = start(DATABASE_URL="mysql://me:s3cr3t@x/y", EMAIL_URL="foo://me:s3cr3t@x", REDIS_URL="me:s3cr3t@x")
+    assert code != 0
+    assert "EMAIL_URL" in said
+    assert "s3cr3t" not in said
+
+
+def test_a_setting_with_a_slip_of_the_pen_is_refused_and_others_variables_are_not():
+    code, said = start(CHAT_SWEEP_SECOND="3", ALOWED_ORIGINS="https://x.example", RATE_LOGIM="1/min")
+    assert code != 0
+    assert "CHAT_SWEEP_SECOND is no setting. Did you mean CHAT_SWEEP_SECONDS?" in said
+    assert "RATE_LOGIM" in said
+    assert "ALOWED_ORIGINS" in said
+    others = {"REDIS_PORT": "tcp://10.0.0.1:6379", "CHAT_SERVICE_HOST": "10.0.0.2", "EMAIL_HOST": "x", "TZ": "UTC"}
+    assert start(**others)[0] == 0
+
+
+def test_what_stands_in_the_file_and_is_no_setting_is_refused(tmp_path):
+    from config.environment import Environment
+
+    (tmp_path / ".env").write_text("PORT=8000\nCOLOUR=blue\nPORT_FILE=x\nPOSTGRES_PASSWORD=y\n")
+    env = Environment(tmp_path / ".env")
+    env.declared["PORT"] = 8000
+    assert [fault for fault in env.faults() if ".env" in fault] == [
+        "COLOUR in .env is no setting. Remove it; .env.example lists what there is."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("origins", "code"),
+    [
+        ("https://app.example.com,capacitor://localhost,ionic://localhost,http://[::1]:8100", 0),
+        ("*", 1),
+        ("https://*.x.app", 1),
+        ("https://x.app/", 1),
+        ("x.app", 1),
+    ],
+)
+def test_origins_are_exact_and_may_be_those_of_web_views(origins, code):
+    assert (start(ALLOWED_ORIGINS=origins)[0] != 0) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "starttls", "tls"),
+    [
+        ("smtp+tls://u%40x:p%2Fw@mail.example.com", 587, True, False),
+        ("submission://u%40x:p%2Fw@mail.example.com:2587", 2587, True, False),
+        ("smtps://u%40x:p%2Fw@mail.example.com", 465, False, True),
+        ("smtp+ssl://u%40x:p%2Fw@mail.example.com:465", 465, False, True),
+        ("smtp://u%40x:p%2Fw@mail.example.com", 25, False, False),
+    ],
+)
+def test_the_scheme_of_the_mail_address_says_how_it_is_encrypted(url, port, starttls, tls):
+    from config.environment import email_settings
+
+    found = email_settings(url)
+    assert (found["EMAIL_PORT"], found["EMAIL_USE_TLS"], found["EMAIL_USE_SSL"]) == (port, starttls, tls)
+    assert (found["EMAIL_HOST_USER"], found["EMAIL_HOST_PASSWORD"]) == ("u@x", "p/w")
+
+
+def test_a_start_without_mail_says_so():
+    silent = {name: value for name, value in GOOD_PRODUCTION.items() if name != "EMAIL_URL"}
+    assert "alviar.W012" in start(**silent)[1]
+    assert "alviar.W012" not in start(**silent, MAIL_DIR="/tmp/mails")[1]
+    assert "alviar.W012" not in start(**GOOD_PRODUCTION)[1]
 
 
 def test_a_limit_of_0_is_none():
@@ -163,13 +241,18 @@ def shown(expression, **environment):
     return said.strip()
 
 
-def test_production_is_https_only_and_says_so_to_browsers():
-    facts = (
-        "s.HTTPS_ONLY, s.SECURE_SSL_REDIRECT, s.SECURE_HSTS_SECONDS > 0, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE"
-    )
-    assert shown(facts, **GOOD_PRODUCTION) == "True True True True True"
-    assert shown(facts, **GOOD_PRODUCTION, HTTPS_ONLY="false") == "False False False False False"
-    assert shown(facts) == "False False False False False"
+def test_production_is_https_only():
+    facts = "s.HTTPS_ONLY, s.SECURE_SSL_REDIRECT, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE"
+    assert shown(facts, **GOOD_PRODUCTION) == "True True True True"
+    assert shown(facts, **GOOD_PRODUCTION, HTTPS_ONLY="false") == "False False False False"
+    assert shown(facts) == "False False False False"
+
+
+def test_hsts_is_for_those_who_ask_for_it():
+    facts = "s.SECURE_HSTS_SECONDS, s.SECURE_HSTS_INCLUDE_SUBDOMAINS, s.SECURE_HSTS_PRELOAD"
+    assert shown(facts, **GOOD_PRODUCTION) == "0 False False"
+    asked = {"HSTS_SECONDS": "31536000", "HSTS_SUBDOMAINS": "true", "HSTS_PRELOAD": "true"}
+    assert shown(facts, **GOOD_PRODUCTION, **asked) == "31536000 True True"
 
 
 def test_a_proxys_word_on_the_scheme_counts_only_where_proxies_are_trusted():

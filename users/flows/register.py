@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from common import rates
 from common.client import Client, address_key
 from common.errors import RegistrationClosed, ValidationFailed
+from common.metrics import REGISTRATIONS
 from users import people
 from users.identity import names
 from users.mail import enqueue
@@ -49,6 +50,7 @@ def register(*, username: str, email: str, password: str, client: Client, prefer
         # Somebody took the name or the address between the look and the insert.
         require_free(username=username, email=email)
         raise
+    REGISTRATIONS.inc()
     return user
 
 

@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from users.http import security_events, views
+from users import security_events
+from users.http import views
 
 urlpatterns = [
     path("me/", views.MeView.as_view()),

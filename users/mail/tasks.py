@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django_tasks import task
 
+from common.metrics import MAILS
 from common.tasks import GiveUp
 from users import people
 from users.mail import letters
@@ -58,10 +59,12 @@ def deliver(user: User, name: str, *, to: str = "", language: str = "", context:
     try:
         message.send()
     except Exception as error:
+        MAILS.labels("failed").inc()
         log.warning("mail.failed", mail=name, user_id=user.pk, error=type(error).__name__)
         # `from None`: an SMTP error quotes the address, and the task row would keep the traceback.
         failed = MailRefused if is_final(error) else MailNotSent
         raise failed(f"{name}: {type(error).__name__}") from None
+    MAILS.labels("sent").inc()
     log.info("mail.sent", mail=name, user_id=user.pk)
 
 

@@ -24,6 +24,7 @@ from django.utils.crypto import salted_hmac
 from common.client import Client
 from common.errors import AccountLocked
 from common.json import isoformat
+from common.metrics import LOCKOUTS, SIGN_IN_FAILURES
 from common.signals import security_event
 from users import security_events
 from users.mail import enqueue
@@ -87,6 +88,7 @@ def reserve(counter: Counter) -> Guess:
         if row.settled >= row.failures or row.locked_until < now + _lasting() - timedelta(seconds=CHECK_SECONDS):
             break
         time.sleep(WAIT_STEP_SECONDS)
+    SIGN_IN_FAILURES.labels("account_locked").inc()
     until = row.locked_until if row and row.locked_until else timezone.now() + timedelta(seconds=1)
     raise AccountLocked(locked_until=until, retry_after=(until - timezone.now()).total_seconds())
 
@@ -132,6 +134,9 @@ def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
 
     A name that nobody has takes the same statements, so that the time tells nothing.
     """
+    SIGN_IN_FAILURES.labels("wrong_password").inc()
+    if guess.locked_until:
+        LOCKOUTS.inc()
     counter = guess.counter
     with transaction.atomic():
         rows = LoginCounter.objects.filter(key=counter.key)

@@ -7,9 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from common.metrics import PROCESSES
 from common.tasks import WorkerThreads
 from config.checks import refuse_unsafe_start
-from config.server import die_with_parent
+from config.processes import die_with_parent, say_ready
 
 
 class Command(BaseCommand):
@@ -24,5 +25,7 @@ class Command(BaseCommand):
             signal.signal(signum, lambda number, frame: stop.set())
         workers = WorkerThreads()
         workers.start()
+        PROCESSES.labels("tasks").set(1)
+        say_ready()
         stop.wait()
         workers.stop(within_s=settings.DRAIN_SECONDS)

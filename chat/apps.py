@@ -10,8 +10,8 @@ class ChatConfig(AppConfig):
 
     def ready(self) -> None:
         from chat import receivers
-        from chat.hub import hub
-        from chat.log import events
+        from chat.hub import tell
+        from chat.log import published
         from common import lifespan, signals
 
         signals.user_closing.connect(receivers.leave_everything, dispatch_uid="chat.closing")
@@ -19,10 +19,11 @@ class ChatConfig(AppConfig):
         pre_delete.connect(
             receivers.leave_before_deletion, sender=settings.AUTH_USER_MODEL, dispatch_uid="chat.deletion"
         )
-        signals.session_revoked.connect(hub.tell_revoked, dispatch_uid="chat.revoked")
-        signals.user_suspended.connect(hub.tell_suspended, dispatch_uid="chat.suspended")
+        signals.session_revoked.connect(tell.tell_revoked, dispatch_uid="chat.revoked")
+        signals.user_suspended.connect(tell.tell_suspended, dispatch_uid="chat.suspended")
         receivers.notice_presence_rules()
-        events.listen(hub.publish)
-        lifespan.on_startup(hub.start)
-        lifespan.on_drain(hub.drain)
-        lifespan.on_shutdown(hub.stop)
+        published.listen(tell.publish)
+        published.listen_to_receipts(tell.tell_receipt)
+        lifespan.on_startup(tell.start)
+        lifespan.on_drain(tell.drain)
+        lifespan.on_shutdown(tell.stop)

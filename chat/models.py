@@ -51,6 +51,11 @@ class Membership(models.Model):
         ADMIN = "admin", _("admin")
         MEMBER = "member", _("member")
 
+    class Notify(models.TextChoices):
+        ALL = "all", _("all messages")
+        MENTIONS = "mentions", _("mentions")
+        NONE = "none", _("nothing")
+
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="memberships", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=8, choices=Role, default=Role.MEMBER)
@@ -66,6 +71,7 @@ class Membership(models.Model):
     muted_until = models.DateTimeField(null=True)
     pinned = models.BooleanField(default=False)
     archived = models.BooleanField(default=False)
+    notify = models.CharField(max_length=8, choices=Notify, default=Notify.ALL, db_default="all")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["conversation", "user"], name="chat_membership_unique")]
@@ -204,6 +210,9 @@ class ChatSettings(models.Model):
     )
     share_receipts = models.BooleanField(default=True)
     share_presence = models.BooleanField(default=True)
+    # Hours of the profile's time zone in which nothing is pushed; both or neither. They may lie over midnight.
+    quiet_from = models.TimeField(null=True)
+    quiet_to = models.TimeField(null=True)
 
 
 class Epoch(models.Model):

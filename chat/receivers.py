@@ -7,10 +7,11 @@ from django.db.models import F
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
-from chat.hub import hub
+from chat.hub import tell
 from chat.log import events
 from chat.models import Block, ChatSettings, Membership, Mention, Message, Report
 from chat.services import members
+from chat.services import settings as choices
 
 
 def leave_everything(user_id: int, **kwargs: Any) -> None:
@@ -46,17 +47,23 @@ def _end_memberships(user_id: int, *, actor_id: int | None) -> None:
 
 def export(user_id: int, **kwargs: Any) -> dict[str, Any]:
     """Return what the chat holds of the person: their own words and choices, nobody else's."""
-    settings = ChatSettings.objects.filter(user_id=user_id).values("share_receipts", "share_presence").first()
+    row = choices.of(user_id)
+    settings = {
+        "share_receipts": row.share_receipts,
+        "share_presence": row.share_presence,
+        "quiet_hours": choices.quiet_hours(row),
+    }
     conversations = Membership.objects.filter(user_id=user_id).order_by("conversation_id")
     sent = Message.objects.filter(sender_id=user_id, deleted_at=None).order_by("pk")
     blocked = Block.objects.filter(blocker_id=user_id).order_by("pk")
     reports = Report.objects.filter(reporter_id=user_id).order_by("pk")
     return {
         "chat": {
-            "settings": settings or {"share_receipts": True, "share_presence": True},
+            "settings": settings,
             "conversations": list(
                 conversations.values(
                     "role", "joined_at", "left_at", "seen_seq", "muted_until", "pinned", "archived",
+                    "notify",
                     uuid=F("conversation__uuid"), kind=F("conversation__kind"), title=F("conversation__title"),
                 )
             ),
@@ -79,8 +86,8 @@ def notice_presence_rules() -> None:
 
 
 def _block_changed(instance: Block, **kwargs: Any) -> None:
-    transaction.on_commit(lambda: hub.tell_presence([instance.blocker_id]), robust=True)
+    transaction.on_commit(lambda: tell.tell_presence([instance.blocker_id]), robust=True)
 
 
 def _settings_changed(instance: ChatSettings, **kwargs: Any) -> None:
-    transaction.on_commit(lambda: hub.tell_presence([instance.user_id]), robust=True)
+    transaction.on_commit(lambda: tell.tell_presence([instance.user_id]), robust=True)

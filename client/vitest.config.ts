@@ -4,9 +4,12 @@ import { defineConfig } from 'vitest/config';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-/** The example screens import what an Expo app has; here stubs stand in for it. */
+/** The package by its name is its sources; of what an Expo app has, stubs stand in. */
 const alias = {
   '@': here('./src'),
+  'alviar-client/react-native': here('./src/react-native.ts'),
+  'alviar-client/react': here('./src/react.ts'),
+  'alviar-client': here('./src/index.ts'),
   'react-native': here('./examples/stubs/react-native.tsx'),
   'expo-router': here('./examples/stubs/expo-router.tsx'),
   'expo-secure-store': here('./examples/stubs/expo-secure-store.ts'),

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 
 from common import json
-from common.request_id import current_request_id
+from common.request_id import current_request_id, request_id_set, sane_request_id
 
 if TYPE_CHECKING:
     from rest_framework.response import Response
@@ -233,6 +233,19 @@ def respond(error: ApplicationError) -> HttpResponse:
     )
 
 
+def refusal_answer(
+    error: ApplicationError, inbound_request_id: str | None
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and envelope of a refusal outside of Django."""
+    request_id = sane_request_id(inbound_request_id)
+    with request_id_set(request_id):
+        body = json.dumps(envelope(error))
+    fields = {"content-type": "application/json", "content-length": str(len(body)), "x-request-id": request_id}
+    if error.retry_after is not None:
+        fields["retry-after"] = str(error.retry_after)
+    return error.status, [(name.encode(), value.encode()) for name, value in fields.items()], body
+
+
 class InternalError(ApplicationError):
     status, code, action = 500, "internal", "retry"
     detail = _("Something went wrong on our side.")
@@ -251,6 +264,21 @@ class MethodNotAllowed(ApplicationError):
 class TooLarge(ApplicationError):
     status, code = 413, "too_large"
     detail = _("The request body is too large.")
+
+
+class RequestTimedOut(ApplicationError):
+    status, code, action = 408, "request_timeout", "retry"
+    detail = _("The request took too long to arrive.")
+
+
+class UpgradeRequired(ApplicationError):
+    status, code = 426, "upgrade_required"
+    detail = _("This version of the WebSocket protocol is not supported.")
+
+
+class HeadersTooLarge(ApplicationError):
+    status, code = 431, "headers_too_large"
+    detail = _("The request headers are too large.")
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

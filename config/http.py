@@ -19,25 +19,32 @@ from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 
-from common import json
+from common import handshakes
 from common.errors import (
     ApplicationError,
     InternalError,
+    NotAuthenticated,
     NotFound,
     PermissionRefused,
+    RequestTimedOut,
     TemporarilyUnavailable,
     TooLarge,
-    envelope,
+    from_exception,
+    refusal_answer,
     respond,
 )
-from common.request_id import request_id_set, sane_request_id
+from common.request_id import sane_request_id
 from config.metrics import HASHING
+from sessions.authentication import authenticate
 
 log = structlog.get_logger(__name__)
 
 REFUSAL = "alviar.refusal"
 RECEIVED_AT = "alviar.received_at"
+TIMED_OUT = "alviar.timed_out"
 BLOCK_BYTES = 256 * 1024
+# Answered by the event loop itself: it says that the process lives, whatever the database and the threads do.
+HEALTH_PATH, HEALTH_BODY = "/healthz", b'{"status":"ok"}'
 # What is read of a refused body and thrown away, so that its sender sees the answer and not a reset connection.
 DISCARD_BYTES, DISCARD_SECONDS = 64 * 1024 * 1024, 10.0
 
@@ -79,6 +86,9 @@ class HTTPBridge:
         self.hashing = 0  # running and waiting; counted on the event loop, so that no lock is needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == HEALTH_PATH and scope["method"] in {"GET", "HEAD"}:
+            await self._say_healthy(scope, send)
+            return
         environ = environ_of(scope)
         try:
             with SpooledTemporaryFile(max_size=settings.BODY_LIMIT_BYTES) as body:
@@ -89,30 +99,62 @@ class HTTPBridge:
         except OSError as error:  # a server that says so when the connection is lost in the middle of an answer
             log.debug("http.client_gone", path=scope["path"], error=type(error).__name__)
 
+    async def _say_healthy(self, scope: Scope, send: Send) -> None:
+        inbound = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), None)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(HEALTH_BODY)).encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-request-id", sane_request_id(inbound).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else HEALTH_BODY})
+
     async def _read(self, environ: dict[str, Any], body: IO[bytes], receive: Receive) -> None:
-        """Collect the body into `body`, or note the refusal of one that is too large."""
-        limit = settings.BODY_LIMIT_BYTES
-        if _UPLOAD.fullmatch(_path(environ)):
-            limit = settings.ATTACHMENT_BYTES + 64 * 1024  # and the multipart wrapping
+        """Collect the body into `body`, or note the refusal of one that is too large, too slow, or not allowed."""
+        limit, refusal = await self._limit(environ)
         declared = environ["CONTENT_LENGTH"]
         expects_continue = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
-        too_large = declared.isdigit() and (len(declared) > 15 or int(declared) > limit)
+        if refusal is None and declared.isdigit() and (len(declared) > 15 or int(declared) > limit):
+            refusal = TooLarge()
         size, started = 0, time.monotonic()
-        if not (too_large and expects_continue):
-            async for chunk in _chunks(receive):
-                size += len(chunk)
-                too_large = too_large or size > limit
-                if not too_large:
-                    body.write(chunk)
-                elif size > limit + DISCARD_BYTES or time.monotonic() - started > DISCARD_SECONDS:
-                    break
+        is_upload = limit > settings.BODY_LIMIT_BYTES
+        if not (refusal and expects_continue):
+            try:
+                async with asyncio.timeout(settings.REQUEST_SECONDS or None) as patience:
+                    async for chunk in _chunks(receive):
+                        size += len(chunk)
+                        if refusal is None and size > limit:
+                            refusal = TooLarge()
+                        if refusal is None:
+                            body.write(chunk)
+                        elif size > limit + DISCARD_BYTES or time.monotonic() - started > DISCARD_SECONDS:
+                            break
+                        if is_upload and settings.REQUEST_SECONDS:  # it may be slow, but not stand still
+                            patience.reschedule(asyncio.get_running_loop().time() + settings.REQUEST_SECONDS)
+            except TimeoutError:
+                refusal = refusal or RequestTimedOut()
+                environ[TIMED_OUT] = True
         body.seek(0)
         environ["wsgi.input"] = body
         # What came, not what was said: a lying header decides nothing.
         environ["CONTENT_LENGTH"] = str(size)
-        if too_large:
+        if refusal is not None:
             body.truncate(0)
-            environ |= {"CONTENT_LENGTH": "0", REFUSAL: TooLarge()}
+            environ |= {"CONTENT_LENGTH": "0", REFUSAL: refusal}
+
+    async def _limit(self, environ: dict[str, Any]) -> tuple[int, ApplicationError | None]:
+        """Return how large the body may be, and the refusal of somebody who may send none of this size.
+
+        Above the JSON limit a body goes to the disk, which strangers must not fill: they are refused before it is read.
+        """
+        if not _UPLOAD.fullmatch(_path(environ)) or not _may_exceed(environ["CONTENT_LENGTH"]):
+            return settings.BODY_LIMIT_BYTES, None
+        try:
+            await asyncio.get_running_loop().run_in_executor(self.pool, _require_signed_in, environ)
+        except ApplicationError as error:
+            return settings.BODY_LIMIT_BYTES, error
+        return settings.ATTACHMENT_BYTES + 64 * 1024, None  # and the multipart wrapping
 
     async def _serve(self, environ: dict[str, Any], receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
@@ -179,7 +221,7 @@ class HTTPBridge:
     ) -> None:
         loop = asyncio.get_running_loop()
         headers = answer.headers
-        if isinstance(environ.get(REFUSAL), TooLarge):
+        if REFUSAL in environ and (environ.get(TIMED_OUT) or environ[REFUSAL].status in {401, 403, 408, 413}):
             headers = [*headers, (b"connection", b"close")]
         without_body = environ["REQUEST_METHOD"] == "HEAD"
         try:
@@ -218,6 +260,25 @@ async def _chunks(receive: Receive) -> Any:
         yield message.get("body", b"")
         if not message.get("more_body"):
             return
+
+
+def _may_exceed(declared: str) -> bool:
+    """Return whether a body may be above the JSON limit: it says so, or (chunked) does not say how large it is."""
+    return not declared.isdigit() or len(declared) > 15 or int(declared) > settings.BODY_LIMIT_BYTES
+
+
+def _require_signed_in(environ: dict[str, Any]) -> None:
+    """Raise what the API would answer to somebody who is not signed in (on a thread)."""
+    kind, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if kind.lower() != "bearer" or not token:
+        raise NotAuthenticated
+    try:
+        authenticate(token.strip())
+    except Exception as error:
+        raise (from_exception(error) or InternalError()) from error
+    finally:
+        for connection in connections.all(initialized_only=True):
+            connection.close_if_unusable_or_obsolete()
 
 
 def _path(environ: dict[str, Any]) -> str:
@@ -278,19 +339,6 @@ def environ_of(scope: Scope) -> dict[str, Any]:
     return environ
 
 
-def refusal_answer(
-    error: ApplicationError, inbound_request_id: str | None
-) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return status, headers and envelope of a refusal outside of Django."""
-    request_id = sane_request_id(inbound_request_id)
-    with request_id_set(request_id):
-        body = json.dumps(envelope(error))
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "X-Request-ID": request_id}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
-    return error.status, [(k.lower().encode(), v.encode()) for k, v in headers.items()], body
-
-
 class RefusalMiddleware:
     """Answer what the bridge refused, here, so that a refusal has its language, CORS headers and log line like any."""
 
@@ -313,21 +361,15 @@ class SocketGate:
         self.is_refused = is_refused or (lambda scope: False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        error: ApplicationError | None = None
         if settings.HTTPS_ONLY and scheme_of(scope) != "https":
-            await self._refuse(PermissionRefused(), scope, receive, send)
+            error = PermissionRefused()
         elif not any(pattern.pattern.match(scope["path"].removeprefix("/")) for pattern in self.urlpatterns):
-            await self._refuse(NotFound(), scope, receive, send)
+            error = NotFound()
         elif self.is_refused(scope):
-            await self._refuse(PermissionRefused(), scope, receive, send)
-        else:
+            error = PermissionRefused()
+        if error is None:
             await self.inner(scope, receive, send)
-
-    async def _refuse(self, error: ApplicationError, scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()  # websocket.connect
-        if "websocket.http.response" not in scope.get("extensions", {}):
-            await send({"type": "websocket.close"})  # the server makes it HTTP 403
             return
-        inbound = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), None)
-        status, headers, body = refusal_answer(error, inbound)
-        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-        await send({"type": "websocket.http.response.body", "body": body})
+        await receive()  # websocket.connect
+        await handshakes.refuse(await handshakes.count_refused(scope) or error, scope, send)

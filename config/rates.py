@@ -9,6 +9,7 @@ RATES = {
     "password_reset_confirm": "20/min",
     "verify_email": "20/min",
     "refresh_address": "300/5min",
+    "handshake": "300/min",  # refused handshakes of sockets; good tokens are never counted
     # per account or session
     "mail_account": "1/min",
     "mail_account_hourly": "5/hour",

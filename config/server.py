@@ -123,7 +123,8 @@ def serve_here(listener: socket.socket, metrics_listener: socket.socket | None =
 
     config = uvicorn.Config(
         "config.asgi:application",
-        ws="websockets-sansio",
+        http="config.protocols:HTTPProtocol",
+        ws="config.protocols:SocketProtocol",
         # Deflate halves the deliveries a second and doubles the memory of a socket.
         ws_per_message_deflate=False,
         ws_max_size=settings.CHAT_FRAME_BYTES,

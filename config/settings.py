@@ -41,6 +41,10 @@ HTTPS_ONLY = env.bool("HTTPS_ONLY", PRODUCTION)
 # How many reverse proxies of our own stand in front: that many entries of X-Forwarded-For are believed, from the right.
 TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", 0, high=10)
 BODY_LIMIT_BYTES: int = env.int("BODY_LIMIT_BYTES", 1024 * 1024, low=1024)
+# All header lines of a request together; how long a connection may say nothing, and a request may take to arrive.
+HEADER_BYTES: int = env.int("HEADER_BYTES", 64 * 1024, low=1024, high=1024 * 1024)
+SILENT_SECONDS: int = env.int("SILENT_SECONDS", 10)  # 0: no limit, here and in the next
+REQUEST_SECONDS: int = env.int("REQUEST_SECONDS", 30)
 ATTACHMENT_BYTES: int = env.int("ATTACHMENT_BYTES", 10 * 1024 * 1024, low=1024)
 HTTP_THREADS: int = env.int("HTTP_THREADS", 8, low=1, high=256)
 # The paths that hash a password have their own threads; beyond so many that wait, the answer is 503.

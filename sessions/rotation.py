@@ -22,7 +22,7 @@ from common import rates
 from common.client import Client
 from common.errors import TokenNotValid
 from common.metrics import REFRESHES
-from sessions import devices, hot_sql, location, services, tokens, validity
+from sessions import devices, hot_sql, issuing, location, services, tokens, validity
 from sessions.models import UserSession
 from sessions.tokens import Claims, TokenPair
 
@@ -133,10 +133,10 @@ def _decide_locked(claims: Claims, client: Client) -> Rotated:
 
 def succeed(user_session: UserSession, client: Client, *, at: datetime) -> Rotated | None:
     """Make the one successor; None where the row moved since it was read."""
-    idle, _ = services.lifetimes(remember_me=user_session.remember_me)
+    idle, _ = issuing.lifetimes(remember_me=user_session.remember_me)
     idle_end = at + idle
     ends_at = min(idle_end, user_session.absolute_expires_at)
-    refresh = services.mint_refresh(user_session, gen=user_session.generation + 1, at=at, ends_at=ends_at)
+    refresh = issuing.mint_refresh(user_session, gen=user_session.generation + 1, at=at, ends_at=ends_at)
     changes = {
         "generation": user_session.generation + 1,
         "previous_jti": user_session.current_jti,
@@ -145,7 +145,7 @@ def succeed(user_session: UserSession, client: Client, *, at: datetime) -> Rotat
         "idle_expires_at": idle_end,
         "expires_at": ends_at,
         "last_seen_at": at,
-        **services.refresh_fields(refresh),
+        **issuing.refresh_fields(refresh),
         **_device_changes(user_session, client),
     }
     if not hot_sql.swap(user_session, changes, retired_exp=user_session.expires_at, at=at):
@@ -153,7 +153,7 @@ def succeed(user_session: UserSession, client: Client, *, at: datetime) -> Rotat
     for name, value in changes.items():
         setattr(user_session, name, value)
     return Rotated(
-        user_session=user_session, tokens=services.pair_of(user_session, refresh.token, at=at), replayed=False
+        user_session=user_session, tokens=issuing.pair_of(user_session, refresh.token, at=at), replayed=False
     )
 
 
@@ -179,7 +179,7 @@ def replay(user_session: UserSession, client: Client, *, at: datetime) -> Rotate
             services.tell_event("refresh_replayed", user_session=user_session, client=client, at=at)
         except Exception:  # such as the person being deleted just now: a line in a timeline is no reason for a 500
             log.exception("session.replay_event_failed", sid=str(user_session.session_token))
-    return Rotated(user_session=user_session, tokens=services.pair_of(user_session, refresh, at=at), replayed=True)
+    return Rotated(user_session=user_session, tokens=issuing.pair_of(user_session, refresh, at=at), replayed=True)
 
 
 def _is_first_replay(user_session: UserSession) -> bool:

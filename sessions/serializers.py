@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from sessions.services import DEVICE_NAME_CHARS
@@ -42,7 +41,6 @@ class RenameSerializer(serializers.Serializer[Any]):
         return value
 
 
-@extend_schema_serializer(component_name="SessionLocation")
 class LocationSerializer(serializers.Serializer[Any]):
     country = serializers.CharField()
     country_name = serializers.CharField()
@@ -50,7 +48,7 @@ class LocationSerializer(serializers.Serializer[Any]):
     city = serializers.CharField(allow_null=True)
 
 
-class DeviceClientSerializer(serializers.Serializer[Any]):
+class DeviceSerializer(serializers.Serializer[Any]):
     browser = serializers.CharField(allow_null=True)
     os = serializers.CharField(allow_null=True)
     device = serializers.CharField(allow_null=True)
@@ -64,7 +62,7 @@ class SessionSerializer(serializers.Serializer[Any]):
     ip_address = serializers.IPAddressField(allow_null=True)
     location = LocationSerializer(allow_null=True)
     user_agent = serializers.CharField(allow_blank=True)
-    client = DeviceClientSerializer()
+    client = DeviceSerializer()
     created_at = serializers.DateTimeField()
     last_seen_at = serializers.DateTimeField()
     idle_expires_at = serializers.DateTimeField()

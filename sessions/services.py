@@ -1,27 +1,26 @@
-"""Start and end sessions, here and nowhere else. Rotation stands in `rotation.py`.
+"""Start and end sessions, here and nowhere else. What is issued for one stands in `issuing.py`, its rotation in
+`rotation.py`, whether it still counts in `validity.py`.
 
 Lock order: the person's row, then session rows by id. Every ending takes the session's row lock, fills simplejwt's
 blacklist and sends `session_revoked` after commit.
 """
 
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from common.client import FINGERPRINT_CHARS, Client
 from common.errors import NoActiveAccount, NotFound, TokenNotValid
 from common.signals import security_event, session_revoked
-from sessions import devices, hot_sql, location, tokens, validity
+from sessions import devices, hot_sql, issuing, location, tokens, validity
 from sessions.models import UserSession
-from sessions.tokens import Signed, TokenPair
+from sessions.tokens import TokenPair
 
 log = structlog.get_logger(__name__)
 
@@ -35,54 +34,6 @@ TOLD = {"revoked", "logout_all", "admin"}
 class Started:
     user_session: UserSession
     tokens: TokenPair
-
-
-def lifetimes(*, remember_me: bool) -> tuple[timedelta, timedelta]:
-    """Return how long a session lives without a refresh, and at most."""
-    if remember_me:
-        seconds = settings.REMEMBER_ME_IDLE_LIFETIME, settings.REMEMBER_ME_ABSOLUTE_LIFETIME
-    else:
-        seconds = settings.SESSION_IDLE_LIFETIME, settings.SESSION_ABSOLUTE_LIFETIME
-    return timedelta(seconds=seconds[0]), timedelta(seconds=seconds[1])
-
-
-def pair_of(user_session: UserSession, refresh: str, *, at: datetime) -> TokenPair:
-    """Return `refresh` with a fresh access token of the session's generation."""
-    access = tokens.mint_access(
-        user_id=user_session.user_id,
-        sid=user_session.session_token,
-        gen=user_session.generation,
-        at=at,
-        session_ends_at=user_session.expires_at,
-    )
-    left = int((user_session.expires_at - at).total_seconds())
-    return TokenPair(
-        access=access.token,
-        refresh=refresh,
-        access_expires_in=min(settings.ACCESS_TOKEN_LIFETIME, left),
-        refresh_expires_in=left,
-    )
-
-
-def mint_refresh(user_session: UserSession, *, gen: int, at: datetime, ends_at: datetime) -> Signed:
-    return tokens.mint(
-        token_type=tokens.REFRESH,
-        user_id=user_session.user_id,
-        sid=user_session.session_token,
-        gen=gen,
-        at=at,
-        ends_at=ends_at,
-    )
-
-
-def refresh_fields(signed: Signed) -> dict[str, Any]:
-    """Return what a row keeps of its refresh token: enough to sign the same bytes again, never the token."""
-    return {
-        "current_jti": signed.jti,
-        "refresh_claims": signed.claims,
-        "signing_kid": signed.kid,
-        "signing_algorithm": signed.algorithm,
-    }
 
 
 def start(
@@ -102,7 +53,7 @@ def start(
     """
     now = timezone.now()
     fingerprint = (device_fingerprint or client.device_fingerprint)[:FINGERPRINT_CHARS]
-    idle, absolute = lifetimes(remember_me=remember_me)
+    idle, absolute = issuing.lifetimes(remember_me=remember_me)
     with transaction.atomic():
         _require_unchanged(user)
         is_new_device = _is_new_device(user, client, fingerprint)
@@ -125,13 +76,13 @@ def start(
             minimum_generation=1,
             successor_used=True,  # it has no parent that could ask again
         )
-        refresh = mint_refresh(user_session, gen=1, at=now, ends_at=user_session.expires_at)
-        for name, value in refresh_fields(refresh).items():
+        refresh = issuing.mint_refresh(user_session, gen=1, at=now, ends_at=user_session.expires_at)
+        for name, value in issuing.refresh_fields(refresh).items():
             setattr(user_session, name, value)
         _replace(user_session, at=now)
         if is_new_device:
             tell_event("new_device", user_session=user_session, client=client, at=now)
-    return Started(user_session=user_session, tokens=pair_of(user_session, refresh.token, at=now))
+    return Started(user_session=user_session, tokens=issuing.pair_of(user_session, refresh.token, at=now))
 
 
 def _replace(user_session: UserSession, *, at: datetime) -> None:
@@ -292,52 +243,19 @@ def reissue(*, user_session: UserSession) -> TokenPair:
         if here is None or not here.is_living(at=now):
             raise TokenNotValid("session_revoked")
         retired = (here.current_jti, here.expires_at)
-        idle, _ = lifetimes(remember_me=here.remember_me)
+        idle, _ = issuing.lifetimes(remember_me=here.remember_me)
         here.generation += 1
         here.minimum_generation = here.generation
         here.previous_jti, here.rotated_at, here.successor_used = "", now, True
         here.idle_expires_at = now + idle
         here.expires_at = min(here.idle_expires_at, here.absolute_expires_at)
         here.last_seen_at = now
-        refresh = mint_refresh(here, gen=here.generation, at=now, ends_at=here.expires_at)
-        for name, value in refresh_fields(refresh).items():
+        refresh = issuing.mint_refresh(here, gen=here.generation, at=now, ends_at=here.expires_at)
+        for name, value in issuing.refresh_fields(refresh).items():
             setattr(here, name, value)
         here.save()
         hot_sql.blacklist(user_id=here.user_id, tokens=[retired], at=now)
-    return pair_of(here, refresh.token, at=now)
-
-
-def living_ids(session_ids: Iterable[int]) -> set[int]:
-    """Return which of these sessions (row ids) live, and hold them so until the caller's transaction ends.
-
-    One statement for a whole batch of writes. On PostgreSQL the shared lock makes a revocation wait for the batch,
-    so that nothing commits after a session has ended; take it before any lock on conversations.
-    """
-    wanted = sorted(set(session_ids))
-    if not wanted:
-        return set()
-    user_table = connection.ops.quote_name(get_user_model()._meta.db_table)
-    table = connection.ops.quote_name(UserSession._meta.db_table)
-    share = "ORDER BY s.id FOR SHARE OF s" if connection.vendor == "postgresql" else ""
-    if share and not connection.in_atomic_block:
-        share = ""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT s.id FROM {table} s JOIN {user_table} u ON u.id = s.user_id "  # noqa: S608
-            f"WHERE s.id IN ({', '.join(['%s'] * len(wanted))}) AND s.is_active AND s.expires_at > %s AND u.is_active "
-            f"{share}",
-            [*wanted, hot_sql.db_value("expires_at", timezone.now())],
-        )
-        return {row[0] for row in cursor.fetchall()}
-
-
-def require_living(session_id: int) -> None:
-    """Pass where the session (row id) lives; for a write inside its own transaction.
-
-    Raises: TokenNotValid("session_revoked").
-    """
-    if session_id not in living_ids([session_id]):
-        raise TokenNotValid("session_revoked")
+    return issuing.pair_of(here, refresh.token, at=now)
 
 
 def rename(*, user_id: int, sid: uuid.UUID, device_name: str) -> UserSession:

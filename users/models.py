@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
-from django.db import models, transaction
+from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -122,19 +122,6 @@ class EmailVerificationToken(SingleUseToken):
 
     email = models.EmailField(blank=True, default="")
     expires_at = models.DateTimeField(default=_verification_end)
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Creating one by hand asks for a mail: `EmailVerificationToken.objects.create(user=user)` of the guide.
-
-        The secret in that mail is made when it is written (`single_use.issue`), which replaces this row.
-        """
-        asked = self._state.adding
-        with transaction.atomic():
-            super().save(*args, **kwargs)
-            if asked:
-                from users.mail import enqueue
-
-                enqueue.send(self.user_id, "verify_email")
 
 
 class SecurityEvent(models.Model):

@@ -14,12 +14,9 @@ from django.db.models import QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import extend_schema, extend_schema_field
-from rest_framework import generics, serializers
 
 from common import purging
 from common.client import Client
-from common.drf import CursorPagination
 from common.json import isoformat
 from common.signals import security_event
 from sessions import devices, location
@@ -155,51 +152,3 @@ def outlived() -> QuerySet[SecurityEvent]:
 
 
 purging.register("security events", purging.delete_batch(outlived))
-
-
-class LocationSerializer(serializers.Serializer):
-    country = serializers.CharField()
-    country_name = serializers.CharField()
-    region = serializers.CharField(allow_null=True)
-    city = serializers.CharField(allow_null=True)
-
-
-class DeviceSerializer(serializers.Serializer):
-    browser = serializers.CharField(allow_null=True)
-    os = serializers.CharField(allow_null=True)
-    device = serializers.CharField(allow_null=True)
-
-
-class SecurityEventSerializer(serializers.ModelSerializer):
-    kind = serializers.ChoiceField(choices=list(KINDS))
-    location = serializers.SerializerMethodField()
-    client = serializers.SerializerMethodField()
-
-    class Meta:
-        model = SecurityEvent
-        fields = ("id", "kind", "at", "ip_address", "location", "client", "session_id", "detail")
-        read_only_fields = fields
-
-    @extend_schema_field(LocationSerializer(allow_null=True))
-    def get_location(self, event: SecurityEvent) -> dict[str, Any] | None:
-        return location.described(event.location)
-
-    @extend_schema_field(DeviceSerializer)
-    def get_client(self, event: SecurityEvent) -> dict[str, Any]:
-        return {key: event.client.get(key) for key in ("browser", "os", "device")}
-
-
-class SecurityEventPagination(CursorPagination):
-    ordering: Any = ("-at", "-id")
-
-
-@extend_schema(tags=["users"])
-class SecurityEventsView(generics.ListAPIView):
-    """One's own timeline, newest first."""
-
-    serializer_class = SecurityEventSerializer
-    pagination_class = SecurityEventPagination
-    queryset = SecurityEvent.objects.none()
-
-    def get_queryset(self) -> Any:
-        return SecurityEvent.objects.filter(user_id=self.request.user.pk or 0)

@@ -6,7 +6,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -15,11 +15,9 @@ from django.utils import timezone, translation
 from chat.hub.quota import Quota
 from chat.hub.send_window import Frame, Window
 from chat.protocol import outgoing
-from chat.protocol.outgoing import ByeFrame, Close, Outgoing
+from chat.protocol.close_codes import Close
+from chat.protocol.outgoing import ByeFrame, Outgoing
 from common.metrics import SOCKETS_CLOSED, SOCKETS_SLOW
-
-if TYPE_CHECKING:
-    from chat.hub.feed import Feed
 
 log = structlog.get_logger(__name__)
 
@@ -48,8 +46,8 @@ class Socket:
         self.pings = self.warned = False
         self.is_joined = False  # before, nothing live may overtake `hello`
         self.closed_code = 0
-        # Each conversation followed, with the `seq` up to which nothing was sent on this very socket.
-        self.feeds: dict[Feed, int] = {}
+        # By each `Feed` followed (it imports us): the `seq` up to which nothing was sent on this very socket.
+        self.feeds: dict[Any, int] = {}
         self.cursors: dict[uuid.UUID, int] | None = None  # of a `resume` with `more`
         self.watching: frozenset[int] = frozenset()
         self.hidden: frozenset[int] = frozenset()  # of these: whose presence this person may not see

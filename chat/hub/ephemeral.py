@@ -1,18 +1,17 @@
 """What is told and not stored: receipts and typing, to whoever follows the conversation, here and elsewhere."""
 
+import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from django.conf import settings
 
 from chat.hub.connection import Socket
 from chat.hub.feed import Feed
 from chat.hub.layer import group_of
+from chat.hub.messages import Message, ReceiptMoved, TypingChanged
+from chat.log.published import Receipt
 from chat.protocol.outgoing import ReceiptFrame, TypingShownFrame
-from chat.services.receipts import Receipt
-
-if TYPE_CHECKING:
-    from chat.hub.hub import Hub
 
 RECEIPT_SECONDS = 1.0
 
@@ -20,8 +19,10 @@ RECEIPT_SECONDS = 1.0
 class Receipts:
     """At most one a second for each person and conversation; the last one always arrives."""
 
-    def __init__(self, hub: "Hub") -> None:
-        self.hub = hub
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, feeds: Mapping[int, Feed], tell_others: Callable[[str, Message], None]
+    ) -> None:
+        self.loop, self.feeds, self.tell_others = loop, feeds, tell_others
         self.waiting: dict[tuple[int, int], Receipt | None] = {}
 
     def show(self, receipt: Receipt) -> None:
@@ -30,17 +31,9 @@ class Receipts:
             self.waiting[key] = receipt
             return
         self.waiting[key] = None
-        self.hub.loop.call_later(RECEIPT_SECONDS, self._next, key)
+        self.loop.call_later(RECEIPT_SECONDS, self._next, key)
         self.show_here(receipt)
-        told = {
-            "conversation_id": receipt.conversation_id,
-            "conversation_uuid": str(receipt.conversation_uuid),
-            "user_id": receipt.user_id,
-            "up_to_seq": receipt.up_to_seq,
-            "moved": True,
-            "shared": receipt.shared,
-        }
-        self.hub.tell_others(group_of(receipt.conversation_id), {"k": "receipt", "r": told})
+        self.tell_others(group_of(receipt.conversation_id), ReceiptMoved.of(receipt))
 
     def _next(self, key: tuple[int, int]) -> None:
         receipt = self.waiting.pop(key, None)
@@ -49,7 +42,7 @@ class Receipts:
 
     def show_here(self, receipt: Receipt) -> None:
         """Show it to the members where it is shared, else to the person's own devices."""
-        feed = self.hub.feeds.get(receipt.conversation_id)
+        feed = self.feeds.get(receipt.conversation_id)
         if feed is None:
             return
         if receipt.up_to_seq <= feed.seen.get(receipt.user_id, 0):  # another process or a thread was faster: never back
@@ -66,8 +59,8 @@ class Receipts:
 class Typing:
     """Who is typing ends by saying so, by the end of the socket, or after 6 s."""
 
-    def __init__(self, hub: "Hub") -> None:
-        self.hub = hub
+    def __init__(self, feeds: Mapping[int, Feed], tell_others: Callable[[str, Message], None]) -> None:
+        self.feeds, self.tell_others = feeds, tell_others
 
     def start(self, socket: Socket, feed: Feed) -> None:
         fresh = feed.id not in socket.typing
@@ -91,11 +84,10 @@ class Typing:
 
     def _tell(self, conversation_id: int, user_id: int, *, active: bool) -> None:
         self.show_here(conversation_id, user_id, active)
-        told = {"k": "typing", "c": conversation_id, "u": user_id, "a": active}
-        self.hub.tell_others(group_of(conversation_id), told)
+        self.tell_others(group_of(conversation_id), TypingChanged(c=conversation_id, u=user_id, a=active))
 
     def show_here(self, conversation_id: int, user_id: int, active: bool) -> None:
-        feed = self.hub.feeds.get(conversation_id)
+        feed = self.feeds.get(conversation_id)
         if feed is None:
             return
         frame = TypingShownFrame(conversation_uuid=feed.uuid, user_id=user_id, active=active).encode()

@@ -8,19 +8,24 @@ gets nothing past `n`, whatever the layer lost.
 import uuid
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from chat.hub.connection import Socket
 from chat.hub.send_window import Frame
-from chat.log.events import Encoded
+from chat.log.published import Encoded
 from chat.protocol import outgoing
 from common.metrics import DELIVERIES
 
-if TYPE_CHECKING:
-    from chat.hub.connection import Socket
-    from chat.hub.hub import Hub
-
 FRAME_EVENTS = 64  # of one coalesced frame: below half a window
 RECENT = 32
+
+
+class Owner(Protocol):
+    """The hub, as far as a feed needs it: memberships change at their event, a slow socket is dropped."""
+
+    def follow_all(self, user_id: int, feed: "Feed", *, after: int) -> None: ...
+    def remove_all(self, user_id: int, feed: "Feed", *, at: int) -> None: ...
+    def drop_slow(self, socket: Socket) -> None: ...
 
 
 class Follow:
@@ -34,10 +39,16 @@ class Follow:
 
 
 class Feed:
-    __slots__ = ("behind", "head", "hub", "id", "live", "pending", "quiet_at", "recent", "seen", "uuid", "wanted")
+    """The events of one conversation on their way to the local sockets.
 
-    def __init__(self, hub: "Hub", conversation_id: int, conversation_uuid: uuid.UUID, head: int) -> None:
-        self.hub, self.id, self.uuid = hub, conversation_id, conversation_uuid
+    Invariants: everything up to `head` was delivered, in order; `wanted >= head` is known to exist; `pending` holds
+    only what lies beyond a hole; a socket is in `live` (in step) or in `behind`, never in both.
+    """
+
+    __slots__ = ("behind", "head", "id", "live", "owner", "pending", "quiet_at", "recent", "seen", "uuid", "wanted")
+
+    def __init__(self, owner: Owner, conversation_id: int, conversation_uuid: uuid.UUID, head: int) -> None:
+        self.owner, self.id, self.uuid = owner, conversation_id, conversation_uuid
         self.head = head  # everything up to here was handed out
         self.wanted = head  # and this is known to exist
         self.live: set[Socket] = set()
@@ -55,7 +66,7 @@ class Feed:
     def has_hole(self) -> bool:
         return self.wanted > self.head
 
-    def sockets(self) -> Iterable["Socket"]:
+    def sockets(self) -> Iterable[Socket]:
         yield from self.live
         yield from self.behind
 
@@ -94,11 +105,11 @@ class Feed:
             self._deliver(plain)
             plain = []
             if event.kind == "member.joined":
-                self.hub.follow_all(event.member_id, self, after=event.seq - 1)
+                self.owner.follow_all(event.member_id, self, after=event.seq - 1)
                 self._deliver([event])
             else:
                 self._deliver([event])
-                self.hub.remove_all(event.member_id, self, at=event.seq)
+                self.owner.remove_all(event.member_id, self, at=event.seq)
         self._deliver(plain)
         for seq in [seq for seq in self.pending if seq <= self.head]:
             del self.pending[seq]
@@ -116,7 +127,7 @@ class Feed:
         if self.behind:
             self._fan_out_behind(run)
         for socket in slow:
-            self.hub.drop_slow(socket)
+            self.owner.drop_slow(socket)
 
     def _fan_out_behind(self, run: list[Encoded]) -> None:
         for socket, follow in list(self.behind.items()):
@@ -132,7 +143,7 @@ class Feed:
 
     # --- Sockets ---
 
-    def join(self, socket: "Socket", *, after: int) -> None:
+    def join(self, socket: Socket, *, after: int) -> None:
         """Let the socket have everything past `after` from now on. What lies between is the caller's to send."""
         self.live.discard(socket)
         if after <= self.head:
@@ -142,7 +153,7 @@ class Feed:
             self.behind[socket] = Follow(after)
             self.wanted = max(self.wanted, after)
 
-    def hold(self, socket: "Socket") -> Follow:
+    def hold(self, socket: Socket) -> Follow:
         """Let nothing live through until `join`: a catch-up goes first."""
         follow = self.behind.get(socket)
         if follow is None:
@@ -165,6 +176,6 @@ class Feed:
             self.recent.clear()
         self.quiet_at = self.head
 
-    def leave(self, socket: "Socket") -> None:
+    def leave(self, socket: Socket) -> None:
         self.live.discard(socket)
         self.behind.pop(socket, None)

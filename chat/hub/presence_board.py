@@ -2,23 +2,29 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from chat import database
 from chat.hub import layer, presence
 from chat.hub.connection import Socket
+from chat.hub.messages import Message, PresenceChanged
 from chat.protocol.outgoing import PresenceOf, PresenceShownFrame
-
-if TYPE_CHECKING:
-    from chat.hub.hub import Hub
 
 GRACE_SECONDS = 5.0  # a socket that is followed by another within this was never away
 
 
 class PresenceBoard:
-    def __init__(self, hub: "Hub") -> None:
-        self.hub = hub
+    """Who is watched by which local sockets.
+
+    Invariants: `watchers[u]` holds exactly the sockets with `u` in `watching` and is never empty; `shown[u]` is what
+    all of them were sent last, except those with `u` in `hidden`, which were sent "offline".
+    """
+
+    def __init__(
+        self, spawn: Callable[[Coroutine[Any, Any, Any]], None], tell_others: Callable[[str, Message], None]
+    ) -> None:
+        self.spawn, self.tell_others = spawn, tell_others
         self.watchers: dict[int, set[Socket]] = defaultdict(set)
         self.shown: dict[int, bool] = {}
         self.changed: set[int] = set()
@@ -50,7 +56,7 @@ class PresenceBoard:
             return
         changed, recheck = list(self.changed), self.recheck
         self.changed, self.recheck = set(), False
-        self.hub.tell_others(layer.ALL, {"k": "presence", "u": changed, "r": recheck})
+        self.tell_others(layer.ALL, PresenceChanged(u=changed, r=recheck))
         self.moved(changed, recheck=recheck)
 
     # --- Who looks ---
@@ -58,8 +64,9 @@ class PresenceBoard:
     def watch(self, socket: Socket, user_ids: frozenset[int]) -> None:
         """Let the socket follow these people instead of those it followed before."""
         for user_id in socket.watching - user_ids:
-            discard(self.watchers, user_id, socket)
-            if user_id not in self.watchers:
+            self.watchers[user_id].discard(socket)
+            if not self.watchers[user_id]:
+                del self.watchers[user_id]
                 self.shown.pop(user_id, None)
         for user_id in user_ids - socket.watching:
             self.watchers[user_id].add(socket)
@@ -97,7 +104,7 @@ class PresenceBoard:
         """Show what changed to those who follow; `recheck`: also what they may no longer, or again, see."""
         watched = [user_id for user_id in user_ids if user_id in self.watchers]
         if watched:
-            self.hub.spawn(self._show(watched, recheck=recheck))
+            self.spawn(self._show(watched, recheck=recheck))
 
     async def _show(self, user_ids: list[int], *, recheck: bool) -> None:
         watching: dict[int, set[int]] = defaultdict(set)
@@ -131,12 +138,3 @@ def _look(watching: dict[int, set[int]]) -> tuple[dict[int, set[int]], dict[int,
 
 def _shape(user_id: int, state: presence.State) -> PresenceOf:
     return PresenceOf(user_id=user_id, online=state.online, last_seen_at=state.last_seen_at)
-
-
-def discard(index: dict[Any, set[Socket]], key: Any, socket: Socket) -> None:
-    """Take the socket out of the index; an empty entry goes."""
-    sockets = index.get(key)
-    if sockets is not None:
-        sockets.discard(socket)
-        if not sockets:
-            del index[key]

@@ -1,35 +1,45 @@
 """Bring one socket up to date: hold what is live, tell what was missed, let go where the two meet."""
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from chat import database
 from chat.hub.connection import Socket
 from chat.hub.feed import Feed
 from chat.log import catchup
 from chat.log.catchup import Place, Range
-from chat.log.events import Encoded
+from chat.log.published import Encoded
 from chat.protocol import outgoing
 from chat.protocol.outgoing import GapFrame, RemovedFrame, ResumedFrame
 from common.errors import NotFound
 
-if TYPE_CHECKING:
-    from chat.hub.hub import Hub
-
 FRAME_BYTES = 512 * 1024
 
 
-async def resume(hub: "Hub", socket: Socket, cursors: dict[uuid.UUID, int], *, same_epoch: bool, ref: Any) -> None:
+class Registry(Protocol):
+    """The hub, as far as a catch-up needs it."""
+
+    @property
+    def feeds(self) -> Mapping[int, Feed]: ...
+    def feed_of(self, conversation_id: int, conversation_uuid: uuid.UUID, head: int) -> Feed: ...
+    def unfollow(self, socket: Socket, feed: Feed) -> None: ...
+    def mend_if_needed(self, feed: Feed) -> None: ...
+
+
+async def resume(
+    registry: Registry, socket: Socket, cursors: dict[uuid.UUID, int], *, same_epoch: bool, ref: Any
+) -> None:
     """Answer `resume`: `events`, `gap` and `removed`, the newest conversations first, then `resumed`."""
     held = {feed.uuid: feed.hold(socket).sent for feed in socket.feeds}
     try:
         found = await database.run(catchup.read, socket.user_id, cursors, same_epoch=same_epoch)
         for one in found.ranges:
-            await _tell(hub, socket, one)
+            await _tell(registry, socket, one)
         told = {one.conversation_uuid for one in found.ranges}
         for name in held.keys() - told:  # left meanwhile, and in none of the cursors
             for one in (await database.run(catchup.read_one, socket.user_id, name, held[name])).ranges:
-                await _tell(hub, socket, one)
+                await _tell(registry, socket, one)
         for name in found.removed:
             socket.send(RemovedFrame(conversation_uuid=name))
     finally:
@@ -38,7 +48,7 @@ async def resume(hub: "Hub", socket: Socket, cursors: dict[uuid.UUID, int], *, s
         socket.send(ResumedFrame(ref=ref))
 
 
-async def sync(hub: "Hub", socket: Socket, conversation_uuid: uuid.UUID, after: int, *, ref: Any) -> None:
+async def sync(registry: Registry, socket: Socket, conversation_uuid: uuid.UUID, after: int, *, ref: Any) -> None:
     """Answer `sync`: what follows `after` in one conversation, or `gap`. Raises NotFound."""
     feed = next((feed for feed in socket.feeds if feed.uuid == conversation_uuid), None)
     if feed is not None:
@@ -47,14 +57,14 @@ async def sync(hub: "Hub", socket: Socket, conversation_uuid: uuid.UUID, after: 
         found = await database.run(catchup.read_one, socket.user_id, conversation_uuid, after)
         if not found.ranges or found.ranges[0].left:
             raise NotFound
-        await _tell(hub, socket, found.ranges[0], ref=ref, answer=True)
+        await _tell(registry, socket, found.ranges[0], ref=ref, answer=True)
     finally:
         _let_go(socket)
 
 
-async def bring_in(hub: "Hub", socket: Socket, place: Place) -> None:
+async def bring_in(registry: Registry, socket: Socket, place: Place) -> None:
     """Let the socket follow a conversation that its person joined without us hearing of it."""
-    feed = hub.feed_of(place.conversation_id, place.conversation_uuid, place.head)
+    feed = registry.feed_of(place.conversation_id, place.conversation_uuid, place.head)
     if feed in socket.feeds:
         return
     # Held before the read: the news may still come by itself meanwhile, and must not be told twice.
@@ -63,14 +73,14 @@ async def bring_in(hub: "Hub", socket: Socket, place: Place) -> None:
     try:
         for one in (await database.run(catchup.read_one, socket.user_id, place.conversation_uuid, place.head)).ranges:
             if one.left:
-                hub.unfollow(socket, feed)
+                registry.unfollow(socket, feed)
             else:
-                await _tell(hub, socket, one)
+                await _tell(registry, socket, one)
     finally:
         _let_go(socket)
 
 
-async def _tell(hub: "Hub", socket: Socket, one: Range, *, ref: Any = None, answer: bool = False) -> None:
+async def _tell(registry: Registry, socket: Socket, one: Range, *, ref: Any = None, answer: bool = False) -> None:
     """Tell what the range holds and go on from there; `answer`: also where nothing is missing."""
     if one.is_gap and not one.left:
         socket.send(
@@ -79,12 +89,12 @@ async def _tell(hub: "Hub", socket: Socket, one: Range, *, ref: Any = None, answ
     else:
         await _send_events(socket, one.events, ref=ref, answer=answer)
     if one.left:
-        feed = hub.feeds.get(one.conversation_id)
+        feed = registry.feeds.get(one.conversation_id)
         if feed is not None:
-            hub.unfollow(socket, feed)
+            registry.unfollow(socket, feed)
         socket.send(RemovedFrame(conversation_uuid=one.conversation_uuid))
         return
-    await _go_live(hub, socket, one)
+    await _go_live(registry, socket, one)
 
 
 async def _send_events(socket: Socket, events: list[Encoded], *, ref: Any = None, answer: bool = False) -> None:
@@ -106,10 +116,10 @@ async def _send_chunk(socket: Socket, chunk: list[Encoded], ref: Any) -> None:
     socket.write(outgoing.encode_events(chunk, ref=ref), events=len(chunk))
 
 
-async def _go_live(hub: "Hub", socket: Socket, one: Range) -> None:
+async def _go_live(registry: Registry, socket: Socket, one: Range) -> None:
     """Send what was applied while the catch-up was read and sent, until nothing lies between it and the live events."""
     position = one.up_to
-    feed = hub.feed_of(one.conversation_id, one.conversation_uuid, position)
+    feed = registry.feed_of(one.conversation_id, one.conversation_uuid, position)
     first = one.after if one.events else position
     socket.feeds[feed] = min(socket.feeds.get(feed, first), first)
     follow = feed.hold(socket)
@@ -121,7 +131,7 @@ async def _go_live(hub: "Hub", socket: Socket, one: Range) -> None:
             until = follow.until
             await _send_events(socket, [event for event in missing if event.seq <= until])
             if not missing or missing[-1].seq >= until:
-                hub.unfollow(socket, feed)
+                registry.unfollow(socket, feed)
                 socket.send(RemovedFrame(conversation_uuid=feed.uuid))
                 return
         elif missing:
@@ -130,7 +140,7 @@ async def _go_live(hub: "Hub", socket: Socket, one: Range) -> None:
             position = missing[-1].seq
         if position >= feed.head and follow.until is None:
             feed.join(socket, after=position)
-            hub.mend_if_needed(feed)
+            registry.mend_if_needed(feed)
             return
 
 

@@ -97,6 +97,12 @@ class Window:
             self._start(frame)
         return True
 
+    def on_control(self, count: Callable[[], Any]) -> None:
+        """Let the server call `count` for each control frame and piece of a message (config/protocols.py)."""
+        protocol: Any = getattr(self._send, "__self__", None)
+        if hasattr(protocol, "on_control"):
+            protocol.on_control = count
+
     async def drained(self) -> None:
         """Wait until the client has taken what is queued, so that a long catch-up fits any window."""
         if self._task is not None:
@@ -232,5 +238,5 @@ def _sansio_protocol(send: Send) -> Any:
     if not settings.CHAT_PREFRAMED:
         return None
     protocol: Any = getattr(send, "__self__", None)
-    known = type(protocol).__name__ == "WebSocketsSansIOProtocol" and not protocol.conn.extensions
-    return protocol if known else None
+    bases = {base.__name__ for base in type(protocol).__mro__}
+    return protocol if "WebSocketsSansIOProtocol" in bases and not protocol.conn.extensions else None

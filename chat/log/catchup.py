@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chat.log import encoding
-from chat.log.events import Encoded
+from chat.log.published import Encoded
 from chat.models import Conversation, Event, Membership
 from sessions.models import UserSession
 

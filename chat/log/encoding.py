@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from chat.log.events import Encoded
+from chat.log.published import Encoded
 from chat.models import Conversation, Event, Message, Reaction
 from common import json
 

@@ -12,36 +12,18 @@ when the event is told, so that a closed account's name is nowhere.
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 
+from chat.log import encoding, published
+from chat.log.published import Published
 from chat.models import Conversation, Epoch, Event, Message
 from common.errors import NotFound
 
 EPOCH_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """One event as it goes over the wire, encoded once for everybody."""
-
-    seq: int
-    kind: str
-    raw: bytes
-    member_id: int | None = None  # of `member.*`: whose membership it changes
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Consecutive events of one conversation, committed."""
-
-    conversation_id: int
-    conversation_uuid: uuid.UUID
-    events: tuple[Encoded, ...]
 
 
 def locked(conversation_id: int) -> Conversation:
@@ -100,29 +82,13 @@ def append_all(
 
 def publish_on_commit(conversation: Conversation, rows: list[Event]) -> None:
     """Encode the events once the transaction is committed and hand them to the hub."""
-    from chat.log import encoding
 
     def publish() -> None:
         raws = encoding.encode(rows)
-        hand_over([Published(conversation.pk, conversation.uuid, tuple(raws))])
+        published.hand_over([Published(conversation.pk, conversation.uuid, tuple(raws))])
 
     # `robust`: what fails here is healed by the next sweep, and must not turn a committed change into an error.
     transaction.on_commit(publish, robust=True)
-
-
-def hand_over(batch: list[Published]) -> None:
-    """Give committed events to whoever distributes them. Call after commit only."""
-    for listener in _listeners:
-        listener(batch)
-
-
-_listeners: list[Callable[[list[Published]], None]] = []
-
-
-def listen(listener: Callable[[list[Published]], None]) -> None:
-    """Hand every committed batch to `listener`, called in the thread that committed."""
-    if listener not in _listeners:
-        _listeners.append(listener)
 
 
 def epoch() -> str:

@@ -13,8 +13,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from chat.protocol import outgoing
-from chat.protocol.outgoing import Close, Incoming, Outgoing
+from chat.protocol import incoming, outgoing
+from chat.protocol.close_codes import Close
+from chat.protocol.incoming import Incoming
+from chat.protocol.outgoing import Outgoing
 from common import json
 
 ANSWERS: dict[str, tuple[str, ...]] = {
@@ -87,7 +89,7 @@ def document() -> dict[str, Any]:
 
 
 def _incoming() -> list[type[Incoming]]:
-    return list(outgoing.INCOMING.values())
+    return list(incoming.INCOMING.values())
 
 
 def _outgoing() -> tuple[type[Outgoing], ...]:

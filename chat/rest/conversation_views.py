@@ -94,15 +94,22 @@ class ConversationView(ChatView):
 
 
 class ConversationSettingsView(ChatView):
-    @extend_schema(request=serializers.ConversationSettingsInput, responses=serializers.ConversationOutput)
+    @extend_schema(responses=serializers.ConversationSettingsOutput)
+    def get(self, request: Request, conversation_uuid: UUID) -> Response:
+        """Show how I keep the conversation and what it may push."""
+        mine = access.member_of(self.user_id, conversation_uuid)
+        return Response({name: getattr(mine, name) for name in ("muted_until", "pinned", "archived", "notify")})
+
+    @extend_schema(request=serializers.ConversationSettingsInput, responses=serializers.ConversationWithSettingsOutput)
     def patch(self, request: Request, conversation_uuid: UUID) -> Response:
-        """Mute, pin or archive the conversation for me alone."""
+        """Mute, pin or archive the conversation for me alone; say whether all, mentions or nothing is pushed."""
         changes = serializers.ConversationSettingsInput(data=request.data)
         changes.is_valid(raise_exception=True)
         conversations.update_settings(
             user_id=self.user_id, conversation_uuid=conversation_uuid, **changes.validated_data
         )
-        return Response(shown(self.user_id, conversation_uuid))
+        mine = access.member_of(self.user_id, conversation_uuid)
+        return Response({**shown(self.user_id, conversation_uuid), "notify": mine.notify})
 
 
 class MembersView(ChatView):

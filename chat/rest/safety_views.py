@@ -72,16 +72,23 @@ class ReportsView(ChatView):
 class ChatSettingsView(ChatView):
     @extend_schema(responses=serializers.ChatSettingsOutput)
     def get(self, request: Request) -> Response:
-        """Show what I share."""
+        """Show what I share, and my quiet hours."""
         return Response(_settings(settings.of(self.user_id)))
 
     @extend_schema(request=serializers.ChatSettingsInput, responses=serializers.ChatSettingsOutput)
     def patch(self, request: Request) -> Response:
-        """Share or hide how far I have read and whether I am there."""
+        """Share or hide how far I have read and whether I am there; set the hours in which nothing is pushed."""
         changes = serializers.ChatSettingsInput(data=request.data)
         changes.is_valid(raise_exception=True)
-        return Response(_settings(settings.change(user_id=self.user_id, **changes.validated_data)))
+        wanted = dict(changes.validated_data)
+        if "quiet_hours" in wanted:
+            wanted["quiet_from"], wanted["quiet_to"] = wanted.pop("quiet_hours") or (None, None)
+        return Response(_settings(settings.change(user_id=self.user_id, **wanted)))
 
 
-def _settings(row: ChatSettings) -> dict[str, bool]:
-    return {"share_receipts": row.share_receipts, "share_presence": row.share_presence}
+def _settings(row: ChatSettings) -> dict[str, object]:
+    return {
+        "share_receipts": row.share_receipts,
+        "share_presence": row.share_presence,
+        "quiet_hours": settings.quiet_hours(row),
+    }

@@ -1,7 +1,11 @@
 """What the chat takes and gives over REST. Input is checked here; output serializers only describe, for the schema."""
 
+import re
+from datetime import time
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from chat.models import Conversation, Membership, Report
@@ -46,6 +50,7 @@ class ConversationSettingsInput(serializers.Serializer[Any]):
     muted_until = serializers.DateTimeField(allow_null=True, required=False)
     pinned = StrictBooleanField(required=False)
     archived = StrictBooleanField(required=False)
+    notify = serializers.ChoiceField(choices=Membership.Notify.choices, required=False)
 
 
 class ConversationFilterInput(serializers.Serializer[Any]):
@@ -73,9 +78,44 @@ class ReportInput(serializers.Serializer[Any]):
     reason = StrictCharField(max_length=500)
 
 
+QUIET_HOURS_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "from": {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "example": "22:00"},
+        "to": {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "example": "07:00"},
+    },
+    "required": ["from", "to"],
+}
+
+
+@extend_schema_field(QUIET_HOURS_SCHEMA)
+class QuietHoursField(serializers.Field[Any, Any, Any, Any]):
+    """`{"from": "22:00", "to": "07:00"}` as a pair of times of day; null for none."""
+
+    default_error_messages = {"invalid": _("Give two different times of day, from 22:00 to 07:00 for example.")}
+
+    def to_internal_value(self, data: Any) -> tuple[time, time]:
+        start, end = self._time(data, "from"), self._time(data, "to")
+        if start == end:  # a whole day, or none of it? Neither is quiet hours.
+            self.fail("invalid")
+        return start, end
+
+    def _time(self, data: Any, name: str) -> time:
+        text = data.get(name) if isinstance(data, dict) else None
+        if not isinstance(text, str) or not TIME_OF_DAY.fullmatch(text):
+            self.fail("invalid")
+        return time.fromisoformat(text)
+
+
+TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+
+
 class ChatSettingsInput(serializers.Serializer[Any]):
+    """Every key optional; only `quiet_hours` may be null, which ends them."""
+
     share_receipts = StrictBooleanField(required=False)
     share_presence = StrictBooleanField(required=False)
+    quiet_hours = QuietHoursField(required=False, allow_null=True)
 
 
 # --- Output -----------------------------------------------------------------------------------------------------------
@@ -131,6 +171,17 @@ class ConversationOutput(ConversationRowOutput):
     description = serializers.CharField(allow_blank=True)
 
 
+class ConversationSettingsOutput(serializers.Serializer[Any]):
+    muted_until = serializers.DateTimeField(allow_null=True)
+    pinned = serializers.BooleanField()
+    archived = serializers.BooleanField()
+    notify = serializers.ChoiceField(choices=Membership.Notify.choices)
+
+
+class ConversationWithSettingsOutput(ConversationOutput):
+    notify = serializers.ChoiceField(choices=Membership.Notify.choices)
+
+
 class SeenOutput(serializers.Serializer[Any]):
     conversation_uuid = serializers.UUIDField()
     seen_seq = serializers.IntegerField()
@@ -158,3 +209,4 @@ class ReportOutput(serializers.Serializer[Any]):
 class ChatSettingsOutput(serializers.Serializer[Any]):
     share_receipts = serializers.BooleanField()
     share_presence = serializers.BooleanField()
+    quiet_hours = QuietHoursField(allow_null=True, help_text="in the profile's time zone; null for none")

@@ -142,7 +142,7 @@ def update(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> Con
 
 
 def update_settings(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> None:
-    """Set `muted_until`, `pinned` or `archived` for this person alone. Raises NotFound for strangers."""
+    """Set `muted_until`, `pinned`, `archived` or `notify` for this person alone. Raises NotFound for strangers."""
     membership = access.member_of(user_id, conversation_uuid)
     if changes:
         Membership.objects.filter(conversation_id=membership.conversation_id, user_id=user_id, left_seq=None).update(

@@ -15,7 +15,7 @@ from chat.services import content as contents
 from chat.services import sending
 from chat.services.sending import Send, Sent
 from common.errors import Blocked, NotFound, PermissionRefused, ValidationFailed
-from sessions.services import require_living
+from sessions.validity import require_living
 
 DISTINCT_REACTIONS = 50
 

@@ -1,26 +1,15 @@
 """How far a person has read. Only ever forwards, told only by those who share it."""
 
 import uuid
-from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from chat.log import published
+from chat.log.published import Receipt
 from chat.models import ChatSettings, Membership, Message
 from chat.services import access
-
-
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """`moved`: something is seen now that was not before; `shared`: the others may know."""
-
-    conversation_id: int
-    conversation_uuid: uuid.UUID
-    user_id: int
-    up_to_seq: int
-    moved: bool
-    shared: bool
 
 
 def mark_seen(*, user_id: int, conversation_uuid: uuid.UUID, up_to_seq: int | None = None) -> Receipt:
@@ -43,9 +32,7 @@ def mark_seen(*, user_id: int, conversation_uuid: uuid.UUID, up_to_seq: int | No
             shared=shared,
         )
         if moved:
-            from chat.hub import hub
-
-            transaction.on_commit(lambda: hub.tell_receipt(receipt), robust=True)
+            transaction.on_commit(lambda: published.hand_over_receipt(receipt), robust=True)
     return receipt
 
 

@@ -19,7 +19,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from chat.log import encoding, events
+from chat.log import encoding
+from chat.log.published import Encoded, Published, hand_over
 from chat.models import Block, Conversation, Event, Membership, Mention, Message
 from chat.services import content as contents
 from common import bulk_insert
@@ -32,7 +33,7 @@ from common.errors import (
     ValidationFailed,
 )
 from common.metrics import MESSAGES
-from sessions.services import living_ids
+from sessions.validity import living_ids
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,7 +158,7 @@ def _store(sends: Sequence[Send]) -> list[Outcome]:
             _resolve_mentions(written)
             _write(written, now)
             published = _encode(written, members, now)
-            transaction.on_commit(lambda: events.hand_over(published), robust=True)
+            transaction.on_commit(lambda: hand_over(published), robust=True)
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -388,10 +389,10 @@ def _advance(written: list[_Row], now: datetime) -> None:
         )
 
 
-def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now: datetime) -> list[events.Published]:
+def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now: datetime) -> list[Published]:
     """Encode each message once, from what is at hand; only replies need a look at their senders."""
     replied_people = encoding.people(row.reply_to.sender_id for row in written if row.reply_to is not None)
-    by_room: dict[int, list[events.Encoded]] = defaultdict(list)
+    by_room: dict[int, list[Encoded]] = defaultdict(list)
     for row in written:
         answered = row.reply_to
         data = encoding.message_dict(
@@ -417,4 +418,4 @@ def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now
             )
         )
     uuids = {row.room.id: row.room.uuid for row in written}
-    return [events.Published(room_id, uuids[room_id], tuple(found)) for room_id, found in by_room.items()]
+    return [Published(room_id, uuids[room_id], tuple(found)) for room_id, found in by_room.items()]

@@ -1,4 +1,4 @@
-"""What a person shows to others: how far they have read, whether they are there."""
+"""What a person shows to others (how far they have read, whether they are there), and when they want quiet."""
 
 from typing import Any
 
@@ -11,8 +11,15 @@ def of(user_id: int) -> ChatSettings:
 
 
 def change(*, user_id: int, **changes: Any) -> ChatSettings:
-    """Set `share_receipts` or `share_presence` and return what holds now."""
+    """Set `share_receipts`, `share_presence` or `quiet_from` and `quiet_to`; return what holds now."""
     if not changes:
         return of(user_id)
     row, _created = ChatSettings.objects.update_or_create(user_id=user_id, defaults=changes)
     return row
+
+
+def quiet_hours(row: ChatSettings) -> dict[str, str] | None:
+    """Return `{"from": "22:00", "to": "07:00"}`, None for somebody who has none."""
+    if row.quiet_from is None or row.quiet_to is None:
+        return None
+    return {"from": f"{row.quiet_from:%H:%M}", "to": f"{row.quiet_to:%H:%M}"}

@@ -17,13 +17,17 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from chat import database
-from chat.hub import hub
+from chat.hub import tell
 from chat.hub.connection import Socket
-from chat.hub.hub import Hub, close_of
+from chat.hub.endings import close_of
+from chat.hub.process import Process
 from chat.hub.send_window import Frame, Window
-from chat.protocol import outgoing
-from chat.protocol.outgoing import Close, FrameRefused, HelloFrame, Limits
+from chat.protocol import incoming, outgoing
+from chat.protocol.close_codes import Close
+from chat.protocol.incoming import FrameRefused
+from chat.protocol.outgoing import HelloFrame, Limits
 from chat.socket import handlers, handshake
+from common import handshakes
 from common.errors import NotFound, TemporarilyUnavailable, TokenNotValid, from_exception
 
 log = structlog.get_logger(__name__)
@@ -42,7 +46,7 @@ class ChatConsumer(AsyncConsumer):
             await send({"type": "websocket.close"})  # before accept: the server makes it HTTP 403
             return
         socket = Socket(Window(send), language=handshake.language_of(scope))
-        here = hub.current()
+        here = tell.current()
         try:
             if await self._open(scope, here, socket, send):
                 await self._read(here, socket, receive)
@@ -55,7 +59,7 @@ class ChatConsumer(AsyncConsumer):
         finally:
             here.leave(socket)
 
-    async def _open(self, scope: dict[str, Any], here: Hub, socket: Socket, send: Callable[[Any], Any]) -> bool:
+    async def _open(self, scope: dict[str, Any], here: Process, socket: Socket, send: Callable[[Any], Any]) -> bool:
         """Accept and say `hello`, or accept, say why not, and close. The token is never the subprotocol selected."""
         default = scope.get("url_route", {}).get("kwargs", {}).get("conversation_uuid")
         token = handshake.token_of(scope)
@@ -69,6 +73,9 @@ class ChatConsumer(AsyncConsumer):
             failure = error
         if opened is not None:
             here.count(socket, opened.authenticated)
+        elif isinstance(failure, TokenNotValid) and (throttled := await handshakes.count_refused(scope)):
+            await handshakes.refuse(throttled, scope, send)
+            return False
         await send({"type": "websocket.accept", "subprotocol": handshake.SUBPROTOCOL})
         if opened is None:
             assert failure is not None  # noqa: S101
@@ -79,12 +86,12 @@ class ChatConsumer(AsyncConsumer):
             socket.max_age_at = socket.opened_at + settings.CHAT_MAX_AGE * random.uniform(1.0, 1.1)  # noqa: S311
         here.epoch = opened.epoch
         try:
-            await here.join(socket, opened.places, read_at=opened.read_at)
+            await here.hub.join(socket, opened.places, read_at=opened.read_at)
         except Exception as error:
             _refuse(here, socket, error)
             return False
         if opened.superseded:
-            here.supersede(opened.superseded)
+            here.endings.supersede(opened.superseded)
         _greet(socket, opened.epoch)
         if not opened.default_is_mine:
             socket.refuse(NotFound())
@@ -92,7 +99,8 @@ class ChatConsumer(AsyncConsumer):
             socket.conversation_uuid = default
         return True
 
-    async def _read(self, here: Hub, socket: Socket, receive: Callable[[], Awaitable[Any]]) -> None:
+    async def _read(self, here: Process, socket: Socket, receive: Callable[[], Awaitable[Any]]) -> None:
+        socket.window.on_control(lambda: _is_too_much(socket))
         while True:
             event = await receive()
             if event["type"] == "websocket.disconnect":
@@ -112,7 +120,7 @@ class ChatConsumer(AsyncConsumer):
             pass
 
 
-async def _opened(here: Hub, token: str, connection_id: str, default: Any) -> handshake.Opened:
+async def _opened(here: Process, token: str, connection_id: str, default: Any) -> handshake.Opened:
     """Open within the time that a handshake has, or not at all. Raises TokenNotValid, TemporarilyUnavailable."""
     opening = asyncio.ensure_future(database.run(handshake.open_socket, token, connection_id, default))
     done: set[Any] = set()
@@ -126,15 +134,23 @@ async def _opened(here: Hub, token: str, connection_id: str, default: Any) -> ha
     return opening.result()
 
 
-def _take(here: Hub, socket: Socket, text: str) -> None:
-    """Begin what one frame asks, or answer why not."""
+def _is_too_much(socket: Socket) -> bool:
+    """Count one frame; where there were too many say so, and close who goes on."""
     socket.last_frame_at = time.monotonic()
     wait_s = socket.frames.take(socket.last_frame_at)
-    if wait_s is not None:
-        if socket.frames.over > max(FLOOD_REFUSALS, socket.frames.limit // 20):
-            socket.close(Close.THROTTLED, reconnect_in_ms=FLOOD_WAIT_MS)
-        else:
+    if wait_s is None:
+        return False
+    if socket.frames.over > max(FLOOD_REFUSALS, socket.frames.limit // 20):
+        socket.close(Close.THROTTLED, reconnect_in_ms=FLOOD_WAIT_MS)
+    else:
+        with translation.override(socket.language):
             socket.send(handlers.throttled(_("Too many frames."), ref=None, wait_s=wait_s))
+    return True
+
+
+def _take(here: Process, socket: Socket, text: str) -> None:
+    """Begin what one frame asks, or answer why not."""
+    if _is_too_much(socket):
         return
     ref = client_msg_id = None
     try:
@@ -143,7 +159,7 @@ def _take(here: Hub, socket: Socket, text: str) -> None:
             or len(text.encode("utf-8", "surrogatepass")) > settings.CHAT_FRAME_BYTES
         ):
             raise FrameRefused("too_long", _("The frame is too long."), bad=True)
-        frame = outgoing.parse(text)
+        frame = incoming.parse(text)
         ref, client_msg_id = frame.ref, getattr(frame, "client_msg_id", None)
         handlers.handle(here, socket, frame)
     except FrameRefused as refusal:
@@ -176,7 +192,7 @@ def _greet(socket: Socket, epoch: str) -> None:
     socket.send(hello)
 
 
-def _refuse(here: Hub, socket: Socket, failure: Exception) -> None:
+def _refuse(here: Process, socket: Socket, failure: Exception) -> None:
     """Say `error`, then close by its code: a refused handshake gets no `bye`."""
     if isinstance(failure, TokenNotValid):
         close = close_of(failure)

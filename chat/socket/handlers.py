@@ -15,29 +15,26 @@ from django.utils.translation import gettext as _
 from chat import database
 from chat.hub import resume
 from chat.hub.connection import Socket
-from chat.hub.hub import Hub, close_of
+from chat.hub.endings import close_of
+from chat.hub.process import Process
 from chat.models import Conversation
-from chat.protocol.outgoing import (
-    AckFrame,
-    AuthenticatedFrame,
+from chat.protocol.close_codes import Close
+from chat.protocol.incoming import (
     AuthenticateFrame,
-    Close,
     DeleteFrame,
     EditFrame,
-    ErrorFrame,
     FrameRefused,
     Incoming,
     MarkAsSeenFrame,
     MessageFrame,
     PingFrame,
-    PongFrame,
     PresenceFrame,
     ReactFrame,
-    ReceiptFrame,
     ResumeFrame,
     SyncFrame,
     TypingFrame,
 )
+from chat.protocol.outgoing import AckFrame, AuthenticatedFrame, ErrorFrame, PongFrame, ReceiptFrame
 from chat.services import access, blocks, messages, receipts
 from chat.services.sending import Outcome, Send, Sent
 from common.errors import Blocked, PermissionRefused, TokenNotValid, ValidationFailed
@@ -46,9 +43,9 @@ from sessions.authentication import authenticate
 CURSORS = 20_000  # of one `resume` with its `more`
 
 
-def handle(hub: Hub, socket: Socket, frame: Incoming) -> None:
+def handle(process: Process, socket: Socket, frame: Incoming) -> None:
     """Begin what the frame asks for. Raises what refuses it at once."""
-    _HANDLERS[type(frame)](hub, socket, frame)
+    _HANDLERS[type(frame)](process, socket, frame)
 
 
 def _later(socket: Socket, frame: Incoming, work: Any, *arguments: Any) -> None:
@@ -80,7 +77,7 @@ def _conversation(socket: Socket, given: uuid.UUID | None, frame: Incoming) -> u
     return name
 
 
-def _message(hub: Hub, socket: Socket, frame: MessageFrame) -> None:
+def _message(process: Process, socket: Socket, frame: MessageFrame) -> None:
     name = _conversation(socket, frame.conversation_uuid, frame)
     if frame.attachments:
         raise ValidationFailed.of("attachments", "does_not_exist", _("There is no such attachment."))
@@ -99,7 +96,7 @@ def _message(hub: Hub, socket: Socket, frame: MessageFrame) -> None:
         client_msg_id=frame.client_msg_id,
         reply_to=frame.reply_to,
     )
-    hub.writer.submit(send, functools.partial(_stored, socket, frame))
+    process.writer.submit(send, functools.partial(_stored, socket, frame))
 
 
 def _stored(socket: Socket, frame: MessageFrame, outcome: Outcome) -> None:
@@ -126,7 +123,7 @@ def _text(client_msg_id: uuid.UUID | None) -> str | None:
     return None if client_msg_id is None else str(client_msg_id)
 
 
-def _mark_as_seen(hub: Hub, socket: Socket, frame: MarkAsSeenFrame) -> None:
+def _mark_as_seen(process: Process, socket: Socket, frame: MarkAsSeenFrame) -> None:
     name = _conversation(socket, frame.conversation_uuid, frame)
     _later(socket, frame, _seen, socket, name, _seen_here(socket, name, frame), frame)
 
@@ -152,17 +149,17 @@ async def _seen(socket: Socket, name: uuid.UUID, up_to: int | None, frame: MarkA
         socket.send(answer)
 
 
-def _edit(hub: Hub, socket: Socket, frame: EditFrame) -> None:
+def _edit(process: Process, socket: Socket, frame: EditFrame) -> None:
     change = functools.partial(messages.edit, message_uuid=frame.message_uuid, content=frame.content)
     _later(socket, frame, _change, socket, frame, change)
 
 
-def _delete(hub: Hub, socket: Socket, frame: DeleteFrame) -> None:
+def _delete(process: Process, socket: Socket, frame: DeleteFrame) -> None:
     change = functools.partial(messages.delete, message_uuid=frame.message_uuid)
     _later(socket, frame, _change, socket, frame, change)
 
 
-def _react(hub: Hub, socket: Socket, frame: ReactFrame) -> None:
+def _react(process: Process, socket: Socket, frame: ReactFrame) -> None:
     change = functools.partial(messages.react, message_uuid=frame.message_uuid, emoji=frame.emoji, remove=frame.remove)
     _later(socket, frame, _change, socket, frame, change)
 
@@ -185,7 +182,7 @@ async def _change(socket: Socket, frame: Incoming, change: Callable[..., message
     socket.send(ack)
 
 
-def _resume(hub: Hub, socket: Socket, frame: ResumeFrame) -> None:
+def _resume(process: Process, socket: Socket, frame: ResumeFrame) -> None:
     cursors = {**(socket.cursors or {}), **frame.cursors}
     if len(cursors) > CURSORS:
         socket.cursors = None
@@ -194,30 +191,30 @@ def _resume(hub: Hub, socket: Socket, frame: ResumeFrame) -> None:
         socket.cursors = cursors
         return
     socket.cursors = None
-    same_epoch = frame.epoch == hub.epoch
-    work = functools.partial(resume.resume, hub, socket, cursors, same_epoch=same_epoch, ref=frame.ref)
+    same_epoch = frame.epoch == process.epoch
+    work = functools.partial(resume.resume, process.hub, socket, cursors, same_epoch=same_epoch, ref=frame.ref)
     _later(socket, frame, work)
 
 
-def _sync(hub: Hub, socket: Socket, frame: SyncFrame) -> None:
+def _sync(process: Process, socket: Socket, frame: SyncFrame) -> None:
     name = _conversation(socket, frame.conversation_uuid, frame)
-    _later(socket, frame, functools.partial(resume.sync, hub, socket, name, frame.after_seq, ref=frame.ref))
+    _later(socket, frame, functools.partial(resume.sync, process.hub, socket, name, frame.after_seq, ref=frame.ref))
 
 
-def _typing(hub: Hub, socket: Socket, frame: TypingFrame) -> None:
+def _typing(process: Process, socket: Socket, frame: TypingFrame) -> None:
     name = _conversation(socket, frame.conversation_uuid, frame)
-    _later(socket, frame, _type, hub, socket, name, frame.active)
+    _later(socket, frame, _type, process, socket, name, frame.active)
 
 
-async def _type(hub: Hub, socket: Socket, name: uuid.UUID, active: bool) -> None:
+async def _type(process: Process, socket: Socket, name: uuid.UUID, active: bool) -> None:
     feed = resume.feed_named(socket, name)
     if not active:
-        hub.typing.stop(socket, feed.id)
+        process.typing.stop(socket, feed.id)
         return
     if feed.id not in socket.typing:
         await database.run(_require_unblocked, socket.user_id, name)
     if feed in socket.feeds and socket.is_open:
-        hub.typing.start(socket, feed)
+        process.typing.start(socket, feed)
 
 
 def _require_unblocked(user_id: int, name: uuid.UUID) -> None:
@@ -229,11 +226,11 @@ def _require_unblocked(user_id: int, name: uuid.UUID) -> None:
             raise Blocked
 
 
-def _presence(hub: Hub, socket: Socket, frame: PresenceFrame) -> None:
-    _later(socket, frame, functools.partial(hub.presence.answer, socket, frozenset(frame.user_ids), ref=frame.ref))
+def _presence(process: Process, socket: Socket, frame: PresenceFrame) -> None:
+    _later(socket, frame, functools.partial(process.presence.answer, socket, frozenset(frame.user_ids), ref=frame.ref))
 
 
-def _authenticate(hub: Hub, socket: Socket, frame: AuthenticateFrame) -> None:
+def _authenticate(process: Process, socket: Socket, frame: AuthenticateFrame) -> None:
     _later(socket, frame, _authenticated, socket, frame)
 
 
@@ -252,12 +249,12 @@ async def _authenticated(socket: Socket, frame: AuthenticateFrame) -> None:
     socket.send(AuthenticatedFrame(ref=frame.ref, token_expires_at=socket.token_expires_at))
 
 
-def _ping(hub: Hub, socket: Socket, frame: PingFrame) -> None:
+def _ping(process: Process, socket: Socket, frame: PingFrame) -> None:
     socket.pings = True
     socket.send(PongFrame(ref=frame.ref, server_time=timezone.now()))
 
 
-_HANDLERS: dict[type[Incoming], Callable[[Hub, Socket, Any], None]] = {
+_HANDLERS: dict[type[Incoming], Callable[[Process, Socket, Any], None]] = {
     MessageFrame: _message,
     MarkAsSeenFrame: _mark_as_seen,
     EditFrame: _edit,

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.http.request import split_domain_port, validate_host
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation.trans_real import parse_accept_lang_header
 
@@ -38,10 +39,11 @@ class Opened:
 
 
 def is_refused(scope: dict[str, Any]) -> bool:
-    """Return whether the handshake gets HTTP 403: no token subprotocol, a token in the URL, somebody else's page."""
+    """Return whether the handshake gets HTTP 403: no token subprotocol, a token in the URL, a foreign host or page."""
     return (
         SUBPROTOCOL not in scope.get("subprotocols", ())
         or _token_in(scope.get("query_string", b""))
+        or not _is_allowed_host(scope)
         or not _is_allowed_origin(scope)
     )
 
@@ -94,6 +96,15 @@ def _token_in(query: bytes) -> bool:
     return "eyj" in text or any(
         part.partition("=")[0].replace("-", "_").strip("_").split("_")[-1] in _TOKEN_NAMES for part in text.split("&")
     )
+
+
+def _is_allowed_host(scope: dict[str, Any]) -> bool:
+    """Return whether the `Host` is one of ALLOWED_HOSTS, as for HTTP. Without one no page can have been misled."""
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    if len(hosts) > 1:
+        return False
+    allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
+    return all(validate_host(split_domain_port(host)[0], allowed) for host in hosts)
 
 
 def _is_allowed_origin(scope: dict[str, Any]) -> bool:

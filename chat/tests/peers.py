@@ -12,7 +12,8 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
 
 from chat import database
-from chat.hub import hub
+from chat.hub import tell
+from chat.hub.process import Process
 from chat.socket.consumer import ChatConsumer
 from common.client import Client
 from sessions import services
@@ -47,7 +48,7 @@ class Peer:
 
     @property
     def socket(self) -> Any:
-        return hub.current().sockets[self.hello["connection_id"]]
+        return tell.current().hub.sockets[self.hello["connection_id"]]
 
     async def send(self, type: str, **fields: Any) -> None:
         await self.communicator.send_to(text_data=json.dumps({"type": type, **fields}))
@@ -97,15 +98,15 @@ async def connect(known: Known, path: str = "/ws/chat/", *, token: str | None = 
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[hub.Hub]:
-    """A hub for this test's loop, gone afterwards."""
-    here = hub.current()
+async def running() -> AsyncIterator[Process]:
+    """A process for this test's loop, gone afterwards."""
+    here = tell.current()
     try:
         yield here
     finally:
-        for socket in list(here.sockets.values()):
+        for socket in list(here.hub.sockets.values()):
             here.leave(socket)
-        await hub.stop()
+        await tell.stop()
 
 
 async def run(function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -75,5 +75,5 @@ def test_the_export_holds_ones_own_words_and_nobody_elses(alice, bob):
     assert held["conversations"][0]["uuid"] == conversation["uuid"]
     assert held["conversations"][0]["role"] == "owner"
     assert [row["user_id"] for row in held["blocks"]] == [bob.pk]
-    assert held["settings"] == {"share_receipts": True, "share_presence": True}
+    assert held["settings"] == {"share_receipts": True, "share_presence": True, "quiet_hours": None}
     assert any("chat" in (part or {}) for _receiver, part in user_exporting.send(sender=None, user_id=alice.pk))

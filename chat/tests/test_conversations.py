@@ -286,9 +286,29 @@ def test_settings_are_personal_and_no_event(alice, bob):
     assert len(events(conversation)) == 3
 
 
+def test_what_a_conversation_may_push_is_personal(alice, bob):
+    conversation = group(alice, bob)
+    assert api(bob).get(at(conversation, "settings/")).json() == {
+        "muted_until": None,
+        "pinned": False,
+        "archived": False,
+        "notify": "all",
+    }
+    for notify in ("mentions", "none", "all", "mentions"):
+        answer = api(bob).patch(at(conversation, "settings/"), {"notify": notify})
+        assert (answer.status_code, answer.json()["notify"]) == (200, notify)
+    assert api(bob).get(at(conversation, "settings/")).json()["notify"] == "mentions"
+    assert api(alice).get(at(conversation, "settings/")).json()["notify"] == "all"
+
+
+def test_a_stranger_reads_no_settings(alice, bob, charlie):
+    assert refused(api(charlie).get(at(group(alice, bob), "settings/")), 404, "not_found")
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("muted_until", "tomorrow"), ("muted_until", 5), ("muted_until", "2026-13-01T00:00:00Z"), ("muted_until", True),
+    [("notify", "some"), ("notify", None), ("notify", 1), ("notify", []),
+     ("muted_until", "tomorrow"), ("muted_until", 5), ("muted_until", "2026-13-01T00:00:00Z"), ("muted_until", True),
      ("muted_until", "0001-01-01T00:00:00+23:00"), ("pinned", "yes"), ("pinned", None), ("archived", 1)],
 )  # fmt: skip
 def test_settings_of_wrong_types_are_refused(alice, bob, field, value):

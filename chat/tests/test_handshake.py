@@ -44,3 +44,25 @@ def test_pages_of_others_may_not(settings, origin, host):
     settings.ALLOWED_ORIGINS = ["https://app.example.com"]
     settings.PUBLIC_URL = "https://public.example.com"
     assert refused(origin, host)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "is_refused"),
+    [
+        (["chat.example.com"], False),
+        (["chat.example.com:8443"], False),
+        (["CHAT.example.com."], False),
+        (["a.example.org"], False),
+        ([], False),  # no browser leaves it out
+        (["evil.example"], True),
+        (["chat.example.com.evil.example"], True),
+        (["chat.example.com", "evil.example"], True),
+        ([""], True),
+        (["chat.example.com@evil.example"], True),
+    ],
+)
+def test_the_host_must_be_an_allowed_one(settings, hosts, is_refused):
+    settings.ALLOWED_HOSTS = ["chat.example.com", ".example.org"]
+    headers = [(b"host", host.encode()) for host in hosts]
+    scope = {"subprotocols": ["access_token", "x"], "query_string": b"", "headers": headers}
+    assert handshake.is_refused(scope) is is_refused

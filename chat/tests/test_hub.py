@@ -12,13 +12,14 @@ import pytest
 import pytest_asyncio
 from django.db import transaction
 
-from chat.hub import hub, presence
+from chat.hub import clock, hub, presence
+from chat.hub import messages as wire
 from chat.hub.feed import Feed
+from chat.hub.process import Process
 from chat.log import catchup, events
-from chat.log.events import Encoded, Published
+from chat.log.published import Encoded, Published, Receipt
 from chat.models import Conversation, Event, Membership, Message
 from chat.services import conversations, members, messages
-from chat.services.receipts import Receipt
 from chat.tests import peers
 from chat.tests.peers import Known, connect, person, run
 from sessions import services as session_services
@@ -27,23 +28,23 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest_asyncio.fixture
-async def here() -> AsyncIterator[hub.Hub]:
+async def here() -> AsyncIterator[Process]:
     async with peers.running() as started:
         yield started
 
 
 @pytest_asyncio.fixture
-async def alice(here: hub.Hub) -> Known:
+async def alice(here: Process) -> Known:
     return await run(person)
 
 
 @pytest_asyncio.fixture
-async def bob(here: hub.Hub) -> Known:
+async def bob(here: Process) -> Known:
     return await run(person)
 
 
 @pytest_asyncio.fixture
-async def charlie(here: hub.Hub) -> Known:
+async def charlie(here: Process) -> Known:
     return await run(person)
 
 
@@ -102,22 +103,22 @@ async def test_nothing_is_told_before_commit_nor_after_a_rollback(alice, bob):
 
 async def test_a_removed_member_gets_nothing_past_the_end_though_the_layer_loses_everything(alice, bob, charlie, here):
     room = await group(alice, bob, charlie)
-    elsewhere = hub.Hub(asyncio.get_running_loop())  # another process, to which nothing is ever told
+    elsewhere = Process(asyncio.get_running_loop())  # another process, to which nothing is ever told
     peer = await connect(charlie)
     socket = peer.socket
-    here.sockets.pop(socket.connection_id)
+    here.hub.sockets.pop(socket.connection_id)
     for feed in list(socket.feeds):
-        here.unfollow(socket, feed)
-    await elsewhere.join(socket, await run(catchup.places, charlie.id), read_at=time.monotonic())
+        here.hub.unfollow(socket, feed)
+    await elsewhere.hub.join(socket, await run(catchup.places, charlie.id), read_at=time.monotonic())
     await say(alice, room, "before")
     await run(members.remove, user_id=alice.id, conversation_uuid=room.uuid, member_id=charlie.id)
     await say(alice, room, "after")
     left = await run(lambda: Membership.objects.get(user_id=charlie.id).left_seq)
-    await elsewhere.sweep()
+    await elsewhere.sweep.sweep()
     seen = await peer.events(2)
     assert [event["seq"] for event in seen] == [left - 1, left]
     assert (await peer.next("removed"))["conversation_uuid"] == str(room.uuid)
-    await elsewhere.sweep()
+    await elsewhere.sweep.sweep()
     assert await peer.waiting() == []
     elsewhere.leave(socket)
     await elsewhere.stop()
@@ -125,15 +126,15 @@ async def test_a_removed_member_gets_nothing_past_the_end_though_the_layer_loses
 
 async def test_who_joins_on_another_process_is_found_by_the_sweep(alice, bob, here):
     peer = await connect(bob)
-    publish, hub.Hub.publish = hub.Hub.publish, lambda self, batch: None
+    publish, Process.publish = Process.publish, lambda self, batch: None
     try:
         room = await group(alice, bob)
         await say(alice, room, "welcome")
         await asyncio.sleep(0)
         assert await peer.waiting() == []
     finally:
-        hub.Hub.publish = publish  # type: ignore[method-assign]
-    await here.sweep()
+        Process.publish = publish  # type: ignore[method-assign]
+    await here.sweep.sweep()
     seen = await peer.events(4)
     assert [event["seq"] for event in seen] == [1, 2, 3, 4]
 
@@ -141,10 +142,10 @@ async def test_who_joins_on_another_process_is_found_by_the_sweep(alice, bob, he
 async def test_what_comes_twice_early_or_not_at_all_is_told_once_and_in_order(alice, bob, here):
     room = await group(alice, bob)
     peer = await connect(bob)
-    publish, hub.Hub.publish = hub.Hub.publish, lambda self, batch: None
+    publish, Process.publish = Process.publish, lambda self, batch: None
     for number in range(6):
         await say(alice, room, str(number))
-    hub.Hub.publish = publish  # type: ignore[method-assign]
+    Process.publish = publish  # type: ignore[method-assign]
     stored = (await run(catchup.holes, {room.pk: 3}))[room.pk]
 
     def wake(*places: int) -> None:
@@ -248,7 +249,7 @@ async def test_a_session_that_was_revoked_unheard_writes_nothing_and_is_closed_b
     assert (await writer.next("error"))["code"] == "token_not_valid"
     assert await writer.close_code() == 4503
     assert await run(Message.objects.count) == 0
-    await here.sweep()
+    await here.sweep.sweep()
     assert await reader.close_code() == 4503
 
 
@@ -285,11 +286,11 @@ async def test_tokens_expire_and_are_renewed_in_band(alice, here, settings):
     peer = await connect(alice)
     socket = peer.socket
     now = time.monotonic()
-    here._check_times(socket, now, socket.token_expires_at - timedelta(seconds=200))
+    here.clock.check_times(socket, now, socket.token_expires_at - timedelta(seconds=200))
     assert (await peer.next("token_expiring"))["in_s"] == 200
-    here._check_times(socket, now, socket.token_expires_at + timedelta(seconds=settings.JWT_LEEWAY - 1))
+    here.clock.check_times(socket, now, socket.token_expires_at + timedelta(seconds=settings.JWT_LEEWAY - 1))
     assert socket.is_open
-    here._check_times(socket, now, socket.token_expires_at + timedelta(seconds=settings.JWT_LEEWAY))
+    here.clock.check_times(socket, now, socket.token_expires_at + timedelta(seconds=settings.JWT_LEEWAY))
     assert await peer.close_code() == 4401
 
 
@@ -299,7 +300,7 @@ async def test_a_silent_client_that_used_to_ping_is_closed_and_one_that_never_di
     await silent.next("pong")
     later = time.monotonic() + settings.CHAT_HEARTBEAT_TIMEOUT + 1
     for peer in (silent, quiet):
-        here._check_times(peer.socket, later, peer.socket.token_expires_at)
+        here.clock.check_times(peer.socket, later, peer.socket.token_expires_at)
     assert await silent.close_code() == 4408
     assert quiet.socket.is_open
 
@@ -309,14 +310,14 @@ async def test_with_a_heartbeat_timeout_of_0_no_silence_closes(alice, here, sett
     silent = await connect(alice)
     await silent.send("ping")
     await silent.next("pong")
-    here._check_times(silent.socket, time.monotonic() + 3600, silent.socket.token_expires_at)
+    here.clock.check_times(silent.socket, time.monotonic() + 3600, silent.socket.token_expires_at)
     assert silent.socket.is_open
 
 
 async def test_with_a_warning_time_of_0_nothing_is_said_of_the_token(alice, here, settings):
     settings.CHAT_TOKEN_EXPIRING = 0
     peer = await connect(alice)
-    here._check_times(peer.socket, time.monotonic(), peer.socket.token_expires_at)
+    here.clock.check_times(peer.socket, time.monotonic(), peer.socket.token_expires_at)
     assert peer.socket.is_open
     assert not peer.socket.warned
 
@@ -324,7 +325,7 @@ async def test_with_a_warning_time_of_0_nothing_is_said_of_the_token(alice, here
 async def test_a_socket_has_a_greatest_age(alice, here, settings):
     peer = await connect(alice)
     late = time.monotonic() + settings.CHAT_MAX_AGE * 1.2
-    here._check_times(peer.socket, late, peer.socket.token_expires_at)
+    here.clock.check_times(peer.socket, late, peer.socket.token_expires_at)
     assert await peer.close_code() == 4440
 
 
@@ -409,7 +410,7 @@ async def test_a_flood_is_a_twentieth_beyond_the_limit(alice, settings):
 
 async def test_nothing_comes_before_hello(alice, here, settings, monkeypatch):
     settings.CHAT_TOKEN_EXPIRING = 10**6
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(clock, "TICK_SECONDS", 0.01)
     subscribe = hub.Hub._subscribe
 
     async def slowly(self, groups: set[str]) -> bool:
@@ -417,7 +418,7 @@ async def test_nothing_comes_before_hello(alice, here, settings, monkeypatch):
         return await subscribe(self, groups)
 
     monkeypatch.setattr(hub.Hub, "_subscribe", slowly)
-    ticking = asyncio.ensure_future(here._tick())
+    ticking = asyncio.ensure_future(here.clock.tick())
     peer = await connect(alice, token=alice.access)
     assert [(await peer.next())["type"] for _ in range(2)] == ["hello", "token_expiring"]
     ticking.cancel()
@@ -473,11 +474,11 @@ async def test_mark_as_seen_means_what_was_sent_on_this_socket(alice, bob, here)
     await say(alice, room, "told here")
     await peer.events(1)
     feed = next(iter(peer.socket.feeds))
-    publish, hub.Hub.publish = hub.Hub.publish, lambda self, batch: None
+    publish, Process.publish = Process.publish, lambda self, batch: None
     await say(alice, room, "not told yet")
     await peer.send("mark_as_seen", conversation_uuid=str(room.uuid))
     assert (await peer.next("receipt"))["up_to_seq"] == feed.head == 5
-    hub.Hub.publish = publish  # type: ignore[method-assign]
+    Process.publish = publish  # type: ignore[method-assign]
 
 
 async def test_who_is_blocked_shows_no_typing(alice, bob):
@@ -503,16 +504,16 @@ async def test_who_sat_at_a_process_that_drains_is_shown_as_gone_by_the_others(a
     await watcher.send("presence", user_ids=[bob.id])
     assert (await watcher.next("presence"))["users"][0]["online"] is True
     told: list[dict[str, Any]] = []
-    elsewhere = hub.Hub(asyncio.get_running_loop())  # bob's process, which is about to stop
+    elsewhere = Process(asyncio.get_running_loop())  # bob's process, which is about to stop
     monkeypatch.setattr(elsewhere, "tell_others", lambda group, message: told.append(message))
-    elsewhere.sockets["bob"] = there.socket
-    here.by_user.pop(bob.id)
+    elsewhere.hub.sockets["bob"] = there.socket
+    here.hub.by_user.pop(bob.id)
     await elsewhere.drain()
     await there.leave()
     await asyncio.gather(*here.tasks)
     here.presence.leaving.clear()  # what this process alone would know of it
     [message] = told
-    here._on_message(message)
+    here.on_message(wire.to_wire(message))
     here.presence.tick(time.monotonic() + 1)
     assert await watcher.waiting() == []  # perhaps on their way back
     here.presence.tick(time.monotonic() + 6)

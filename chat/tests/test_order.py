@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat.hub import hub
-from chat.log.events import Published
+from chat.hub.process import Process
+from chat.log.published import Published
 from chat.models import Event, Message
 from chat.services import conversations, members, messages
 from chat.tests import peers
@@ -120,7 +120,7 @@ async def play(steps: list[tuple[str, int, int]], chance: random.Random) -> None
                 await readers[who].drop()
             elif what == "return":
                 await readers[who].open(room)
-        await here.sweep()
+        await here.sweep.sweep()
         for reader in readers:
             await reader.open(room)
         for _ in range(3):  # a hole is mended a moment after it is seen
@@ -173,7 +173,7 @@ async def _head(made: Any) -> int:
     return await run(lambda: type(made).objects.get(pk=made.pk).last_seq)
 
 
-def _misbehave(here: hub.Hub, chance: random.Random) -> None:
+def _misbehave(here: Process, chance: random.Random) -> None:
     """Drop, repeat and turn round what is published, as a layer between processes may."""
     whole = here.publish
     late: list[list[Published]] = []

@@ -116,11 +116,9 @@ def test_who_shares_no_presence_is_away_to_all_others(alice, bob):
 
 
 def test_everything_is_shared_until_one_says_otherwise(alice, bob):
-    assert api(alice).get(SETTINGS).json() == {"share_receipts": True, "share_presence": True}
-    assert api(alice).patch(SETTINGS, {"share_receipts": False}).json() == {
-        "share_receipts": False,
-        "share_presence": True,
-    }
+    shared = {"share_receipts": True, "share_presence": True, "quiet_hours": None}
+    assert api(alice).get(SETTINGS).json() == shared
+    assert api(alice).patch(SETTINGS, {"share_receipts": False}).json() == {**shared, "share_receipts": False}
     assert api(alice).patch(SETTINGS, {}).json()["share_receipts"] is False
     assert api(bob).get(SETTINGS).json()["share_receipts"] is True
 
@@ -128,6 +126,25 @@ def test_everything_is_shared_until_one_says_otherwise(alice, bob):
 @pytest.mark.parametrize("value", ["yes", None, 1, [], {}])
 def test_a_switch_is_true_or_false(alice, value):
     assert codes(api(alice).patch(SETTINGS, {"share_presence": value}), "share_presence")
+
+
+def test_quiet_hours_are_set_kept_and_ended(alice):
+    night = {"from": "22:00", "to": "07:00"}
+    assert api(alice).patch(SETTINGS, {"quiet_hours": night}).json()["quiet_hours"] == night
+    assert api(alice).patch(SETTINGS, {"share_presence": False}).json()["quiet_hours"] == night
+    assert api(alice).get(SETTINGS).json()["quiet_hours"] == night
+    assert api(alice).patch(SETTINGS, {"quiet_hours": None}).json()["quiet_hours"] is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["22:00", 5, [], {}, {"from": "22:00"}, {"from": "22:00", "to": None}, {"from": "24:00", "to": "07:00"},
+     {"from": "9:00", "to": "10:00"}, {"from": "22:00", "to": "22:00"}, {"from": 22, "to": 7},
+     {"from": "22:00:00", "to": "07:00"}, {"from": "٢٢:٠٠", "to": "07:00"}],
+)  # fmt: skip
+def test_quiet_hours_are_two_different_times_of_day(alice, value):
+    assert codes(api(alice).patch(SETTINGS, {"quiet_hours": value}), "quiet_hours") == ["invalid"]
+    assert api(alice).get(SETTINGS).json()["quiet_hours"] is None
 
 
 # --- Reports ----------------------------------------------------------------------------------------------------------

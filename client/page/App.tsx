@@ -1,8 +1,7 @@
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 
-import { useAuth } from '@/contexts/AuthContext';
-import { ChatClient } from '@/core/chatClient';
-import { ChatContext, useConversations, useWatchedPresence } from './chat';
+import { ChatProvider, useAuth, useConversation, useUnread } from 'alviar-client/react';
+import { problemText } from './chat';
 import { Conversation } from './Conversation';
 import { ConversationList } from './ConversationList';
 import { Devices } from './Devices';
@@ -12,17 +11,15 @@ import { SecurityTimeline } from './SecurityTimeline';
 import { SignIn } from './SignIn';
 import { StatusBar } from './StatusBar';
 
-export function App() {
-  const { isLoading, isAuthenticated, client, sessionId } = useAuth();
-  const chat = useMemo(() => new ChatClient({ auth: client }), [client]);
-  useEffect(() => chat.close, [chat]);
+export function App({ as }: { as: string | null }) {
+  const { isLoading, isAuthenticated, sessionId } = useAuth();
 
   if (isLoading) return <main className="blank" aria-busy="true" />;
-  if (!isAuthenticated) return <SignIn />;
+  if (!isAuthenticated) return <SignIn as={as} />;
   return (
-    <ChatContext.Provider value={chat}>
-      <Messenger key={sessionId} chat={chat} />
-    </ChatContext.Provider>
+    <ChatProvider>
+      <Messenger key={sessionId} />
+    </ChatProvider>
   );
 }
 
@@ -37,26 +34,14 @@ export function useRoute(): string[] {
   return hash.replace(/^#\/?/, '').split('/').filter(Boolean);
 }
 
-function Messenger({ chat }: { chat: ChatClient }) {
+function Messenger() {
   const { t } = useText();
   const { user, logout } = useAuth();
   const [section = 'chat', uuid] = useRoute();
-  const conversations = useConversations();
-  const conversation = conversations.find((each) => each.uuid === uuid);
+  const conversation = useConversation(uuid);
+  const unread = useUnread();
   const page = useRef<HTMLElement>(null);
-  useWatchedPresence();
 
-  useEffect(() => {
-    // The list may fail to load (offline): the socket tries by itself, the list is read when it is open.
-    const stop = chat.on('hello', () => void chat.loadConversations().catch(() => {}));
-    void chat.connect().catch(() => {});
-    return () => {
-      stop();
-      chat.disconnect();
-    };
-  }, [chat]);
-
-  const unread = conversations.reduce((sum, each) => sum + each.unread_count, 0);
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Alviar` : 'Alviar';
   }, [unread]);
@@ -73,11 +58,11 @@ function Messenger({ chat }: { chat: ChatClient }) {
   );
   return (
     <div className="app" data-section={section} data-open={conversation ? 'true' : 'false'}>
-      <a className="skip" href="#messages" onClick={(event) => {
+      <a className="skip" href="#main" onClick={(event) => {
         event.preventDefault();
-        document.getElementById('messages')?.focus();
+        (document.getElementById('messages') ?? document.getElementById('main'))?.focus();
       }}>
-        {t('skip')}
+        {t(conversation ? 'skip' : 'skipToContent')}
       </a>
       <header className="bar">
         <strong className="brand">Alviar</strong>
@@ -96,22 +81,47 @@ function Messenger({ chat }: { chat: ChatClient }) {
           </span>
         </button>
       </header>
+      <ConfirmMail />
       {section === 'chat' ? (
         <div className="panes">
           <ConversationList selected={conversation?.uuid} />
           {conversation ? (
             <Conversation key={conversation.uuid} conversation={conversation} />
           ) : (
-            <main className="empty">
+            <main className="empty" id="main" tabIndex={-1}>
+              <h1 className="hidden">{t('chats')}</h1>
               <p>{t('choose')}</p>
             </main>
           )}
         </div>
       ) : (
-        <main className="sheet" tabIndex={-1} ref={page}>
+        <main className="sheet" id="main" tabIndex={-1} ref={page}>
           {section === 'devices' ? <Devices /> : <SecurityTimeline />}
         </main>
       )}
     </div>
+  );
+}
+
+/** Shown until the address has been confirmed. */
+function ConfirmMail() {
+  const { t } = useText();
+  const { user, client } = useAuth();
+  const [answer, setAnswer] = useState('');
+  if (!user || user.email_verified !== false) return null;
+  const resend = () =>
+    client.api<{ detail?: string }>('POST', '/api/auth/resend-verification/', {}).then(
+      ({ detail }) => setAnswer(detail ?? t('linkSent')),
+      (error: unknown) => setAnswer(problemText(error, t)),
+    );
+  return (
+    <p className="strip" role="status">
+      {answer || t('confirmMail', { email: user.email })}{' '}
+      {!answer && (
+        <button type="button" className="link" onClick={() => void resend()}>
+          {t('sendAgain')}
+        </button>
+      )}
+    </p>
   );
 }

@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react';
 
-import type { TimelineMessage } from '@/core/chatClient';
-import { nameOf, problemText, useChat } from './chat';
+import type { TimelineMessage } from 'alviar-client';
+import { useChat } from 'alviar-client/react';
+import { nameOf, problemText } from './chat';
 import { useText } from './i18n';
 
 export type ComposerMode =

@@ -1,24 +1,20 @@
-import { useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useEffect, useLayoutEffect, useRef, useState, type RefObject } from 'react';
 
-import { useAuth } from '@/contexts/AuthContext';
-import type { TimelineMessage } from '@/core/chatClient';
-import type { Conversation as ConversationType } from '@/core/types';
-import { nameOf, others, titleOf, useChat, usePresence, useTimeline, useTyping } from './chat';
+import type { Conversation as ConversationType, TimelineMessage } from 'alviar-client';
+import { useAuth, useChat, useMessages, usePresence, useTyping } from 'alviar-client/react';
+import { nameOf, others, titleOf } from './chat';
 import { Composer, type ComposerMode } from './Composer';
 import { Avatar, memberOf } from './ConversationList';
 import { useText } from './i18n';
 import { Message } from './Message';
+import { ConnectionNotice } from './StatusBar';
 
 export function Conversation({ conversation }: { conversation: ConversationType }) {
   const { uuid } = conversation;
   const { t } = useText();
   const { user } = useAuth();
-  const chat = useChat();
-  const timeline = useTimeline(uuid);
+  const { messages: timeline, hasOlder, loadOlder } = useMessages(uuid);
   const [mode, setMode] = useState<ComposerMode>({ kind: 'write' });
-
-  useEffect(() => void chat.loadNewest(uuid).catch(() => {}), [chat, uuid]);
-  useSeen(conversation);
 
   const editLast = () => {
     const own = timeline.filter((message) => message.sender?.id === user?.id && !message.deleted_at);
@@ -27,9 +23,10 @@ export function Conversation({ conversation }: { conversation: ConversationType 
   };
 
   return (
-    <main className="conversation" aria-label={titleOf(conversation, user?.id, t)}>
+    <main className="conversation" id="main" tabIndex={-1} aria-label={titleOf(conversation, user?.id, t)}>
       <Head conversation={conversation} />
-      <History conversation={conversation} timeline={timeline} onMode={setMode} />
+      <ConnectionNotice />
+      <History {...{ conversation, timeline, hasOlder, loadOlder }} onMode={setMode} />
       <TypingLine conversation={conversation} />
       <Composer conversation={uuid} mode={mode} onMode={setMode} onEditLast={editLast} />
     </main>
@@ -55,7 +52,7 @@ function Head({ conversation }: { conversation: ConversationType }) {
       <a className="back" href="#/chat" aria-label={t('back')} />
       <Avatar name={title} online={presence?.online ?? false} />
       <div>
-        <h2 dir="auto">{title}</h2>
+        <h1 dir="auto">{title}</h1>
         <small role="status">{line}</small>
       </div>
     </header>
@@ -66,15 +63,16 @@ function Head({ conversation }: { conversation: ConversationType }) {
 function History(props: {
   conversation: ConversationType;
   timeline: readonly TimelineMessage[];
+  hasOlder: boolean;
+  loadOlder: () => Promise<void>;
   onMode: (mode: ComposerMode) => void;
 }) {
-  const { conversation, timeline, onMode } = props;
+  const { conversation, timeline, hasOlder, loadOlder, onMode } = props;
   const { t } = useText();
-  const chat = useChat();
   const box = useRef<HTMLDivElement>(null);
   const top = useRef<HTMLDivElement>(null);
   const place = useRef({ oldest: '', height: 0, atBottom: true });
-  const hasOlder = chat.hasOlder(conversation.uuid);
+  const look = useSeen(conversation, box);
 
   useLayoutEffect(() => {
     const element = box.current!;
@@ -83,6 +81,7 @@ function History(props: {
     if (atBottom) element.scrollTop = element.scrollHeight;
     else if (oldest !== before) element.scrollTop += element.scrollHeight - height;
     place.current = { oldest, height: element.scrollHeight, atBottom };
+    look();
   }, [timeline]);
 
   useEffect(() => {
@@ -99,7 +98,7 @@ function History(props: {
     if (!hasOlder || timeline.length === 0) return;
     const observer = new IntersectionObserver(
       ([entry]) => {
-        if (entry!.isIntersecting) void chat.loadOlder(conversation.uuid).catch(() => {});
+        if (entry!.isIntersecting) void loadOlder();
       },
       { root: box.current, rootMargin: '200px 0px 0px' },
     );
@@ -118,6 +117,7 @@ function History(props: {
       onScroll={(event) => {
         const element = event.currentTarget;
         place.current.atBottom = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
+        look();
       }}
     >
       <div ref={top} className="history-top">
@@ -149,15 +149,28 @@ function TypingLine({ conversation }: { conversation: ConversationType }) {
   );
 }
 
-/** What is on the screen, in a window that is looked at, has been seen. */
-function useSeen({ uuid, unread_count }: ConversationType): void {
+/** What has been displayed, in a window that can be seen, has been seen: up to the lowest message in sight. */
+function useSeen({ uuid, last_seq }: ConversationType, box: RefObject<HTMLDivElement | null>): () => void {
   const chat = useChat();
+  const look = () => {
+    const element = box.current;
+    if (!element || document.visibilityState !== 'visible') return;
+    const edge = element.getBoundingClientRect().bottom + 1;
+    const rows = [...element.querySelectorAll<HTMLElement>('li[data-seq]')];
+    for (let index = rows.length - 1; index >= 0; index--) {
+      const { top, bottom } = rows[index]!.getBoundingClientRect();
+      // A message taller than the window is seen once its end or the whole window's height of it has been.
+      if (bottom > edge && top > edge - element.clientHeight) continue;
+      const newest = index === rows.length - 1;
+      return chat.markSeen(uuid, newest ? last_seq : Number(rows[index]!.dataset.seq));
+    }
+  };
+  const latest = useRef(look);
+  latest.current = look;
   useEffect(() => {
-    const look = () => {
-      if (unread_count > 0 && document.visibilityState === 'visible') chat.markSeen(uuid);
-    };
-    look();
-    document.addEventListener('visibilitychange', look);
-    return () => document.removeEventListener('visibilitychange', look);
-  }, [chat, uuid, unread_count]);
+    const again = () => latest.current();
+    document.addEventListener('visibilitychange', again);
+    return () => document.removeEventListener('visibilitychange', again);
+  }, []);
+  return look;
 }

@@ -1,8 +1,8 @@
 import { useEffect, useState, type FormEvent } from 'react';
 
-import { useAuth } from '@/contexts/AuthContext';
-import type { Conversation, Person } from '@/core/types';
-import { nameOf, others, problemText, titleOf, useChat, useConversations, usePresence, useTyping } from './chat';
+import type { Conversation, Person } from 'alviar-client';
+import { useAuth, useChat, useConversations, usePresence, useTyping } from 'alviar-client/react';
+import { nameOf, others, problemText, titleOf } from './chat';
 import { useText } from './i18n';
 
 export function ConversationList({ selected }: { selected: string | undefined }) {

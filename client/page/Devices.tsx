@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useState } from 'react';
 
-import { useAuth } from '@/contexts/AuthContext';
-import type { DeviceClient, Location, Page, UserSession } from '@/core/types';
+import type { DeviceClient, Location, Page, UserSession } from 'alviar-client';
+import { useAuth } from 'alviar-client/react';
 import { problemText } from './chat';
 import { useText } from './i18n';
 

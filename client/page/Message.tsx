@@ -1,9 +1,8 @@
 import { useEffect, useRef, useState } from 'react';
 
-import { useAuth } from '@/contexts/AuthContext';
-import type { TimelineMessage } from '@/core/chatClient';
-import type { Conversation } from '@/core/types';
-import { nameOf, others, useChat } from './chat';
+import type { Conversation, TimelineMessage } from 'alviar-client';
+import { useAuth, useChat } from 'alviar-client/react';
+import { nameOf, others } from './chat';
 import type { ComposerMode } from './Composer';
 import { useText } from './i18n';
 
@@ -30,7 +29,7 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
   const stored = message.status === 'stored';
 
   return (
-    <li className={`message${mine ? ' mine' : ''}${follows ? ' follows' : ''}`} data-status={message.status}>
+    <li className={`message${mine ? ' mine' : ''}${follows ? ' follows' : ''}`} data-status={message.status} data-seq={stored ? message.seq : undefined}>
       {!mine && !follows && conversation.kind === 'group' && (
         <strong className="sender" dir="auto">
           {nameOf(message.sender, t)}
@@ -41,7 +40,9 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
           <span className="hidden">{mine ? t('you') : nameOf(message.sender, t)}: </span>
           {message.reply_to && (
             <blockquote dir="auto">
-              <strong>{nameOf(message.reply_to.sender, t)}</strong> {message.reply_to.excerpt}
+              <span>
+                <strong>{nameOf(message.reply_to.sender, t)}</strong> {message.reply_to.excerpt}
+              </span>
             </blockquote>
           )}
           {message.deleted_at ? (
@@ -66,7 +67,7 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
           <button
             type="button"
             className="more"
-            aria-label={t('actions')}
+            aria-label={`${t('actions')}: ${excerptOf(message)}`}
             aria-expanded={menu}
             onClick={() => setMenu(!menu)}
           >
@@ -103,6 +104,12 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
       {menu && <Menu message={message} mine={mine} onMode={onMode} onClose={() => setMenu(false)} />}
     </li>
   );
+}
+
+/** Tells fifty buttons apart for somebody who hears them. */
+function excerptOf({ content, attachments }: TimelineMessage): string {
+  const text = content || (attachments[0]?.name ?? '');
+  return text.length > 40 ? `${[...text].slice(0, 40).join('')}…` : text;
 }
 
 function Menu(props: {

@@ -1,7 +1,7 @@
 import { useState } from 'react';
 
-import { useAuth } from '@/contexts/AuthContext';
-import type { User } from '@/core/types';
+import type { User } from 'alviar-client';
+import { useAuth } from 'alviar-client/react';
 import { LANGUAGES, useText, type Language } from './i18n';
 import { applyTheme, storedTheme, THEMES, type Theme } from './theme';
 

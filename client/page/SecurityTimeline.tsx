@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'react';
 
-import { useAuth } from '@/contexts/AuthContext';
-import type { Page, SecurityEvent } from '@/core/types';
+import type { Page, SecurityEvent } from 'alviar-client';
+import { useAuth } from 'alviar-client/react';
 import { problemText } from './chat';
 import { Place, systemOf } from './Devices';
 import { useText } from './i18n';

@@ -1,6 +1,7 @@
-import { useState, type FormEvent } from 'react';
+import { useEffect, useRef, useState, type FormEvent } from 'react';
 
-import { useAuth } from '@/contexts/AuthContext';
+import { ApiError } from 'alviar-client';
+import { useAuth } from 'alviar-client/react';
 import { problemText } from './chat';
 import { useText, type Word } from './i18n';
 import { Preferences } from './Preferences';
@@ -11,26 +12,45 @@ type Form = 'signIn' | 'register' | 'forgot';
 const shell = document.getElementById('app')!.dataset;
 const demoPeople = shell.demoPeople?.split(' ').filter(Boolean) ?? [];
 
-export function SignIn() {
-  const { t, has, language } = useText();
+export function SignIn({ as }: { as: string | null }) {
+  const { t, has, language, time } = useText();
   const { login, register, client, signedOutReason } = useAuth();
   const [form, setForm] = useState<Form>('signIn');
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
+  /** What is wrong with each field, by its name. */
+  const [faults, setFaults] = useState<Record<string, string>>({});
+  const element = useRef<HTMLFormElement>(null);
   const [notice, setNotice] = useState('');
 
   const attempt = async (work: () => Promise<unknown>) => {
     setBusy(true);
     setProblem('');
+    setFaults({});
     setNotice('');
     try {
       await work();
     } catch (error) {
-      setProblem(problemText(error, t));
+      const { faults, rest } = atFields(error, element.current);
+      setFaults(faults);
+      const when = error instanceof ApiError && error.lockedUntil;
+      setProblem(rest.join(' ') || (Object.keys(faults).length > 0 ? '' : problemText(error, t)) + (when ? ` ${t('lockedUntil', { when: time(when) })}` : ''));
     } finally {
       setBusy(false);
     }
   };
+
+  // The first field with a fault, once it may be typed in again.
+  useEffect(() => {
+    if (!busy) element.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+  }, [faults, busy]);
+
+  // The demo person that this window was opened for.
+  useEffect(() => {
+    if (as && demoPeople.includes(as) && signedOutReason === null) {
+      void attempt(() => login({ username: as, password: shell.demoPassword ?? '' }));
+    }
+  }, []);
 
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
@@ -52,14 +72,31 @@ export function SignIn() {
   };
 
   const field = (name: string, label: Word, type: string, autoComplete: string) => (
-    <label className="field" key={name}>
-      <span>{t(label)}</span>
-      <input name={name} type={type} autoComplete={autoComplete} required dir="auto" autoCapitalize="none" />
-    </label>
+    <div key={name}>
+      <label className="field">
+        <span>{t(label)}</span>
+        <input
+          name={name}
+          type={type}
+          autoComplete={autoComplete}
+          required
+          dir="auto"
+          autoCapitalize="none"
+          aria-invalid={faults[name] ? 'true' : undefined}
+          aria-describedby={faults[name] ? `${name}-fault` : undefined}
+        />
+      </label>
+      {faults[name] && (
+        <small className="bad" id={`${name}-fault`}>
+          {faults[name]}
+        </small>
+      )}
+    </div>
   );
   const change = (to: Form) => () => {
     setForm(to);
     setProblem('');
+    setFaults({});
     setNotice('');
   };
   const ended = `ended_${signedOutReason ?? ''}`;
@@ -93,10 +130,20 @@ export function SignIn() {
               </button>
             ))}
           </div>
+          {as === null && (
+            <p className="links">
+              <span>{t('sideBySide')}</span>
+              {demoPeople.map((name) => (
+                <a key={name} href={`/?as=${name}`} target="_blank" rel="noopener">
+                  {t('windowOf', { who: name })}
+                </a>
+              ))}
+            </p>
+          )}
           <p className="divider">{t('or')}</p>
         </section>
       )}
-      <form onSubmit={submit} aria-label={t(form)} key={form}>
+      <form ref={element} onSubmit={submit} aria-label={t(form)} key={form}>
         {form !== 'signIn' && <h2>{t(form)}</h2>}
         {form === 'signIn' && field('username', 'username', 'text', 'username')}
         {form === 'register' && field('username', 'newUsername', 'text', 'username')}
@@ -143,4 +190,16 @@ export function SignIn() {
       )}
     </main>
   );
+}
+
+/** The faults of fields that the form shows, and the texts that belong to none of them. */
+function atFields(error: unknown, form: HTMLFormElement | null): { faults: Record<string, string>; rest: string[] } {
+  const faults: Record<string, string> = {};
+  const rest: string[] = [];
+  for (const [name, found] of Object.entries(error instanceof ApiError ? error.errors : {})) {
+    const text = found.map(({ message }) => message).join(' ');
+    if (form?.elements.namedItem(name)) faults[name] = text;
+    else rest.push(text);
+  }
+  return { faults, rest };
 }

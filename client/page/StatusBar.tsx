@@ -1,10 +1,8 @@
 /** Is it connected, how long does the token live, and has anything been lost? */
 import { useEffect, useRef, useState } from 'react';
 
-import { useAuth } from '@/contexts/AuthContext';
-import type { ChatClient } from '@/core/chatClient';
-import { ConnectionState } from '@/core/connection';
-import { useChat, useConnectionState } from './chat';
+import { ConnectionState, type ChatClient } from 'alviar-client';
+import { useAuth, useChat, useConnectionState } from 'alviar-client/react';
 import { useText } from './i18n';
 
 interface Tally {
@@ -70,42 +68,48 @@ export function StatusBar() {
   };
 
   return (
-    <details className="status">
-      <summary aria-label={`${t('connectionDetails')}: ${t(`state_${state}`)}`}>
-        <span role="status" className="pill" data-state={state}>
-          {t(`state_${state}`)}
-        </span>
-        <span className="countdown" aria-hidden="true" dir="ltr">
-          {minutes(remaining)}
-        </span>
-      </summary>
-      <div className="card">
-        <h2>{t('connectionDetails')}</h2>
-        <p>
-          {t('tokenLives')}{' '}
-          <strong className="countdown" dir="ltr">
+    <>
+      <span role="status" className="hidden">
+        {t(`state_${state}`)}
+      </span>
+      <details className="status">
+        <summary>
+          <span className="hidden">{t('connectionDetails')}: </span>
+          <span className="pill" data-state={state}>
+            {t(`state_${state}`)}
+          </span>
+          <span className="countdown" aria-hidden="true" dir="ltr">
             {minutes(remaining)}
-          </strong>
-        </p>
-        <p>
-          {t('eventsReceived')}: <strong data-testid="received">{tally.received}</strong> · {t('eventsMissing')}:{' '}
-          <strong data-testid="missing">{tally.missing}</strong> · {t('eventsRepeated')}:{' '}
-          <strong data-testid="repeated">{tally.repeated}</strong> · {t('unsent')}:{' '}
-          <strong data-testid="unsent">{chat.unsentCount}</strong>
-        </p>
-        <p role="status" data-testid="refresh-result" hidden={!result}>
-          {result}
-        </p>
-        <button type="button" className="primary" disabled={busy} onClick={() => void refresh()}>
-          {t('refreshNow')}
-        </button>
-        {(state === ConnectionState.Waiting || state === ConnectionState.Stopped) && (
-          <button type="button" onClick={() => chat.connection.connect()}>
-            {t('connectNow')}
+          </span>
+        </summary>
+        <div className="card">
+          <h2>{t('connectionDetails')}</h2>
+          <p>
+            {t('tokenLives')}{' '}
+            <strong className="countdown" dir="ltr">
+              {minutes(remaining)}
+            </strong>
+          </p>
+          <p>
+            {t('eventsReceived')}: <strong data-testid="received">{tally.received}</strong> · {t('eventsMissing')}:{' '}
+            <strong data-testid="missing">{tally.missing}</strong> · {t('eventsRepeated')}:{' '}
+            <strong data-testid="repeated">{tally.repeated}</strong> · {t('unsent')}:{' '}
+            <strong data-testid="unsent">{chat.unsentCount}</strong>
+          </p>
+          <p role="status" data-testid="refresh-result" hidden={!result}>
+            {result}
+          </p>
+          <button type="button" className="primary" disabled={busy} onClick={() => void refresh()}>
+            {t('refreshNow')}
           </button>
-        )}
-      </div>
-    </details>
+          {(state === ConnectionState.Waiting || state === ConnectionState.Stopped) && (
+            <button type="button" onClick={() => chat.connection.connect()}>
+              {t('connectNow')}
+            </button>
+          )}
+        </div>
+      </details>
+    </>
   );
 }
 
@@ -122,4 +126,28 @@ function settled(chat: ChatClient): Promise<void> {
       if (frame.type === 'authenticated' || frame.type === 'hello') finish();
     });
   });
+}
+
+/** In words where the bar is out of sight or easily missed: a phone, a long conversation. */
+export function ConnectionNotice() {
+  const { t } = useText();
+  const chat = useChat();
+  const state = useConnectionState();
+  const [shown, setShown] = useState(false);
+  const away = state !== ConnectionState.Open;
+  useEffect(() => {
+    // A moment's reconnect is nobody's business.
+    const timer = setTimeout(() => setShown(away), away ? 800 : 0);
+    return () => clearTimeout(timer);
+  }, [away]);
+  return (
+    <p className="strip bad" role="status" hidden={!shown}>
+      {shown && t('notConnected')}{' '}
+      {shown && (
+        <button type="button" className="link" onClick={() => chat.connection.connect()}>
+          {t('connectNow')}
+        </button>
+      )}
+    </p>
+  );
 }

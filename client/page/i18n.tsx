@@ -1,7 +1,7 @@
 /** Every word of the page, in three languages, and the numbers and dates beside them. */
 import { createContext, useContext, useEffect, useMemo, useState, type ReactNode } from 'react';
 
-import { useAuth } from '@/contexts/AuthContext';
+import { useAuth } from 'alviar-client/react';
 
 const en = {
   about: 'An example of the chat client',
@@ -103,6 +103,13 @@ const en = {
   ended_other: 'You have been signed out. Please sign in again.',
   offline: 'The server cannot be reached.',
   skip: 'Skip to the messages',
+  skipToContent: 'Skip to the content',
+  confirmMail: 'Please confirm your address {email}: a link is in your mail.',
+  sendAgain: 'Send it again',
+  notConnected: 'No connection. What you write is sent as soon as it is back.',
+  lockedUntil: 'Please try again at {when}.',
+  sideBySide: 'Two people side by side:',
+  windowOf: 'a window for {who}',
   event_login: 'Signed in',
   event_login_failed: 'Wrong password',
   event_lockout: 'Account locked after wrong passwords',
@@ -216,6 +223,13 @@ const fr: Record<Word, string> = {
   ended_other: 'Vous avez été déconnecté. Veuillez vous reconnecter.',
   offline: 'Le serveur est injoignable.',
   skip: 'Aller aux messages',
+  skipToContent: 'Aller au contenu',
+  confirmMail: 'Veuillez confirmer votre adresse {email} : un lien vous attend dans votre courrier.',
+  sendAgain: 'Renvoyer',
+  notConnected: 'Pas de connexion. Ce que vous écrivez partira dès son retour.',
+  lockedUntil: 'Veuillez réessayer à {when}.',
+  sideBySide: 'Deux personnes côte à côte :',
+  windowOf: 'une fenêtre pour {who}',
   event_login: 'Connexion',
   event_login_failed: 'Mot de passe erroné',
   event_lockout: 'Compte verrouillé après des mots de passe erronés',
@@ -327,6 +341,13 @@ const ar: Record<Word, string> = {
   ended_other: 'سُجّل خروجك. الرجاء تسجيل الدخول مجددًا.',
   offline: 'تعذّر الوصول إلى الخادم.',
   skip: 'انتقل إلى الرسائل',
+  skipToContent: 'انتقل إلى المحتوى',
+  confirmMail: 'يرجى تأكيد عنوانك {email}: ستجد رابطًا في بريدك.',
+  sendAgain: 'أعد الإرسال',
+  notConnected: 'لا يوجد اتصال. سيُرسل ما تكتبه فور عودته.',
+  lockedUntil: 'يرجى المحاولة مجددًا في {when}.',
+  sideBySide: 'شخصان جنبًا إلى جنب:',
+  windowOf: 'نافذة لـ {who}',
   event_login: 'تسجيل دخول',
   event_login_failed: 'كلمة مرور خاطئة',
   event_lockout: 'قُفل الحساب بعد كلمات مرور خاطئة',

@@ -1,28 +1,58 @@
 /** The page at `/`: an example of the client, small enough to be read in one sitting. Begin with App.tsx. */
 import { createRoot } from 'react-dom/client';
 
-import { AuthProvider } from '@/contexts/AuthContext';
-import { uuid4 } from '@/core/uuid';
+import { defaultStorage, localStorageAdapter, uuid4, type TokenStorage } from 'alviar-client';
+import { AuthProvider } from 'alviar-client/react';
 import { App } from './App';
 import { LanguageProvider } from './i18n';
 import { applyTheme, storedTheme } from './theme';
 import './style.css';
 
-/** One session for each browser: the same name at every login. */
+/**
+ * `/?as=bob` is a window of its own: it keeps its sign-in in this tab's sessionStorage, so that two people can sit side
+ * by side in one browser. Every other tab shares one sign-in.
+ */
+const as = new URLSearchParams(location.search).get('as');
+const store = as === null ? localStorage : sessionStorage;
+
+/** One session for each browser, or each window of its own: the same name at every login. */
 function deviceFingerprint(): string {
-  const known = localStorage.getItem('device_fingerprint');
+  const known = store.getItem('device_fingerprint');
   if (known) return known;
   const made = uuid4();
-  localStorage.setItem('device_fingerprint', made);
+  store.setItem('device_fingerprint', made);
   return made;
 }
 
 applyTheme(storedTheme());
-
-createRoot(document.getElementById('app')!).render(
-  <AuthProvider baseUrl={location.origin} deviceFingerprint={deviceFingerprint()}>
-    <LanguageProvider>
-      <App />
-    </LanguageProvider>
-  </AuthProvider>,
+void (as === null ? Promise.resolve() : leaveCopiedSignIn()).then(() =>
+  createRoot(document.getElementById('app')!).render(
+    <AuthProvider
+      baseUrl={location.origin}
+      deviceFingerprint={deviceFingerprint()}
+      storage={as === null ? defaultStorage() : windowStorage()}
+    >
+      <LanguageProvider>
+        <App as={as} />
+      </LanguageProvider>
+    </AuthProvider>,
+  ),
 );
+
+/** No other window shares it: there is nobody to hear of changes from. */
+function windowStorage(): TokenStorage {
+  const { getItem, setItem, removeItem } = localStorageAdapter(sessionStorage);
+  return { getItem, setItem, removeItem };
+}
+
+/** A duplicated window begins with a copy of the sessionStorage. Two of them would use up each other's tokens. */
+async function leaveCopiedSignIn(): Promise<void> {
+  const name = `window ${deviceFingerprint()}`;
+  const forGood = new Promise<void>(() => {});
+  await new Promise<void>((done) => {
+    // A page that is being reloaded gives its lock back in a moment; another window never does.
+    navigator.locks
+      ?.request(name, { signal: AbortSignal.timeout(1_000) }, () => (done(), forGood))
+      .catch(() => (sessionStorage.clear(), done())) ?? done();
+  });
+}

@@ -4,14 +4,16 @@ import { defineConfig } from 'vite';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-/** One script and one stylesheet under fixed names, served by Django as /static/app/. Preact stands in for React. */
+/**
+ * One script and one stylesheet under fixed names, served by Django as /static/app/. Preact stands in for React;
+ * the package is taken as it is published, from `dist` (`npm run build` comes first).
+ */
 export default defineConfig({
   root: here('.'),
   base: '/static/app/',
   publicDir: here('./public'),
   resolve: {
     alias: [
-      { find: '@', replacement: here('../src') },
       { find: 'react/jsx-runtime', replacement: 'preact/jsx-runtime' },
       { find: 'react-dom/client', replacement: 'preact/compat/client' },
       { find: /^react(-dom)?$/, replacement: 'preact/compat' },

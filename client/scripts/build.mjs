@@ -4,6 +4,8 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
+import { privatesOf, shorten } from './shorten.mjs';
+
 const root = new URL('..', import.meta.url).pathname;
 const tsc = join(root, 'node_modules/.bin/tsc');
 
@@ -14,10 +16,19 @@ for (const [format, type] of [['esm', 'module'], ['cjs', 'commonjs']]) {
   writeFileSync(join(root, 'dist', format, 'package.json'), `${JSON.stringify({ type })}\n`);
 }
 
-const files = (folder) =>
+const files = (folder, kind = /\.js$/) =>
   readdirSync(folder, { recursive: true })
     .map((name) => join(folder, name))
-    .filter((path) => statSync(path).isFile() && path.endsWith('.js'));
+    .filter((path) => statSync(path).isFile() && kind.test(path));
+
+for (const source of files(join(root, 'src'), /\.tsx?$/)) {
+  const classes = privatesOf(source);
+  if (Object.keys(classes).length === 0) continue;
+  for (const format of ['esm', 'cjs']) {
+    const built = source.replace(join(root, 'src'), join(root, 'dist', format)).replace(/\.tsx?$/, '.js');
+    writeFileSync(built, shorten(readFileSync(built, 'utf8'), classes));
+  }
+}
 
 for (const format of ['esm', 'cjs']) {
   const sources = files(join(root, 'dist', format)).map((path) => readFileSync(path));

@@ -9,6 +9,7 @@ export * from './core/errors.js';
 export * from './core/frames.js';
 export * from './core/jwt.js';
 export * from './core/lifecycle.js';
+export type * from './core/logger.js';
 export type { Draft } from './core/outbox.js';
 export * from './core/sequencer.js';
 export * from './core/storage.js';

@@ -10,6 +10,7 @@ from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
+from common import handshakes
 from config import urls
 from config.http import HTTPBridge, SocketGate, environ_of, hashes_a_password, scheme_of
 
@@ -170,6 +171,70 @@ async def test_a_body_above_one_mebibyte_is_413_in_the_envelope(bridge, parts):
     assert answer.json()["code"] == "too_large"
     assert answer.headers["x-request-id"] == answer.json()["request_id"]
     assert answer.headers["connection"] == "close"
+
+
+async def test_healthz_is_answered_while_every_thread_is_busy(bridge):
+    release = threading.Event()
+    for _ in range(bridge.pool._max_workers):
+        bridge.pool.submit(release.wait)
+    try:
+        for method, body in (("GET", {"status": "ok"}), ("HEAD", None)):
+            answer = await call(bridge, method, path="/healthz", headers=[(b"x-request-id", b"mine-1")])
+            assert answer.status == 200
+            assert (answer.json() if body else None) == body
+            assert answer.headers["x-request-id"] == "mine-1"
+    finally:
+        release.set()
+
+
+async def test_a_body_that_does_not_end_is_408_and_closed(bridge, settings):
+    settings.REQUEST_SECONDS = 0.05
+    sent = []
+    waiting = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+    async def receive():
+        for message in waiting:
+            return message
+        await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    await asyncio.wait_for(bridge(scope_of("POST", "/api/auth/login/"), receive, send), 10)
+    answer = Answer(sent)
+    assert (answer.status, answer.json()["code"]) == (408, "request_timeout")
+    assert answer.headers["connection"] == "close"
+
+
+UPLOAD = "/api/chat/attachments/"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("length", [[(b"content-length", b"2000000")], []], ids=["declared", "chunked"])
+@pytest.mark.parametrize(
+    ("authorization", "code"),
+    [([], "not_authenticated"), ([(b"authorization", b"Bearer forged.token.x")], "token_not_valid")],
+)
+async def test_a_large_upload_of_a_stranger_is_refused_before_it_is_kept(bridge, length, authorization, code):
+    parts = tuple([b"x" * 100_000] * 20)
+    answer = await call(bridge, "POST", path=UPLOAD, body=parts, headers=[*length, *authorization])
+    assert (answer.status, answer.json()["code"]) == (401, code)
+    assert answer.headers["www-authenticate"]
+    assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_large_upload_of_somebody_signed_in_is_read(bridge, alice_api, monkeypatch):
+    monkeypatch.setattr("config.tests.test_http.urlpatterns", [path(UPLOAD[1:], echo)])
+    headers = [(b"authorization", f"Bearer {alice_api.started.tokens.access}".encode())]
+    answer = await call(bridge, "POST", path=UPLOAD, body=tuple([b"x" * 100_000] * 20), headers=headers)
+    assert (answer.status, answer.json()["body"]) == (200, 2_000_000)
+
+
+async def test_a_large_body_for_any_other_path_is_413_for_everybody(bridge):
+    for where in ("/api/chat/attachments/x", "/nowhere/", "/api/chat/conversations/"):
+        answer = await call(bridge, "POST", path=where, body=tuple([b"x" * 100_000] * 20))
+        assert answer.status == 413
 
 
 async def test_a_body_of_exactly_one_mebibyte_passes(bridge):
@@ -443,3 +508,23 @@ async def test_plain_ws_is_403_where_https_is_a_must(gate, settings):
     settings.TRUSTED_PROXY_COUNT = 1
     behind_proxy = [(b"x-forwarded-proto", b"https")]
     assert (await knock(gate, headers=behind_proxy))[0]["type"] == "websocket.accept"
+
+
+async def test_refused_handshakes_are_counted_for_each_address_and_good_ones_are_not(gate, settings):
+    settings.RATE_LIMITS = settings.RATE_LIMITS | {"handshake": "3/min"}
+    answers = {"extensions": {"websocket.http.response": {}}}
+
+    async def status(where, client):
+        return (await knock(gate, where, client=(client, 1), **answers))[0].get("status", 101)
+
+    try:
+        for _ in range(5):
+            assert await status("/ws/chat/", "203.0.113.9") == 101
+        assert [await status("/ws/nix/", "203.0.113.9") for _ in range(5)] == [404, 404, 404, 429, 429]
+        assert await status("/ws/nix/", "203.0.113.10") == 404
+        assert await status("/ws/chat/", "203.0.113.9") == 101
+        start, body = await knock(gate, "/ws/nix/", client=("203.0.113.9", 1), **answers)
+        assert orjson.loads(body["body"])["code"] == "throttled"
+        assert 0 < int(dict(start["headers"])[b"retry-after"]) <= 60
+    finally:
+        handshakes.forget()

@@ -9,7 +9,7 @@ from django.db import transaction
 from common.client import Client
 from common.errors import NoActiveAccount, NotFound, TokenNotValid
 from common.signals import security_event, session_revoked, user_closing, user_suspended
-from sessions import services
+from sessions import services, validity
 from sessions.authentication import authenticate
 from sessions.models import UserSession
 from sessions.tests.clock import LOGOUT, LOGOUT_ALL, REFRESH, SESSIONS, VERIFY, envelope, later
@@ -207,15 +207,15 @@ def test_a_receiver_that_fails_keeps_nobody_from_hearing(alice_api, revoked, dja
 
 def test_writes_of_a_socket_check_their_session(alice_api, bob_api):
     living = alice_api.started.user_session
-    services.require_living(living.pk)
+    validity.require_living(living.pk)
     services.revoke(user_id=living.user_id, sid=living.session_token)
     with pytest.raises(TokenNotValid):
-        services.require_living(living.pk)
+        validity.require_living(living.pk)
     other = bob_api.started.user_session.pk
     with transaction.atomic():
-        assert services.living_ids([living.pk, other, 10**9]) == {other}
+        assert validity.living_ids([living.pk, other, 10**9]) == {other}
     with later(days=8):
-        assert services.living_ids([other]) == set()
+        assert validity.living_ids([other]) == set()
 
 
 def test_a_login_that_a_password_reset_overtook_starts_no_session(alice):

@@ -23,7 +23,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 from common import purging
 from common.client import Client
 from common.errors import ApplicationError, TokenNotValid
-from sessions import hot_sql, keys, rotation, services
+from sessions import hot_sql, keys, rotation, services, validity
 from sessions.authentication import authenticate
 from sessions.models import UserSession
 from sessions.tests.clock import REFRESH, envelope, later
@@ -301,7 +301,7 @@ def test_a_revocation_waits_for_the_write_of_a_socket_and_stops_the_next(dora):
 
     def write():
         with transaction.atomic():
-            services.require_living(row.pk)
+            validity.require_living(row.pk)
             checked.set()
             assert not revoked.wait(0.3)  # it has to wait for our commit
 
@@ -313,7 +313,7 @@ def test_a_revocation_waits_for_the_write_of_a_socket_and_stops_the_next(dora):
     together(write, revoke)
     assert revoked.is_set()
     with pytest.raises(TokenNotValid):
-        services.require_living(row.pk)
+        validity.require_living(row.pk)
 
 
 def test_a_row_that_stays_locked_is_503_and_signs_nobody_out(dora):

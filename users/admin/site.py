@@ -32,11 +32,11 @@ class LoginForm(AdminAuthenticationForm):
         return super().clean() or {}
 
     def _locked_until(self) -> datetime | None:
-        from users.flows.login import find
+        from users import people
         from users.models import LoginCounter
         from users.passwords import lockout
 
-        user, name = find(str(self.cleaned_data.get("username", "")))
+        user, name = people.find(str(self.cleaned_data.get("username", "")))
         counter = lockout.counter_of_user(user.pk) if user else lockout.counter_of_name(name)
         row = LoginCounter.objects.filter(key=counter.key, locked_until__gt=timezone.now()).first()
         return row.locked_until if row else None

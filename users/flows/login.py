@@ -14,7 +14,6 @@ from common.errors import EmailNotVerified, NoActiveAccount
 from common.signals import security_event
 from sessions import services as sessions
 from users import people
-from users.identity import addresses, names
 from users.models import User
 from users.passwords import check, device_tokens, lockout
 
@@ -43,7 +42,7 @@ def login(
     Raises: Throttled, AccountLocked, NoActiveAccount, EmailNotVerified (where mandatory, after a right password).
     """
     rates.allow(name="login", key=address_key(client.ip_address))
-    user, name = find(username)
+    user, name = people.find(username)
     device_id = device_tokens.read(device_token, user=user)
     if device_id:
         counter = lockout.counter_of_device(device_id)
@@ -79,15 +78,6 @@ def login(
             detail={},
         )
     return LoggedIn(user=user, started=started, device_token=device_tokens.make(user, device_id=device_id))
-
-
-def find(identifier: str) -> tuple[User | None, str]:
-    """Return whom the identifier names, and its canonical spelling. What holds an `@` is an address, never a name."""
-    if "@" in identifier:
-        address = addresses.key(identifier)
-        return people.of(address).first() if address else None, address or names.skeleton(identifier)
-    key = names.skeleton(identifier)
-    return User.objects.filter(username_key=key).first(), key
 
 
 def _mark(user: User, guess: lockout.Guess, *, client: Client, device_fingerprint: str, at: datetime) -> None:

@@ -2,8 +2,7 @@
 
 from django.urls import path
 
-from users import security_events
-from users.http import views
+from users.http import security_events, views
 
 urlpatterns = [
     path("me/", views.MeView.as_view()),

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from common import rates
 from common.client import address_key, client_of
 from common.errors import AccountLocked
-from users.flows.login import find
+from users import people
 from users.models import User
 from users.passwords import check, lockout
 
@@ -26,7 +26,7 @@ class LockoutBackend(ModelBackend):
         client = client_of(request) if request is not None else None
         if client and rates.hit(name="login", key=address_key(client.ip_address)) is not None:
             raise PermissionDenied
-        user, name = find(str(identifier))
+        user, name = people.find(str(identifier))
         counter = lockout.counter_of_user(user.pk) if user else lockout.counter_of_name(name)
         try:
             guess = check.verify(user=user, password=password, counter=counter, client=client)

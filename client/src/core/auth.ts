@@ -1,16 +1,22 @@
 import {
   AUTO_REFRESH_CHECK_INTERVAL_MS,
+  CHECKS_PER_LIFE,
   DEFAULT_ACCESS_LIFETIME_MS,
+  FACTS_BYTES,
+  LARGEST_MARGIN,
   MINUTE_MS,
   REFRESH_BUFFER_MINUTES,
   REFRESH_RETRY_BASE_MS,
   REFRESH_RETRY_CAP_MS,
   REQUEST_TIMEOUT_MS,
+  STORAGE_RETRY_BASE_MS,
+  TAB_LOCK_TIMEOUT_MS,
 } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
 import { ApiError, NetworkError } from './errors.js';
 import { readClaims } from './jwt.js';
 import { browserLifecycle, type Lifecycle } from './lifecycle.js';
+import type { Logger } from './logger.js';
 import {
   ACCESS_TOKEN_KEY,
   defaultStorage,
@@ -31,6 +37,8 @@ export interface AuthClientOptions {
   language?: string;
   fetch?: typeof fetch;
   lifecycle?: Lifecycle;
+  /** Default: `console`. */
+  logger?: Logger;
   /** Milliseconds of the device's clock, right or wrong. */
   now?: () => number;
   random?: () => number;
@@ -72,17 +80,26 @@ export interface AuthSnapshot {
 }
 
 interface Tokens {
+  /** Empty when only the refresh token is known. */
   access: string;
   refresh: string;
   /** Milliseconds of the server's clock. */
   accessExpiresAt: number;
+  /** How long an access token lives when it is new, milliseconds. */
+  lifeMs: number;
+  sessionId: string;
 }
 
-interface SessionFacts {
-  access_expires_at: number;
-  clock_offset_ms: number;
+interface Who {
   user: User | null;
   session: UserSession | null;
+}
+
+interface SessionFacts extends Who {
+  sid: string;
+  access_expires_at: number;
+  access_life_ms: number;
+  clock_offset_ms: number;
 }
 
 interface AuthEvents {
@@ -90,6 +107,9 @@ interface AuthEvents {
   refresh: string;
   signOut: SignOutReason;
 }
+
+/** The refresh token first: without it the rest is worth nothing. */
+const STORED_KEYS = [REFRESH_TOKEN_KEY, ACCESS_TOKEN_KEY, SESSION_FACTS_KEY];
 
 const SIGNED_OUT: AuthSnapshot = {
   status: 'signed_out',
@@ -110,6 +130,7 @@ export class AuthClient {
   readonly lifecycle: Lifecycle;
   readonly baseUrl: string;
   readonly deviceFingerprint: string | undefined;
+  readonly logger: Logger;
   language: string | undefined;
 
   private readonly storage: TokenStorage;
@@ -125,6 +146,13 @@ export class AuthClient {
   private restoring: Promise<void> | null = null;
   private refreshing: Promise<string | null> | null = null;
   private writes: Promise<void> = Promise.resolve();
+  /** The tokens in memory are not in the storage yet: what is there is older, whatever it looks like. */
+  private unsaved = false;
+  /** The refresh token that a sign-out could not remove. */
+  private leftBehind: string | null = null;
+  private storageFaults = 0;
+  private storageTimer: ReturnType<typeof setTimeout> | undefined;
+  private checkTimer: ReturnType<typeof setInterval> | undefined;
   private retryTimer: ReturnType<typeof setTimeout> | undefined;
   private retries = 0;
   private stopWatching: (() => void) | null = null;
@@ -135,6 +163,7 @@ export class AuthClient {
     this.deviceFingerprint = options.deviceFingerprint;
     this.language = options.language;
     this.injectedFetch = options.fetch;
+    this.logger = options.logger ?? console;
     this.lifecycle = options.lifecycle ?? browserLifecycle();
     this.now = options.now ?? (() => Date.now());
     this.random = options.random ?? (() => Math.random());
@@ -165,9 +194,14 @@ export class AuthClient {
   accessTokenRemainingMs = (): number =>
     this.tokens ? Math.max(0, this.tokens.accessExpiresAt - this.serverNow()) : 0;
 
-  /** True when fewer than so many minutes remain, and when there is no token at all. */
+  /**
+   * True when fewer than so many minutes remain, and when there is no token at all.
+   *
+   * Never more than half of a token's life: one that lives for five minutes is not "about to end" when it is new.
+   */
   isTokenExpiringSoon = (bufferMinutes: number = REFRESH_BUFFER_MINUTES): boolean =>
-    this.accessTokenRemainingMs() < bufferMinutes * MINUTE_MS || !this.tokens;
+    !this.tokens ||
+    this.accessTokenRemainingMs() < Math.min(bufferMinutes * MINUTE_MS, this.tokens.lifeMs * LARGEST_MARGIN);
 
   /** Learns the server's clock from anything that carries a `server_time`. */
   syncClock = (serverTime: string): void => {
@@ -180,44 +214,63 @@ export class AuthClient {
   /** Reads the storage and begins to watch the token; returns the stop. Safe to call again after it. */
   start = (): (() => void) => {
     if (this.stopWatching) return this.stopWatching;
-    void this.restore();
-    const check = () => {
-      if (this.tokens) void this.ensureValidToken();
-    };
-    let timer: ReturnType<typeof setInterval> | undefined = setInterval(check, AUTO_REFRESH_CHECK_INTERVAL_MS);
     const stopLifecycle = this.lifecycle.subscribe((event) => {
       if (event === 'background') {
-        clearInterval(timer);
+        clearInterval(this.checkTimer);
         clearTimeout(this.retryTimer);
-        timer = undefined;
       } else if (event !== 'offline') {
         // Timers stand still in a pocket: look at once.
-        timer ??= setInterval(check, AUTO_REFRESH_CHECK_INTERVAL_MS);
-        check();
+        this.watch();
+        this.check();
       }
     });
     const stopStorage = this.storage.subscribe?.((key) => {
-      if (key === null || key === REFRESH_TOKEN_KEY) void this.adoptStored();
+      // The facts are written and removed last.
+      if (key === null || key === SESSION_FACTS_KEY) void this.adoptStored();
     });
     const stop = () => {
       if (this.stopWatching !== stop) return;
       this.stopWatching = null;
-      clearInterval(timer);
+      clearInterval(this.checkTimer);
       clearTimeout(this.retryTimer);
+      clearTimeout(this.storageTimer);
       stopLifecycle();
       stopStorage?.();
     };
-    return (this.stopWatching = stop);
+    this.stopWatching = stop;
+    void this.restore();
+    this.watch();
+    return stop;
   };
 
-  /** Takes up the stored sign-in. Once; every call shares it. */
+  private check = (): void => {
+    if (this.snapshot.status === 'loading') void this.restore();
+    else if (this.tokens) void this.ensureValidToken();
+  };
+
+  private watch(): void {
+    clearInterval(this.checkTimer);
+    const life = (this.tokens?.lifeMs ?? Infinity) / CHECKS_PER_LIFE;
+    if (this.stopWatching) this.checkTimer = setInterval(this.check, Math.min(AUTO_REFRESH_CHECK_INTERVAL_MS, life));
+  }
+
+  /**
+   * Takes up the stored sign-in. Once; every call shares it.
+   *
+   * A storage that cannot be read says nothing about who is signed in: the status stays `loading`, and it is read again.
+   */
   restore = (): Promise<void> => (this.restoring ??= this.readStorage());
 
   private async readStorage(): Promise<void> {
-    const stored = await this.stored();
-    if (this.snapshot.status !== 'loading') return;
-    if (!stored) return this.publish(SIGNED_OUT);
-    this.take(stored.tokens, stored.facts);
+    try {
+      const stored = await this.stored();
+      if (this.snapshot.status !== 'loading') return;
+      if (!stored?.tokens) return this.publish(SIGNED_OUT);
+      this.take(stored.tokens, stored);
+    } catch (error) {
+      this.restoring = null;
+      return this.storageFailed('The stored sign-in could not be read', error, () => void this.restore());
+    }
     if (!this.snapshot.user) void this.reloadUser().catch(() => {});
     if (this.isTokenExpiringSoon()) void this.ensureValidToken();
   }
@@ -240,9 +293,16 @@ export class AuthClient {
       ...(deviceToken && { device_token: deviceToken }),
       ...credentials,
     });
-    if (answer.device_token) void this.write({ [DEVICE_TOKEN_KEY]: answer.device_token });
-    await this.accept(answer, { user: answer.user ?? null, session: answer.session ?? null });
+    await this.acceptLogin(answer);
     return answer;
+  };
+
+  /** Whatever answers as a login does (a second factor, a passkey, a mailed code): this person is signed in now. */
+  acceptLogin = (answer: LoginResponse): Promise<void> => {
+    const { device_token: deviceToken } = answer;
+    if (deviceToken) void this.inTurn(() => this.storage.setItem(DEVICE_TOKEN_KEY, deviceToken));
+    const who = { user: answer.user ?? null, session: answer.session ?? null };
+    return this.accept(answer, who, `local-${this.now()}`);
   };
 
   register = (registration: Registration): Promise<{ user: User }> =>
@@ -286,15 +346,18 @@ export class AuthClient {
   /** Refreshes now, whatever remains; the new token, or null when none came. */
   refresh = async (): Promise<string | null> => {
     await this.restore();
-    return (this.refreshing ??= this.takeTurns(() => this.rotate()).finally(() => {
+    const { tokens } = this;
+    return (this.refreshing ??= this.takeTurns(() => this.rotate(tokens)).finally(() => {
       this.refreshing = null;
     }));
   };
 
-  private async rotate(): Promise<string | null> {
+  private async rotate(asked: Tokens | null): Promise<string | null> {
     await this.writes;
-    if (await this.adoptStored()) return this.accessToken;
+    await this.adoptStored();
     const { tokens } = this;
+    // Another tab was faster: its pair is as new as one can be.
+    if (tokens !== asked && this.accessTokenRemainingMs() > 0) return this.accessToken;
     if (!tokens) return null;
     let answer: TokenPair;
     try {
@@ -302,7 +365,8 @@ export class AuthClient {
     } catch (error) {
       // Signed out meanwhile, or another tab was faster: nothing is left to decide.
       if (this.tokens !== tokens) return this.accessToken;
-      if (error instanceof ApiError && [400, 401, 403].includes(error.status)) {
+      // Only the server itself ends a sign-in: a proxy's page of whatever status does not.
+      if (error instanceof ApiError && error.action === 'login') {
         await this.forget(error.reason ?? 'refresh_refused');
       } else {
         this.retryLater(error instanceof ApiError ? error.retryAfter : undefined);
@@ -310,10 +374,7 @@ export class AuthClient {
       return null;
     }
     if (this.tokens !== tokens) return this.accessToken;
-    await this.accept({ ...answer, refresh: answer.refresh ?? tokens.refresh }, {
-      user: this.snapshot.user,
-      session: answer.session ?? this.snapshot.session,
-    });
+    await this.acceptPair({ ...answer, refresh: answer.refresh ?? tokens.refresh });
     return answer.access;
   }
 
@@ -326,70 +387,86 @@ export class AuthClient {
     this.retryTimer = setTimeout(() => void this.ensureValidToken(), delay);
   }
 
-  /** Tabs with one storage rotate one after the other, so that the second finds what the first has brought. */
-  private takeTurns(work: () => Promise<string | null>): Promise<string | null> {
+  /**
+   * Tabs with one storage rotate one after the other, so that the second finds what the first has brought.
+   *
+   * A tab that was stopped while it held its turn does not hold up the others: the server's grace covers the rest.
+   */
+  private async takeTurns(work: () => Promise<string | null>): Promise<string | null> {
     const locks = this.storage.subscribe ? globalThis.navigator?.locks : undefined;
-    return locks ? locks.request(`refresh ${this.baseUrl}`, work) : work();
+    if (!locks) return work();
+    const patience = new AbortController();
+    const timer = setTimeout(() => patience.abort(), TAB_LOCK_TIMEOUT_MS);
+    let begun = false;
+    const turn = () => {
+      begun = true;
+      clearTimeout(timer);
+      return work();
+    };
+    try {
+      return await locks.request(`refresh ${this.baseUrl}`, { signal: patience.signal }, turn);
+    } catch (error) {
+      if (begun) throw error;
+      return turn();
+    }
   }
 
-  private async accept(pair: TokenPair, facts: { user: User | null; session: UserSession | null }): Promise<void> {
+  private async accept(pair: TokenPair, who: Who, sessionId: string): Promise<void> {
     const claims = readClaims(pair.access);
     if (pair.server_time) this.syncClock(pair.server_time);
     // Just minted: its `iat` is the server's clock.
     else if (claims?.iat) this.clockOffsetMs = claims.iat * 1000 - this.now();
-    const lifetime = pair.access_expires_in === undefined ? undefined : pair.access_expires_in * 1000;
+    const told = pair.access_expires_in === undefined ? undefined : pair.access_expires_in * 1000;
     const accessExpiresAt =
-      lifetime !== undefined
-        ? this.serverNow() + lifetime
-        : claims?.exp
-          ? claims.exp * 1000
-          : this.serverNow() + DEFAULT_ACCESS_LIFETIME_MS;
+      told === undefined && claims?.exp ? claims.exp * 1000 : this.serverNow() + (told ?? DEFAULT_ACCESS_LIFETIME_MS);
     this.retries = 0;
     clearTimeout(this.retryTimer);
-    const stored = this.write({
-      // The refresh token last: another tab that sees it change finds the rest in place.
-      [SESSION_FACTS_KEY]: JSON.stringify({
-        access_expires_at: accessExpiresAt,
-        clock_offset_ms: this.clockOffsetMs,
-        ...facts,
-      } satisfies SessionFacts),
-      [ACCESS_TOKEN_KEY]: pair.access,
-      [REFRESH_TOKEN_KEY]: pair.refresh,
-    });
-    this.take({ access: pair.access, refresh: pair.refresh, accessExpiresAt }, facts);
-    await stored;
+    this.unsaved = true;
+    this.take(
+      {
+        access: pair.access,
+        refresh: pair.refresh,
+        accessExpiresAt,
+        lifeMs: accessExpiresAt - this.serverNow(),
+        sessionId: who.session?.id ?? claims?.sid ?? sessionId,
+      },
+      who,
+    );
+    await this.save();
   }
 
-  private take(tokens: Tokens, facts: { user: User | null; session: UserSession | null }): void {
+  private take(tokens: Tokens, { user, session }: Who): void {
     let before = this.tokens;
-    const sessionId = readClaims(tokens.access)?.sid ?? null;
-    if (before && this.snapshot.sessionId !== sessionId) {
+    if (before && before.sessionId !== tokens.sessionId) {
       // Another sign-in over this one: nothing of the first may pass for the second's.
       before = null;
       this.events.emit('signOut', 'logout');
     }
     this.tokens = tokens;
+    this.leftBehind = null;
     this.publish({
       status: 'signed_in',
-      user: facts.user,
-      session: facts.session,
-      accessToken: tokens.access,
-      sessionId,
+      user,
+      session,
+      accessToken: tokens.access || null,
+      sessionId: tokens.sessionId,
       signedOutReason: null,
     });
+    this.watch();
     if (before && before.access !== tokens.access) this.events.emit('refresh', tokens.access);
   }
 
   private async forget(reason: SignOutReason, { stored } = { stored: true }): Promise<void> {
-    const wasSignedIn = this.tokens !== null;
+    const { tokens } = this;
     this.tokens = null;
+    this.unsaved = false;
     this.retries = 0;
     clearTimeout(this.retryTimer);
     this.publish({ ...SIGNED_OUT, signedOutReason: reason });
-    if (wasSignedIn) this.events.emit('signOut', reason);
-    if (stored) {
-      await this.write({ [SESSION_FACTS_KEY]: null, [ACCESS_TOKEN_KEY]: null, [REFRESH_TOKEN_KEY]: null });
-    }
+    if (tokens) this.events.emit('signOut', reason);
+    if (!stored || this.tokens) return;
+    this.leftBehind = tokens?.refresh ?? null;
+    await this.save();
   }
 
   private publish(snapshot: AuthSnapshot): void {
@@ -399,20 +476,83 @@ export class AuthClient {
 
   // Storage
 
-  /** Writes one after the other: a slow SecureStore must not store an older token over a newer one. */
-  private write(values: Record<string, string | null>): Promise<void> {
-    const next = this.writes.then(async () => {
-      for (const [key, value] of Object.entries(values)) {
-        try {
-          await (value === null ? this.storage.removeItem(key) : this.storage.setItem(key, value));
-        } catch (error) {
-          // Full or forbidden: the sign-in goes on in memory.
-          console.warn(`${key} could not be stored`, error);
-        }
+  /** One after the other: a slow SecureStore must not store an older token over a newer one. */
+  private inTurn(work: () => unknown): Promise<void> {
+    return (this.writes = this.writes.then(work).then(
+      () => {
+        this.storageFaults = 0;
+      },
+      (error: unknown) => this.storageFailed('The sign-in could not be stored', error, () => void this.save()),
+    ));
+  }
+
+  /** A fault of the storage is never a sign-out: the sign-in goes on in memory, and it is tried again. */
+  private storageFailed(what: string, error: unknown, again: () => void): void {
+    this.logger.warn(what, error);
+    clearTimeout(this.storageTimer);
+    const delay = Math.min(REFRESH_RETRY_CAP_MS, STORAGE_RETRY_BASE_MS * 2 ** this.storageFaults++);
+    if (this.stopWatching) this.storageTimer = setTimeout(again, delay);
+  }
+
+  /** Brings the storage to what is known here. */
+  private save(): Promise<void> {
+    return this.inTurn(() => (this.tokens ? this.writeTokens(this.tokens) : this.removeTokens()));
+  }
+
+  /**
+   * In an order that leaves a signed-in app, and one person's things only, wherever the app is killed: the refresh token
+   * is what counts, and what does not belong to it is not read.
+   */
+  private async writeTokens(tokens: Tokens): Promise<void> {
+    const { storage } = this;
+    if (this.unsaved) {
+      const held = (await this.readItem(REFRESH_TOKEN_KEY)) ?? '';
+      if (this.tokens !== tokens) return;
+      if (held && sidOf(held) !== sidOf(tokens.refresh)) {
+        await storage.removeItem(ACCESS_TOKEN_KEY);
+        await storage.removeItem(SESSION_FACTS_KEY);
       }
-    });
-    this.writes = next;
-    return next;
+      // Another tab has gone on meanwhile.
+      if (generation(held, tokens.sessionId) > generation(tokens.refresh, tokens.sessionId)) {
+        this.unsaved = false;
+        return void this.adoptStored();
+      }
+      try {
+        await storage.setItem(REFRESH_TOKEN_KEY, tokens.refresh);
+      } catch (error) {
+        // An older one that is sent after the next start would look like a theft; being signed out then does not.
+        await storage.removeItem(REFRESH_TOKEN_KEY);
+        throw error;
+      }
+      await storage.setItem(ACCESS_TOKEN_KEY, tokens.access);
+      if (this.tokens === tokens) this.unsaved = false;
+    }
+    await storage.setItem(SESSION_FACTS_KEY, this.facts(tokens));
+  }
+
+  private async removeTokens(): Promise<void> {
+    const held = await this.storage.getItem(REFRESH_TOKEN_KEY);
+    // Another tab may have signed in since.
+    if (this.leftBehind && held && sidOf(held) !== sidOf(this.leftBehind)) return;
+    for (const key of STORED_KEYS) await this.storage.removeItem(key);
+    this.leftBehind = null;
+  }
+
+  /** What a phone's keychain takes in one item: if need be without the session's row, then with no more than the name. */
+  private facts({ sessionId, accessExpiresAt, lifeMs }: Tokens): string {
+    const { user, session } = this.snapshot;
+    const text = (who: Who) =>
+      JSON.stringify({
+        sid: sessionId,
+        access_expires_at: accessExpiresAt,
+        access_life_ms: lifeMs,
+        clock_offset_ms: this.clockOffsetMs,
+        ...who,
+      } satisfies SessionFacts);
+    const all = text({ user, session });
+    if (encodeURIComponent(all).length <= FACTS_BYTES) return all;
+    const less = text({ user, session: null });
+    return encodeURIComponent(less).length <= FACTS_BYTES ? less : text({ user: null, session: null });
   }
 
   private async readItem(key: string): Promise<string | null> {
@@ -423,41 +563,45 @@ export class AuthClient {
     }
   }
 
-  private async stored(): Promise<{ tokens: Tokens; facts: SessionFacts } | null> {
-    try {
-      const [access, refresh, text] = await Promise.all([
-        this.storage.getItem(ACCESS_TOKEN_KEY),
-        this.storage.getItem(REFRESH_TOKEN_KEY),
-        this.storage.getItem(SESSION_FACTS_KEY),
-      ]);
-      if (!access || !refresh) return null;
-      const facts = parseFacts(text);
-      if (facts) this.clockOffsetMs = facts.clock_offset_ms;
-      // Tokens that the app stored by itself have no facts beside them: the token tells its end.
-      const accessExpiresAt = facts?.access_expires_at ?? (readClaims(access)?.exp ?? 0) * 1000;
-      return {
-        tokens: { access, refresh, accessExpiresAt },
-        facts: facts ?? { access_expires_at: accessExpiresAt, clock_offset_ms: 0, user: null, session: null },
-      };
-    } catch {
-      return null;
-    }
+  /** Null where nothing at all is stored; without `tokens` where something is, but no refresh token. */
+  private async stored(): Promise<(Who & { tokens: Tokens | null }) | null> {
+    const [refresh, access, text] = await Promise.all(STORED_KEYS.map((key) => this.storage.getItem(key)));
+    if (!refresh) return access || text ? { tokens: null, user: null, session: null } : null;
+    const sid = sidOf(refresh);
+    const told = parseFacts(text ?? null);
+    const facts = told && (!sid || told.sid === sid) ? told : null;
+    const claims = access ? readClaims(access) : null;
+    const belongs = access && (!sid || !claims?.sid || claims.sid === sid);
+    if (facts) this.clockOffsetMs = facts.clock_offset_ms;
+    return {
+      tokens: {
+        access: belongs ? access : '',
+        refresh,
+        // Tokens that the app stored by itself have no facts beside them: the token tells its end.
+        accessExpiresAt: !belongs ? 0 : claims?.exp ? claims.exp * 1000 : (facts?.access_expires_at ?? 0),
+        lifeMs:
+          facts?.access_life_ms ??
+          (claims?.exp && claims.iat ? (claims.exp - claims.iat) * 1000 : DEFAULT_ACCESS_LIFETIME_MS),
+        sessionId: sid ?? facts?.sid ?? claims?.sid ?? '',
+      },
+      user: facts?.user ?? null,
+      session: facts?.session ?? null,
+    };
   }
 
-  /** Takes what another tab has stored. True when that is a living token other than ours. */
-  private async adoptStored(): Promise<boolean> {
-    if (!this.storage.subscribe || !this.restoring) return false;
+  /** Takes what another tab has stored, if it is newer than what is known here. */
+  private async adoptStored(): Promise<void> {
     const ours = this.tokens;
-    const stored = await this.stored();
-    if (this.tokens !== ours) return false;
-    if (!stored) {
-      // The other tab has removed them; removing again might hit a login that follows.
-      if (ours) await this.forget('logout', { stored: false });
-      return false;
-    }
-    if (stored.tokens.refresh === ours?.refresh) return false;
-    this.take(stored.tokens, stored.facts);
-    return this.accessTokenRemainingMs() > 0;
+    if (!this.storage.subscribe || this.snapshot.status === 'loading' || this.unsaved) return;
+    const stored = await this.stored().catch(() => undefined);
+    if (stored === undefined || this.tokens !== ours || this.unsaved) return;
+    // The other tab has removed them; removing again might hit a login that follows.
+    if (!stored) return void (ours && (await this.forget('logout', { stored: false })));
+    const { tokens } = stored;
+    if (!tokens || tokens.refresh === ours?.refresh) return;
+    const { sessionId } = tokens;
+    if (ours?.sessionId === sessionId && generation(tokens.refresh, sessionId) < generation(ours.refresh, sessionId)) return;
+    this.take(tokens, stored);
   }
 
   // HTTP
@@ -511,19 +655,14 @@ export class AuthClient {
   setUser = (user: User): void => {
     if (!this.tokens) return;
     this.publish({ ...this.snapshot, user });
-    void this.write({
-      [SESSION_FACTS_KEY]: JSON.stringify({
-        access_expires_at: this.tokens.accessExpiresAt,
-        clock_offset_ms: this.clockOffsetMs,
-        user,
-        session: this.snapshot.session,
-      } satisfies SessionFacts),
-    });
+    void this.save();
   };
 
   /** A password change answers with a new pair for this session. */
-  acceptPair = (pair: TokenPair): Promise<void> =>
-    this.accept(pair, { user: this.snapshot.user, session: pair.session ?? this.snapshot.session });
+  acceptPair = (pair: TokenPair): Promise<void> => {
+    const { user, session, sessionId } = this.snapshot;
+    return this.accept(pair, { user, session: pair.session ?? session }, sessionId ?? '');
+  };
 
   /** An open endpoint: no token goes along. */
   open = async <Answer>(method: string, path: string, body: unknown): Promise<Answer> => {
@@ -586,6 +725,16 @@ async function readAnswer<Answer>(response: Response): Promise<Answer> {
   if (!response.ok) throw await ApiError.from(response);
   const text = await response.text();
   return (text ? JSON.parse(text) : undefined) as Answer;
+}
+
+function sidOf(token: string): string | undefined {
+  return readClaims(token)?.sid;
+}
+
+/** How often the session has been rotated; 0 where the token does not say, -1 for another session's. */
+function generation(token: string, sessionId: string): number {
+  const claims = readClaims(token);
+  return claims?.sid && claims.sid !== sessionId ? -1 : (claims?.gen ?? 0);
 }
 
 function parseFacts(text: string | null): SessionFacts | null {

@@ -1,6 +1,6 @@
 import type { AuthClient } from './auth.js';
 import { Connection, ConnectionState, type WebSocketConstructor } from './connection.js';
-import { PAGE_SIZE, TYPING_EXPIRES_MS, TYPING_REPEAT_MS } from './constants.js';
+import { LIST_PATIENCE_MS, PAGE_SIZE, TYPING_EXPIRES_MS, TYPING_REPEAT_MS } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
 import type {
   Ack,
@@ -48,7 +48,7 @@ export interface ChatEvents {
   conversations: readonly Conversation[];
   /** The timeline of this conversation has changed. */
   timeline: Uuid;
-  typing: { conversation_uuid: Uuid; user_ids: number[] };
+  typing: { conversation_uuid: Uuid; user_ids: readonly number[] };
   presence: PresenceRow;
   receipt: Receipt;
   gap: Gap;
@@ -66,8 +66,10 @@ export class FrameError extends Error {
 }
 
 interface Timeline {
-  /** By uuid, in no order. */
-  messages: Map<Uuid, Message>;
+  /** By uuid, in no order. A row is the same object until its message changes. */
+  messages: Map<Uuid, TimelineMessage>;
+  /** The rows by `seq`; null when one was put elsewhere than at the end. */
+  stored: TimelineMessage[] | null;
   hasMore: boolean;
   loading: Promise<void> | null;
   /** Loaded from the newest page on; before that only events have filled it. */
@@ -91,13 +93,19 @@ export class ChatClient {
   private readonly events = new Emitter<ChatEvents>();
   private readonly outbox: Outbox;
   private readonly byUuid = new Map<Uuid, Conversation>();
+  /** The whole list has been read. */
+  private listed = false;
   private sortedConversations: readonly Conversation[] | null = null;
   private readonly timelines = new Map<Uuid, Timeline>();
   private readonly typists = new Map<Uuid, Map<number, ReturnType<typeof setTimeout>>>();
+  private readonly typing = new Map<Uuid, readonly number[]>();
   private readonly presence = new Map<number, PresenceRow>();
   private watched: number[] = [];
+  private readonly watchers = new Set<readonly number[]>();
+  private asked = '';
   private readonly answers = new Map<Ref, { resolve: (ack: Ack) => void; reject: (error: Error) => void }>();
   private nextRef = 1;
+  private readonly rows = new WeakMap<OutboxItem, TimelineMessage>();
   private readonly typingSent = new Map<Uuid, number>();
   private readonly stopAuth: Unsubscribe;
 
@@ -130,11 +138,17 @@ export class ChatClient {
     return this.auth.user?.id ?? this.hello?.user_id;
   }
 
-  /** Reads the list, then connects: the list's heads are the cursors from which `resume` goes on. */
+  /**
+   * Reads the list, then connects: the list's heads are the cursors from which `resume` goes on.
+   *
+   * A list that does not come in time, or at all, is read once the socket is live.
+   */
   connect = async (): Promise<void> => {
+    const slow = setTimeout(this.connection.connect, LIST_PATIENCE_MS);
     try {
       await this.loadConversations();
     } finally {
+      clearTimeout(slow);
       this.connection.connect();
     }
   };
@@ -169,6 +183,7 @@ export class ChatClient {
       for (const conversation of page.results) this.takeConversation(conversation);
       path = page.next;
     }
+    this.listed = true;
   };
 
   /** Reads one conversation anew. */
@@ -246,9 +261,8 @@ export class ChatClient {
   timeline(uuid: Uuid): readonly TimelineMessage[] {
     const timeline = this.timelineOf(uuid);
     if (!timeline.sorted) {
-      const stored = [...timeline.messages.values()].sort((a, b) => a.seq - b.seq);
-      const waiting = this.outbox.waitingIn(uuid).map((item) => this.asMessage(item));
-      timeline.sorted = [...stored.map((message) => ({ ...message, status: 'stored', problem: null }) as const), ...waiting];
+      timeline.stored ??= [...timeline.messages.values()].sort((a, b) => a.seq - b.seq);
+      timeline.sorted = [...timeline.stored, ...this.outbox.waitingIn(uuid).map((item) => this.row(item))];
     }
     return timeline.sorted;
   }
@@ -295,7 +309,7 @@ export class ChatClient {
   private timelineOf(uuid: Uuid): Timeline {
     let timeline = this.timelines.get(uuid);
     if (!timeline) {
-      timeline = { messages: new Map(), hasMore: true, loading: null, anchored: false, stale: false, sorted: null };
+      timeline = { messages: new Map(), stored: [], hasMore: true, loading: null, anchored: false, stale: false, sorted: null };
       this.timelines.set(uuid, timeline);
     }
     return timeline;
@@ -306,6 +320,19 @@ export class ChatClient {
     this.events.emit('timeline', uuid);
   }
 
+  private putRow(timeline: Timeline, row: TimelineMessage): void {
+    const { messages, stored } = timeline;
+    const held = messages.get(row.uuid);
+    // A page that is read again changes nothing for the rows that are as they were.
+    if (held && JSON.stringify(held) === JSON.stringify(row)) return;
+    messages.set(row.uuid, row);
+    if (!stored) return;
+    const last = stored[stored.length - 1];
+    if (!held && (!last || last.seq < row.seq)) stored.push(row);
+    else if (held && held.seq === row.seq) stored[positionOf(stored, row.seq)] = row;
+    else timeline.stored = null;
+  }
+
   private takeMessage(timeline: Timeline, message: Message): void {
     const held = timeline.messages.get(message.uuid);
     // Events are the same for everybody, so they cannot say which reactions are mine.
@@ -313,7 +340,7 @@ export class ChatClient {
       ...reaction,
       mine: reaction.mine ?? held?.reactions.find(({ emoji }) => emoji === reaction.emoji)?.mine ?? false,
     }));
-    timeline.messages.set(message.uuid, { ...message, reactions });
+    this.putRow(timeline, { ...message, reactions, status: 'stored', problem: null });
     if (message.client_msg_id && message.sender?.id === this.me) this.outbox.acknowledge(message.client_msg_id);
   }
 
@@ -373,20 +400,40 @@ export class ChatClient {
 
   /** Whose presence is told from now on; replaces the earlier list. */
   watchPresence = (userIds: number[]): void => {
-    this.watched = [...new Set(userIds)].filter((id) => id !== this.me).slice(0, 100);
-    if (this.hello && this.connection.isOpen) this.askPresence();
+    this.watched = userIds;
+    this.askPresence();
+  };
+
+  /** Watches these too, until the returned function is called. */
+  addPresence = (userIds: readonly number[]): Unsubscribe => {
+    // A list that is shown adds and removes a hundred in one go.
+    const changed = () => void Promise.resolve().then(() => this.askPresence());
+    this.watchers.add(userIds);
+    changed();
+    return () => {
+      this.watchers.delete(userIds);
+      changed();
+    };
   };
 
   presenceOf(userId: number): PresenceRow | undefined {
     return this.presence.get(userId);
   }
 
-  typingIn(conversation: Uuid): number[] {
-    return [...(this.typists.get(conversation)?.keys() ?? [])];
+  /** The same array until somebody begins or ends. */
+  typingIn(conversation: Uuid): readonly number[] {
+    return this.typing.get(conversation) ?? NOBODY;
   }
 
+  /** The server keeps one list for each socket: everybody who is watched by anything here, at most 100. */
   private askPresence(): void {
-    if (this.watched.length > 0) this.connection.sendFrame({ type: 'presence', user_ids: this.watched });
+    if (!this.hello || !this.connection.isOpen) return;
+    const wanted = [...new Set([...[...this.watchers].reverse(), this.watched].flat())].filter((id) => id !== this.me);
+    const user_ids = wanted.slice(0, 100);
+    const asked = `${this.hello.connection_id} ${user_ids.join()}`;
+    if (user_ids.length === 0 || asked === this.asked) return;
+    this.asked = asked;
+    this.connection.sendFrame({ type: 'presence', user_ids });
   }
 
   private transmit(item: OutboxItem): boolean {
@@ -413,6 +460,15 @@ export class ChatClient {
         reject(new Error('The connection was lost'));
       }
     });
+  }
+
+  /** The same row until something about the item changes. */
+  private row(item: OutboxItem): TimelineMessage {
+    const held = this.rows.get(item);
+    if (held && held.problem === item.problem) return held;
+    const made = this.asMessage(item);
+    this.rows.set(item, made);
+    return made;
   }
 
   private asMessage(item: OutboxItem): TimelineMessage {
@@ -456,7 +512,9 @@ export class ChatClient {
       case 'hello':
         this.hello = frame;
         this.events.emit('hello', frame);
+        this.asked = '';
         this.askPresence();
+        if (!this.listed) void this.loadConversations().catch(() => {});
         // What the dead socket took with it goes again: the server knows each by its id.
         this.outbox.resume(frame.limits?.messages_per_10s);
         return;
@@ -558,7 +616,7 @@ export class ChatClient {
     const reactions = held
       ? message.reactions.map((reaction) => (reaction === held ? changed : reaction))
       : [...message.reactions, changed];
-    timeline.messages.set(message_uuid, { ...message, reactions: reactions.filter((reaction) => reaction.count > 0) });
+    this.putRow(timeline, { ...message, reactions: reactions.filter((reaction) => reaction.count > 0) });
     this.timelineChanged(uuid);
   }
 
@@ -567,12 +625,12 @@ export class ChatClient {
     const timeline = this.timelineOf(ack.conversation_uuid);
     // `ack` and event come in either order; the later of them finds its work done.
     if (!item) return;
-    const { status: _status, problem: _problem, ...message } = this.asMessage(item);
-    timeline.messages.set(ack.message_uuid, {
-      ...message,
+    this.putRow(timeline, {
+      ...this.asMessage(item),
       uuid: ack.message_uuid,
       seq: ack.seq,
       created_at: ack.created_at,
+      status: 'stored',
     });
     this.timelineChanged(ack.conversation_uuid);
   }
@@ -601,6 +659,7 @@ export class ChatClient {
       members: members.map((member) => ({ ...member, seen_seq: 0 })),
     }));
     timeline.messages.clear();
+    timeline.stored = [];
     timeline.anchored = false;
     timeline.hasMore = true;
     this.events.emit('gap', gap);
@@ -639,10 +698,11 @@ export class ChatClient {
     if (!active) return this.stopTyping(uuid, user_id);
     let typists = this.typists.get(uuid);
     if (!typists) this.typists.set(uuid, (typists = new Map()));
+    const known = typists.has(user_id);
     clearTimeout(typists.get(user_id));
     // The end may be lost with its sender's network.
     typists.set(user_id, setTimeout(() => this.stopTyping(uuid, user_id), TYPING_EXPIRES_MS + 1_000));
-    this.events.emit('typing', { conversation_uuid: uuid, user_ids: this.typingIn(uuid) });
+    if (!known) this.typingChanged(uuid, typists);
   }
 
   private stopTyping(uuid: Uuid, userId: number): void {
@@ -650,21 +710,40 @@ export class ChatClient {
     if (!typists?.has(userId)) return;
     clearTimeout(typists.get(userId));
     typists.delete(userId);
+    this.typingChanged(uuid, typists);
+  }
+
+  private typingChanged(uuid: Uuid, typists: Map<number, unknown>): void {
+    this.typing.set(uuid, [...typists.keys()]);
     this.events.emit('typing', { conversation_uuid: uuid, user_ids: this.typingIn(uuid) });
   }
 
   /** Nothing of one person stays for the next. */
   private clear(): void {
     this.hello = null;
+    this.listed = false;
     this.outbox.clear();
     this.byUuid.clear();
     this.timelines.clear();
     for (const typists of this.typists.values()) for (const timer of typists.values()) clearTimeout(timer);
     this.typists.clear();
+    this.typing.clear();
     this.presence.clear();
     this.watched = [];
     this.conversationsChanged();
   }
+}
+
+const NOBODY: readonly number[] = [];
+
+function positionOf(rows: readonly TimelineMessage[], seq: number): number {
+  let low = 0;
+  for (let high = rows.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if (rows[middle]!.seq < seq) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Receipts only go forward: one that came while the answer was on its way is not taken back by it. */

@@ -3,6 +3,10 @@ export const MINUTE_MS = 60_000;
 
 /** How often the signed-in client asks itself whether the access token is about to end. */
 export const AUTO_REFRESH_CHECK_INTERVAL_MS = 4 * MINUTE_MS;
+/** … and how often in the life of a short one, at least. */
+export const CHECKS_PER_LIFE = 5;
+/** No margin is a larger part of the token's life than this. */
+export const LARGEST_MARGIN = 0.5;
 /** Refresh when fewer minutes than this remain. */
 export const REFRESH_BUFFER_MINUTES = 5;
 /** How often an open socket asks whether its token is about to end … */
@@ -16,6 +20,12 @@ export const DEFAULT_ACCESS_LIFETIME_MS = 60 * MINUTE_MS;
 export const REFRESH_RETRY_BASE_MS = 2_000;
 export const REFRESH_RETRY_CAP_MS = MINUTE_MS;
 export const REQUEST_TIMEOUT_MS = 20_000;
+/** A storage that failed is tried again after this, doubling up to the refresh's cap. */
+export const STORAGE_RETRY_BASE_MS = 1_000;
+/** How long a tab waits for another one's refresh. */
+export const TAB_LOCK_TIMEOUT_MS = 5_000;
+/** Expo's SecureStore takes 2,048 bytes an item. */
+export const FACTS_BYTES = 2_000;
 
 /** Reconnecting: a random time in 0 … min(cap, base · 2ⁿ), "full jitter". */
 export const BACKOFF_BASE_MS = 500;
@@ -47,3 +57,5 @@ export const SEND_QUEUE_LIMIT = 1_000;
 export const TYPING_REPEAT_MS = 4_000;
 export const TYPING_EXPIRES_MS = 6_000;
 export const PAGE_SIZE = 50;
+/** The socket waits for the list of conversations for at most this long. */
+export const LIST_PATIENCE_MS = 3_000;

@@ -25,6 +25,8 @@ export class ApiError extends Error {
   readonly action: ErrorAction | undefined;
   /** Seconds. */
   readonly retryAfter: number | undefined;
+  /** When a locked account opens again; ISO 8601. */
+  readonly lockedUntil: string | undefined;
   readonly errors: Record<string, FieldError[]>;
   readonly requestId: string | undefined;
 
@@ -36,6 +38,7 @@ export class ApiError extends Error {
     this.reason = envelope.reason;
     this.action = envelope.action;
     this.retryAfter = envelope.retry_after;
+    this.lockedUntil = envelope.locked_until;
     this.errors = envelope.errors ?? {};
     this.requestId = envelope.request_id;
   }

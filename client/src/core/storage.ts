@@ -41,17 +41,23 @@ export function localStorageAdapter(storage: Storage = globalThis.localStorage):
 
 /** The part of `expo-secure-store` that is used; the module itself has this shape. */
 export interface SecureStoreModule {
-  getItemAsync(key: string): Promise<string | null>;
-  setItemAsync(key: string, value: string): Promise<void>;
-  deleteItemAsync(key: string): Promise<void>;
+  getItemAsync(key: string, options?: SecureStoreOptions): Promise<string | null>;
+  setItemAsync(key: string, value: string, options?: SecureStoreOptions): Promise<void>;
+  deleteItemAsync(key: string, options?: SecureStoreOptions): Promise<void>;
+}
+
+export interface SecureStoreOptions {
+  keychainService?: string;
+  /** When the keychain may be read. `SecureStore.AFTER_FIRST_UNLOCK` lets a push wake the app behind a locked screen. */
+  keychainAccessible?: number;
 }
 
 /** Keychain and Keystore by Expo: `secureStorage(SecureStore)`. Each token has a key of its own and fits. */
-export function secureStorage(module: SecureStoreModule): TokenStorage {
+export function secureStorage(module: SecureStoreModule, options?: SecureStoreOptions): TokenStorage {
   return {
-    getItem: (key) => module.getItemAsync(key),
-    setItem: (key, value) => module.setItemAsync(key, value),
-    removeItem: (key) => module.deleteItemAsync(key),
+    getItem: (key) => module.getItemAsync(key, options),
+    setItem: (key, value) => module.setItemAsync(key, value, options),
+    removeItem: (key) => module.deleteItemAsync(key, options),
   };
 }
 

@@ -267,6 +267,73 @@ describe.skipIf(!server)('the page', () => {
     await bubble(alice, 'at the end.').waitFor();
   });
 
+  it('takes as seen what has been displayed, and no more', async () => {
+    const alice = await signIn(await openWindow(), 'alice');
+    const charlie = await signIn(await openWindow(), 'charlie');
+    await openChatWith(alice, 'Charlie');
+    await openChatWith(charlie, 'Alice');
+    for (let i = 0; i < 30; i++) await write(charlie, `tall ${i}.`);
+    await bubble(alice, 'tall 29.').waitFor();
+    await bubble(charlie, 'tall 29.').getByLabel('Seen').waitFor();
+    await alice.getByRole('log').evaluate((element) => (element.scrollTop = 0));
+    await write(charlie, 'below the edge');
+    await bubble(alice, 'below the edge').waitFor({ state: 'attached' });
+    await alice.getByRole('link', { name: /Charlie/ }).getByLabel('1 unread').waitFor();
+    expect(await bubble(charlie, 'below the edge').getByLabel('Sent').count()).toBe(1);
+    await alice.getByRole('log').evaluate((element) => (element.scrollTop = element.scrollHeight));
+    await bubble(charlie, 'below the edge').getByLabel('Seen').waitFor();
+  });
+
+  it('lets two people sit side by side in one browser', async () => {
+    const alice = await signIn(await openWindow(), 'alice');
+    const context = alice.context();
+    const bob = await openTab(context, `${server!.url}/?as=bob`);
+    await bob.getByRole('status').getByText('Connected').first().waitFor();
+    await bob.reload();
+    await bob.getByRole('status').getByText('Connected').first().waitFor();
+    expect(await bob.locator('.me').textContent()).toBe('bob');
+    await alice.reload();
+    await alice.getByRole('status').getByText('Connected').first().waitFor();
+    expect(await alice.locator('.me').textContent()).toBe('alice');
+    await openChatWith(bob, 'Alice');
+    await write(bob, 'from the other half of the screen');
+    await alice.getByRole('link', { name: /Bob/ }).click();
+    await bubble(alice, 'other half').waitFor();
+  });
+
+  it('says on a phone, inside a conversation, that the connection is lost', async () => {
+    const wire = await wireTo(server!.url);
+    const alice = await signIn(await openWindow({ viewport: PHONE }, wire.url), 'alice');
+    await openChatWith(alice, 'Bob');
+    wire.cut();
+    await alice.getByText('No connection.').waitFor();
+    await shot(alice, 'offline-phone');
+    wire.mend();
+    await alice.getByRole('button', { name: 'Connect now' }).click();
+    await alice.getByText('No connection.').waitFor({ state: 'hidden' });
+    await wire.close();
+  });
+
+  it('says every fault of a form at its field at once, and asks for the address to be confirmed', async () => {
+    const eve = await openWindow();
+    await eve.getByRole('button', { name: 'Create an account' }).click();
+    const type = async (label: string, text: string) => eve.getByLabel(label, { exact: true }).fill(text);
+    await type('Username', 'eve smith!');
+    await type('E-mail', 'eve@nowhere');
+    await type('Password', 'password');
+    await type('Password, again', 'password');
+    await eve.getByRole('button', { name: 'Create an account' }).click();
+    await until('every field says what is wrong', async () => (await eve.locator('[aria-invalid=true]').count()) >= 2);
+    expect(await eve.evaluate(() => (document.activeElement as HTMLInputElement).name)).toBe('username');
+    await shot(eve, 'field-errors');
+    await type('Username', 'eve.smith');
+    await type('E-mail', 'eve@example.com');
+    await type('Password', 'a-long-first-secret');
+    await type('Password, again', 'a-long-first-secret');
+    await eve.getByRole('button', { name: 'Create an account' }).click();
+    await eve.getByText('Please confirm your address eve@example.com').waitFor();
+  });
+
   it('shows my devices, and the one that is revoked is signed out at once', async () => {
     const laptop = await signIn(await openWindow(), 'alice');
     const phone = await signIn(

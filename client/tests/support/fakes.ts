@@ -196,6 +196,34 @@ export function jwt(claims: object): string {
 
 export const user = { id: 1, username: 'alice', first_name: 'Alice', last_name: '', email: 'alice@example.org' };
 
+export const BOB = { id: 2, username: 'bob', first_name: 'Bob', last_name: '' };
+
+export function conversation(uuid: string, extra: object = {}) {
+  return {
+    uuid,
+    kind: 'direct',
+    title: '',
+    members_count: 2,
+    members: [
+      { user, role: 'member', seen_seq: 0, joined_at: '2026-01-01T00:00:00Z' },
+      { user: BOB, role: 'member', seen_seq: 0, joined_at: '2026-01-01T00:00:00Z' },
+    ],
+    last_message: null,
+    last_seq: 0,
+    seen_seq: 0,
+    unread_count: 0,
+    mention_count: 0,
+    muted_until: null,
+    pinned: false,
+    archived: false,
+    my_role: 'member',
+    history_visible: true,
+    created_at: '2026-01-01T00:00:00Z',
+    updated_at: '2026-01-01T00:00:00Z',
+    ...extra,
+  };
+}
+
 /** An answer of login or refresh; `n` tells the pairs apart. `clock` is the server's, milliseconds. */
 export function pair(n: number, { lifetimeS = 3600, clock = Date.now(), sid = 's1' } = {}) {
   return {

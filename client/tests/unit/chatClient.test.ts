@@ -4,35 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AuthClient } from '@/core/auth';
 import { ChatClient, FrameError, socketUrl } from '@/core/chatClient';
 import { memoryStorage } from '@/core/storage';
-import { created, FakeSocket, fakeFetch, message, pair, settle, user } from '../support/fakes';
-
-const BOB = { id: 2, username: 'bob', first_name: 'Bob', last_name: '' };
-
-function conversation(uuid: string, extra: object = {}) {
-  return {
-    uuid,
-    kind: 'direct',
-    title: '',
-    members_count: 2,
-    members: [
-      { user, role: 'member', seen_seq: 0, joined_at: '2026-01-01T00:00:00Z' },
-      { user: BOB, role: 'member', seen_seq: 0, joined_at: '2026-01-01T00:00:00Z' },
-    ],
-    last_message: null,
-    last_seq: 0,
-    seen_seq: 0,
-    unread_count: 0,
-    mention_count: 0,
-    muted_until: null,
-    pinned: false,
-    archived: false,
-    my_role: 'member',
-    history_visible: true,
-    created_at: '2026-01-01T00:00:00Z',
-    updated_at: '2026-01-01T00:00:00Z',
-    ...extra,
-  };
-}
+import { BOB, conversation, created, FakeSocket, fakeFetch, message, pair, settle, user } from '../support/fakes';
 
 let server: ReturnType<typeof fakeFetch>;
 let list: object[];

@@ -1,0 +1,138 @@
+"""Messages between the hubs of several processes: typed, versioned, and tolerant of other versions.
+
+During a rolling deployment two versions talk to each other, so fields are only ever added, with a default, at the end.
+A message of an unknown kind and unknown fields are ignored; `v` is the version of the sender. The channel layer carries
+a plain dict: `{"type": "hub", "o": process, "k": kind, "v": version, …}`.
+"""
+
+import uuid
+from typing import Any
+
+import msgspec
+import structlog
+
+from chat.log.published import Encoded, Published, Receipt
+
+log = structlog.get_logger(__name__)
+
+VERSION = 1
+INLINE_BYTES = 256 * 1024  # a larger batch is only announced: the other processes read it from the database
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="k", kw_only=True):
+    v: int = VERSION
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """Consecutive events of one conversation. `events` is empty where they are too large to send along."""
+
+    conversation_id: int
+    name: bytes  # the conversation's UUID
+    events: list[Encoded]
+    last_seq: int
+
+
+class Events(Message, frozen=True, tag="events"):
+    b: list[Batch]
+
+
+class ReceiptFields(msgspec.Struct, frozen=True):
+    conversation_id: int
+    conversation_uuid: str
+    user_id: int
+    up_to_seq: int
+    moved: bool = True
+    shared: bool = True
+
+
+class ReceiptMoved(Message, frozen=True, tag="receipt"):
+    r: ReceiptFields
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> "ReceiptMoved":
+        return cls(
+            r=ReceiptFields(
+                receipt.conversation_id,
+                str(receipt.conversation_uuid),
+                receipt.user_id,
+                receipt.up_to_seq,
+                receipt.moved,
+                receipt.shared,
+            )
+        )
+
+    @property
+    def receipt(self) -> Receipt:
+        return Receipt(**{**msgspec.structs.asdict(self.r), "conversation_uuid": uuid.UUID(self.r.conversation_uuid)})
+
+
+class TypingChanged(Message, frozen=True, tag="typing"):
+    c: int  # conversation
+    u: int  # user
+    a: bool  # active
+
+
+class PresenceChanged(Message, frozen=True, tag="presence"):
+    u: list[int]  # users
+    r: bool = False  # recheck who may see them
+
+
+class ProcessLeft(Message, frozen=True, tag="left"):
+    """Users whose sockets a stopping process closed: nobody there reports those who do not come back."""
+
+    u: list[int]
+
+
+class SessionsRevoked(Message, frozen=True, tag="revoked"):
+    s: list[str]  # session ids
+    reason: str = ""
+
+
+class UserSuspended(Message, frozen=True, tag="suspended"):
+    u: int
+
+
+class SocketsSuperseded(Message, frozen=True, tag="superseded"):
+    c: list[str]  # connection ids
+
+
+Known = (
+    Events
+    | ReceiptMoved
+    | TypingChanged
+    | PresenceChanged
+    | ProcessLeft
+    | SessionsRevoked
+    | UserSuspended
+    | SocketsSuperseded
+)
+KINDS = frozenset(one.__struct_config__.tag for one in Known.__args__)
+
+
+def batch_of(published: Published) -> Batch:
+    """Return the events as other processes get them."""
+    fits = sum(len(event.raw) for event in published.events) <= INLINE_BYTES
+    return Batch(
+        published.conversation_id,
+        published.conversation_uuid.bytes,
+        list(published.events) if fits else [],
+        published.events[-1].seq,
+    )
+
+
+def to_wire(message: Message) -> dict[str, Any]:
+    """Return the message as the channel layer carries it."""
+    wire: dict[str, Any] = msgspec.to_builtins(message, builtin_types=(bytes,))
+    return wire
+
+
+def from_wire(wire: dict[str, Any]) -> Known | None:
+    """Return the message, None for one that this version does not know or cannot read."""
+    kind = wire.get("k")
+    if not isinstance(kind, str) or kind not in KINDS:
+        return None
+    try:
+        return msgspec.convert(wire, Known, builtin_types=(bytes,))  # type: ignore[arg-type]
+    except msgspec.ValidationError as error:
+        log.warning("hub.message_unreadable", kind=kind, error=str(error))
+        return None

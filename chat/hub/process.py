@@ -1,0 +1,212 @@
+"""The owner of everything that delivers in one server process: hub, layer, writer, sweep, clock and what they share.
+
+It lives as long as the event loop. `chat.hub.tell` holds the one of this process.
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+from django.conf import settings
+
+from chat import database
+from chat.hub import layer, messages, presence
+from chat.hub.clock import Clock
+from chat.hub.connection import Socket
+from chat.hub.endings import Endings
+from chat.hub.ephemeral import Receipts, Typing
+from chat.hub.feed import Feed
+from chat.hub.hub import Hub
+from chat.hub.layer import group_of
+from chat.hub.messages import Batch, Message
+from chat.hub.presence_board import PresenceBoard
+from chat.hub.sweep import Sweep
+from chat.hub.writer import Writer
+from chat.log.published import Published
+from chat.protocol.close_codes import Close
+from sessions import sockets as session_sockets
+from sessions.authentication import Authenticated
+
+log = structlog.get_logger(__name__)
+
+# At a drain: so much time for each socket, in all no more than this share of DRAIN_SECONDS, and when to come back.
+DRAIN_SECONDS_A_SOCKET, DRAIN_SHARE, RECONNECT_MS = 0.01, 0.7, (100, 1_000)
+
+
+class Process:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.name = uuid.uuid4().hex[:12]
+        self.epoch = ""
+        self.draining = False
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.loops: list[asyncio.Task[None]] = []  # of its life
+        self.writer = Writer(loop)
+        self.layer = layer.Layer(self.name, self.on_message, self.sweep_soon) if layer.is_needed() else None
+        self.hub = Hub(loop, layer=self.layer, watcher=self)
+        self.receipts = Receipts(loop, self.hub.feeds, self.tell_others)
+        self.typing = Typing(self.hub.feeds, self.tell_others)
+        self.presence = PresenceBoard(self.spawn, self.tell_others)
+        self.endings = Endings(self.hub, self.tell_others)
+        self.clock = Clock(self.hub, typing=self.typing, presence_board=self.presence)
+        self.sweep = Sweep(self.hub, is_degraded=self._is_degraded, check_presence=self.presence.check_all)
+
+    # --- Its life ---
+
+    def start(self) -> None:
+        if self.layer is not None:
+            self.layer.start()
+        lives = (self.clock.tick(), self.sweep.keep_sweeping(), self.clock.beat())
+        self.loops = [self.loop.create_task(work) for work in lives]
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = self.loop.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("hub.task_failed", exc_info=error)
+
+    async def stop(self) -> None:
+        self.writer.stop()
+        if self.tasks:  # sockets that are being taken off the counts
+            await asyncio.wait(list(self.tasks), timeout=2)
+        ending = [*self.loops, *self.tasks]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        if self.layer is not None:
+            await self.layer.stop()
+        database.close()
+
+    async def drain(self) -> None:
+        """Tell every socket to go, spread over `DRAIN_SECONDS` at most, and wait until they have been told.
+
+        Those that wait for their turn are served meanwhile; each is asked to come back a moment after its `bye`, so
+        that the other processes meet them one after another.
+        """
+        self.draining = True
+        sockets = list(self.hub.sockets.values())
+        random.shuffle(sockets)
+        spread_s = min(DRAIN_SHARE * settings.DRAIN_SECONDS, DRAIN_SECONDS_A_SOCKET * len(sockets))
+        started = self.loop.time()
+        for place, socket in enumerate(sockets):
+            wait = started + spread_s * place / len(sockets) - self.loop.time()
+            if wait > 0 or place % 200 == 199:
+                await asyncio.sleep(max(0.0, wait))
+            socket.close(Close.SERVER_DRAIN, reconnect_in_ms=random.randrange(*RECONNECT_MS))  # noqa: S311
+        if sockets:  # nobody here will be left to tell who does not come back
+            self.tell_others(layer.ALL, messages.ProcessLeft(u=sorted({socket.user_id for socket in sockets})))
+        deadline = time.monotonic() + 1.5
+        while any(not socket.window.is_idle for socket in sockets) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        for socket in sockets:
+            if not socket.window.is_idle:
+                socket.window.abort()
+
+    def _is_degraded(self) -> bool:
+        return self.layer is not None and self.layer.broken
+
+    def sweep_soon(self) -> None:
+        """Something may have been lost in the layer."""
+        self.sweep.soon()
+
+    # --- The counts of open sockets ---
+
+    def count(self, socket: Socket, known: Authenticated) -> None:
+        """Note whose the socket is; from here on `leave` takes it off the counts of open sockets."""
+        socket.user_id, socket.sid, socket.session_id = known.user_id, known.sid, known.session_id
+        socket.token_expires_at = known.token_expires_at
+
+    def forget_late(self, opening: "asyncio.Future[Any]", connection_id: str) -> None:
+        """Take off the counts a socket that opened when nobody waited for it any more."""
+        if not opening.cancelled() and opening.exception() is None:
+            known = opening.result().authenticated
+            self.spawn(database.run(_closed, known.user_id, known.sid, connection_id))
+
+    def leave(self, socket: Socket) -> None:
+        """Forget the socket, here and in the counts."""
+        socket.lost()
+        if socket.user_id:
+            self.spawn(database.run(_closed, socket.user_id, socket.sid, socket.connection_id))
+        self.hub.leave(socket)
+
+    # --- The hub's watcher ---
+
+    def hole_seen(self, feed: Feed) -> None:
+        self.sweep.mend_if_needed(feed)
+
+    def user_arrived(self, user_id: int) -> None:
+        self.presence.arrived(user_id)
+
+    def user_left(self, user_id: int) -> None:
+        self.presence.left(user_id)
+
+    def socket_left(self, socket: Socket) -> None:
+        self.typing.stop_all(socket)
+        self.presence.watch(socket, frozenset())
+
+    # --- Events and messages, out and in ---
+
+    def publish(self, batch: list[Published]) -> None:
+        """Deliver what this process committed: to the local sockets at once, to the other processes by the layer."""
+        for published in batch:
+            self.hub.receive(published)
+        if self.layer is not None:
+            self._publish_to_others(batch)
+
+    def _publish_to_others(self, batch: list[Published]) -> None:
+        by_group: dict[str, list[Batch]] = defaultdict(list)
+        for published in batch:
+            told = messages.batch_of(published)
+            by_group[group_of(published.conversation_id)].append(told)
+            if any(event.kind == "member.joined" for event in published.events):
+                by_group[layer.ALL].append(told)  # who joins may have a socket where nobody follows the conversation
+        for group, batches in by_group.items():
+            self.tell_others(group, messages.Events(b=batches))
+
+    def tell_others(self, group: str, message: Message) -> None:
+        if self.layer is not None:
+            self.layer.publish(group, messages.to_wire(message))
+
+    def on_message(self, wire: dict[str, Any]) -> None:
+        """Act on what another process sent; what this version does not know is ignored."""
+        match messages.from_wire(wire):
+            case messages.Events(b=batches):
+                for batch in batches:
+                    self._receive(batch)
+            case messages.ReceiptMoved() as moved:
+                self.receipts.show_here(moved.receipt)
+            case messages.TypingChanged(c=conversation_id, u=user_id, a=active):
+                self.typing.show_here(conversation_id, user_id, active)
+            case messages.PresenceChanged(u=user_ids, r=recheck):
+                self.presence.moved(user_ids, recheck=recheck)
+            case messages.ProcessLeft(u=user_ids):
+                for user_id in user_ids:
+                    if user_id not in self.hub.by_user:
+                        self.presence.left(user_id)
+            case messages.SessionsRevoked(s=sids, reason=reason):
+                self.endings.end_sessions_here([uuid.UUID(sid) for sid in sids], reason)
+            case messages.UserSuspended(u=user_id):
+                self.endings.suspend_here(user_id)
+            case messages.SocketsSuperseded(c=connection_ids):
+                self.endings.supersede_here(connection_ids)
+
+    def _receive(self, batch: Batch) -> None:
+        if batch.events:
+            name = uuid.UUID(bytes=batch.name)
+            self.hub.receive(Published(batch.conversation_id, name, tuple(batch.events)))
+        else:
+            self.hub.announce(batch.conversation_id, batch.last_seq)
+
+
+def _closed(user_id: int, sid: uuid.UUID, connection_id: str) -> None:
+    presence.closed(presence.Entry(user_id, sid, connection_id, 0.0))
+    session_sockets.closed(sid, connection_id)

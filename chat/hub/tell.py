@@ -1,0 +1,115 @@
+"""Calls into this process's hub from any thread, and from processes without one (commands, the task worker)."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+
+from chat import database
+from chat.hub import layer, messages
+from chat.hub.layer import group_of
+from chat.hub.messages import Message
+from chat.hub.process import Process
+from chat.log import events
+from chat.log.published import Published, Receipt
+
+log = structlog.get_logger(__name__)
+
+_current: Process | None = None
+
+
+def current() -> Process:
+    """Return the hub of the running loop; the first call in a loop starts it."""
+    global _current
+    loop = asyncio.get_running_loop()
+    if _current is None or _current.loop is not loop:
+        _current = Process(loop)
+        _current.start()
+    return _current
+
+
+async def start() -> None:
+    """Start with the server, so that what is committed over REST is heard from the beginning."""
+    process = current()
+    try:
+        process.epoch = await database.run(events.epoch)
+    except Exception as error:  # the database is away: sockets are refused until it is back, which is theirs to say
+        log.warning("hub.epoch_unknown", error=repr(error))
+
+
+async def drain() -> None:
+    if _current is not None:
+        await _current.drain()
+
+
+async def stop() -> None:
+    global _current
+    if _current is not None:
+        process, _current = _current, None
+        await process.stop()
+
+
+def _on_loop(work: Callable[[Process], None], group: str = "", message: Message | None = None) -> None:
+    """Let the hub of this process do it; a process without one (a command, the task worker) tells the layer."""
+    process = _current
+    if process is not None and process.loop.is_running():
+        try:
+            process.loop.call_soon_threadsafe(work, process)
+            return
+        except RuntimeError:
+            log.debug("hub.loop_closed")
+    if message is not None:
+        _tell_without_hub(group, message)
+
+
+def _tell_without_hub(group: str, message: Message) -> None:
+    if layer.is_needed():
+        try:
+            async_to_sync(_send_once)(group, {"type": "hub", "o": "", **messages.to_wire(message)})
+        except Exception as error:  # the others sweep
+            log.warning("hub.tell_failed", error=repr(error))
+
+
+async def _send_once(group: str, message: dict[str, Any]) -> None:
+    async with asyncio.timeout(layer.TIMEOUT_SECONDS):
+        await get_channel_layer().group_send(group, message)
+
+
+def publish(batch: list[Published]) -> None:
+    """Hand committed events to everybody's sockets. Never raises."""
+    if _current is not None:
+        _on_loop(lambda process: process.publish(batch))
+        return
+    for published in batch:
+        joined = any(event.kind == "member.joined" for event in published.events)
+        group = layer.ALL if joined else group_of(published.conversation_id)
+        _tell_without_hub(group, messages.Events(b=[messages.batch_of(published)]))
+
+
+def tell_receipt(receipt: Receipt) -> None:
+    """Show the members how far somebody has read, if they share it; their own devices in any case."""
+    _on_loop(lambda process: process.receipts.show(receipt))
+
+
+def tell_revoked(*, sids: list[uuid.UUID], user_id: int, reason: str, **kwargs: Any) -> None:
+    """Close every socket of these sessions, on every process."""
+    _on_loop(
+        lambda process: process.endings.end_sessions(sids, reason),
+        layer.ALL,
+        messages.SessionsRevoked(s=[str(sid) for sid in sids], reason=reason),
+    )
+
+
+def tell_suspended(*, user_id: int, **kwargs: Any) -> None:
+    """Close every socket of a disabled account."""
+    _on_loop(lambda process: process.endings.suspend(user_id), layer.ALL, messages.UserSuspended(u=user_id))
+
+
+def tell_presence(user_ids: Iterable[int]) -> None:
+    """Show the presence of these people anew to whoever follows it: what they share, or with whom, has changed."""
+    wanted = list(user_ids)
+    _on_loop(lambda process: process.presence.check(wanted), layer.ALL, messages.PresenceChanged(u=wanted, r=True))

@@ -1,0 +1,72 @@
+"""Committed events on their way from the log to whoever delivers them.
+
+The log and the services call `hand_over` after commit; the hub, and whoever else follows conversations, registers
+with `listen`. Neither side imports the other.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+
+class Encoded(msgspec.Struct, frozen=True, array_like=True):
+    """One event as it is sent over the wire, encoded once for all sockets. Other processes receive it as it is.
+
+    Only ever append fields, with a default: a process of the previous version sends fewer and ignores further ones.
+    """
+
+    seq: int
+    kind: str
+    raw: bytes
+    member_id: int | None = None  # of `member.*`: whose membership it changes
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Consecutive events of one conversation, committed."""
+
+    conversation_id: int
+    conversation_uuid: uuid.UUID
+    events: tuple[Encoded, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """The position up to which a user has read. `moved`: it is further than before; `shared`: the others may know."""
+
+    conversation_id: int
+    conversation_uuid: uuid.UUID
+    user_id: int
+    up_to_seq: int
+    moved: bool
+    shared: bool
+
+
+_listeners: list[Callable[[list[Published]], None]] = []
+_receipt_listeners: list[Callable[[Receipt], None]] = []
+
+
+def hand_over(batch: list[Published]) -> None:
+    """Pass committed events to every listener. Call after commit only."""
+    for listener in _listeners:
+        listener(batch)
+
+
+def listen(listener: Callable[[list[Published]], None]) -> None:
+    """Call `listener` with every committed batch, in the thread that committed it."""
+    if listener not in _listeners:
+        _listeners.append(listener)
+
+
+def hand_over_receipt(receipt: Receipt) -> None:
+    """Pass a committed read position to every listener. Call after commit only."""
+    for listener in _receipt_listeners:
+        listener(receipt)
+
+
+def listen_to_receipts(listener: Callable[[Receipt], None]) -> None:
+    """Call `listener` with every committed read position, in the thread that committed it."""
+    if listener not in _receipt_listeners:
+        _receipt_listeners.append(listener)

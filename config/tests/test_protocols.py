@@ -1,0 +1,375 @@
+"""The limits of a public port, on a real uvicorn in this process: header, time, control frames, unread answers."""
+
+import asyncio
+import base64
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from config import protocols
+from config.protocols import HTTPProtocol, SocketProtocol
+
+WAIT_SECONDS = 20
+UPGRADE = {
+    "Host": "testserver",
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+}
+
+
+class Application:
+    """Answers any request with the length of what it got; as a socket it accepts and takes what comes."""
+
+    def __init__(self) -> None:
+        self.scopes: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
+        self.body = b"x"
+        self.send: Any = None
+        self.on_control: Any = None
+        self.gone = asyncio.Event()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.scopes.append(scope)
+        if scope["type"] == "http":
+            while (await receive()).get("more_body"):
+                pass
+            length = str(len(self.body)).encode()
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+            await send({"type": "http.response.body", "body": self.body})
+            return
+        await receive()
+        send.__self__.on_control = self.on_control
+        await send({"type": "websocket.accept"})
+        self.send = send
+        while (message := await receive())["type"] != "websocket.disconnect":
+            self.received.append(message)
+        self.gone.set()
+
+
+@asynccontextmanager
+async def serving(application: Any, **config: Any) -> AsyncIterator[int]:
+    """Yield the port of a uvicorn with our protocols."""
+    options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "ws_max_size": 65_536}
+    server = uvicorn.Server(
+        uvicorn.Config(application, http=HTTPProtocol, ws=SocketProtocol, **(options | config))  # type: ignore[arg-type]
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup(sockets=[listener])
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.force_exit = True
+        await server.shutdown(sockets=[listener])
+
+
+def head(method: str = "GET", path: str = "/", version: str = "1.1", **headers: str) -> bytes:
+    lines = [f"{method} {path} HTTP/{version}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode()
+
+
+class Peer:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def to(cls, port: int, **options: Any) -> "Peer":
+        return cls(*await asyncio.open_connection("127.0.0.1", port, **options))
+
+    async def say(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        async with asyncio.timeout(WAIT_SECONDS):
+            raw = await self.reader.readuntil(b"\r\n\r\n")
+            first, *lines = raw.decode("latin-1").strip().split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            body = await self.reader.readexactly(int(headers.get("content-length", "0")))
+        return int(first.split()[1]), headers, body
+
+    async def closed(self) -> bool:
+        """Return once the server has closed."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            try:
+                while await self.reader.read(65_536):
+                    pass
+            except ConnectionError:
+                pass
+        self.writer.close()
+        return True
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
+    """A client's frame with an all-zero mask."""
+    return bytes([(0x80 if fin else 0) | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+async def open_socket(port: int, **options: Any) -> Peer:
+    peer = await Peer.to(port, **options)
+    await peer.say(head(path="/ws/", **UPGRADE))
+    assert (await peer.answer())[0] == 101
+    return peer
+
+
+@pytest.fixture(autouse=True)
+def _quick(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocols, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(protocols, "LINGER_SECONDS", 0.05)
+    settings.CHAT_STUCK_SECONDS = 0.2
+
+
+# --- The header ---
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Cookie": "c" * 8_300},
+        {"Cookie": "c" * 60_000},
+        {"Sec-WebSocket-Protocol": "access_token, " + "t" * 9_000},
+        {f"X-{number}": "1" for number in range(300)},
+    ],
+    ids=["cookie-8k", "cookie-60k", "token-9k", "300-headers"],
+)
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_headers_up_to_64_kib_are_read(kind: str, headers: dict[str, str]) -> None:
+    application = Application()
+    async with serving(application) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(**(UPGRADE if kind == "websocket" else {"Host": "testserver"}), **headers))
+        status, _, _ = await peer.answer()
+        assert status == (101 if kind == "websocket" else 200)
+        assert len(application.scopes[0]["headers"]) >= len(headers)
+        peer.writer.close()
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        head(Host="testserver", Cookie="c" * 70_000),
+        head(**UPGRADE, Cookie="c" * 70_000),
+        head(**UPGRADE, **{f"X-{number}": "y" * 200 for number in range(400)}),
+        head(path="/" + "p" * 70_000, Host="testserver"),
+        b"GET / HTTP/1.1\r\nCookie: " + b"c" * 400_000,  # and no end
+    ],
+    ids=["http", "websocket", "many", "path", "endless"],
+)
+async def test_headers_beyond_64_kib_are_431_and_closed(request_head: bytes) -> None:
+    application = Application()
+    async with serving(application) as port:
+        peer = await Peer.to(port)
+        await peer.say(request_head)
+        status, headers, body = await peer.answer()
+        assert (status, headers["connection"]) == (431, "close")
+        assert json.loads(body)["code"] == "headers_too_large"
+        assert headers["x-request-id"] == json.loads(body)["request_id"]
+        assert await peer.closed()
+    assert not application.scopes
+
+
+async def test_a_long_body_before_a_pipelined_request_is_no_header() -> None:
+    application = Application()
+    async with serving(application) as port:
+        peer = await Peer.to(port)
+        body = b"b" * 200_000
+        await peer.say(head("POST", Host="testserver", **{"Content-Length": str(len(body))}) + body)
+        assert (await peer.answer())[0] == 200
+        await peer.say(head("POST", Host="testserver", **{"Content-Length": "3"}) + b"abc" + head(Host="testserver"))
+        assert (await peer.answer())[0] == 200
+        assert (await peer.answer())[0] == 200
+        peer.writer.close()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET / HTTP/1.1\r\nbad header\r\n\r\n", b"nonsense\r\n\r\n"],
+)
+async def test_what_is_no_http_is_400_in_the_envelope(raw: bytes) -> None:
+    async with serving(Application()) as port:
+        peer = await Peer.to(port)
+        await peer.say(raw)
+        status, _, body = await peer.answer()
+        assert (status, json.loads(body)["code"]) == (400, "bad_request")
+        assert await peer.closed()
+
+
+# --- The handshake ---
+
+
+@pytest.mark.parametrize("version", ["8", "14", "thirteen", "13, 8", None])
+async def test_another_websocket_version_is_426_and_told_which(version: str | None) -> None:
+    application = Application()
+    headers = {name: value for name, value in UPGRADE.items() if name != "Sec-WebSocket-Version"}
+    async with serving(application) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(**headers, **({"Sec-WebSocket-Version": version} if version else {})))
+        status, answered, body = await peer.answer()
+        assert (status, answered["sec-websocket-version"]) == (426, "13")
+        assert json.loads(body)["code"] == "upgrade_required"
+        assert await peer.closed()
+    assert not application.scopes
+
+
+async def test_an_upgrade_in_http_1_0_is_ignored() -> None:
+    application = Application()
+    async with serving(application) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(path="/ws/chat/", version="1.0", **UPGRADE))
+        assert (await peer.answer())[0] == 200
+        assert await peer.closed()
+    assert [scope["type"] for scope in application.scopes] == ["http"]
+
+
+async def test_a_handshake_that_is_no_handshake_is_400_and_closed() -> None:
+    async with serving(Application()) as port:
+        for broken in ({"Sec-WebSocket-Key": "short"}, {"X-Odd": "\x80\x81"}):
+            peer = await Peer.to(port)
+            await peer.say(head(**(UPGRADE | broken)))
+            status = (await peer.answer())[0]
+            assert status == 400 or (status == 101 and "X-Odd" in broken)
+            peer.writer.close()
+
+
+# --- Time ---
+
+
+async def test_who_says_nothing_is_closed(settings: Any) -> None:
+    settings.SILENT_SECONDS = 0.1
+    async with serving(Application()) as port:
+        assert await (await Peer.to(port)).closed()
+
+
+@pytest.mark.parametrize("start", [b"G", b"\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_header_that_does_not_end_is_closed(settings: Any, start: bytes) -> None:
+    settings.REQUEST_SECONDS = 0.2
+    async with serving(Application()) as port:
+        peer = await Peer.to(port)
+        await peer.say(start)
+        assert await peer.closed()
+
+
+async def test_a_header_that_trickles_is_closed_all_the_same(settings: Any) -> None:
+    settings.REQUEST_SECONDS = 0.3
+
+    async with serving(Application()) as port:
+        peer = await Peer.to(port)
+
+        async def trickle() -> None:
+            await peer.say(b"GET / HTTP/1.1\r\nX: ")
+            while True:
+                await peer.say(b"x")
+                await asyncio.sleep(0.02)
+
+        task = asyncio.create_task(trickle())
+        assert await peer.closed()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_kept_connection_that_begins_a_second_request_must_end_it(settings: Any) -> None:
+    settings.REQUEST_SECONDS = 0.2
+    async with serving(Application(), timeout_keep_alive=60) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(Host="testserver"))
+        assert (await peer.answer())[0] == 200
+        await peer.say(b"GET /second")
+        assert await peer.closed()
+
+
+async def test_an_answer_that_nobody_reads_is_given_up(settings: Any) -> None:
+    settings.REQUEST_SECONDS = 0.3
+    application = Application()
+    application.body = b"x" * 30_000_000
+    async with serving(application) as port:
+        peer = await Peer.to(port, limit=1_000)
+        await peer.say(head(Host="testserver"))
+        while protocols._watcher._connections or not application.scopes:
+            await asyncio.sleep(0.02)
+        peer.writer.close()
+
+
+# --- Frames ---
+
+
+async def test_pings_pongs_and_pieces_are_counted() -> None:
+    application = Application()
+    counted = []
+    application.on_control = lambda: counted.append(1)
+    async with serving(application) as port:
+        peer = await open_socket(port)
+        await peer.say(frame(9, b"1") + frame(10, b"never asked") + frame(1, b"ab", fin=False))
+        await peer.say(frame(0, b"", fin=False) * 5 + frame(0, b"cd") + frame(1, b"whole"))
+        while len(application.received) < 2:
+            await asyncio.sleep(0.01)
+        assert [message["text"] for message in application.received] == ["abcd", "whole"]
+        assert len(counted) == 8
+        peer.writer.close()
+
+
+async def test_a_flood_before_anybody_counts_is_cut() -> None:
+    application = Application()
+    async with serving(application) as port:
+        peer = await open_socket(port)
+        await peer.say(frame(9) * 1_000)
+        assert await peer.closed()
+        await application.gone.wait()
+
+
+async def test_unread_pongs_stop_the_reading_and_reading_them_goes_on() -> None:
+    application = Application()
+    counted = []
+    application.on_control = lambda: counted.append(1)
+    pings = 400_000
+    async with serving(application) as port:
+        peer = await open_socket(port, limit=1_000)
+        connection: Any = application.send.__self__
+        peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        sending = asyncio.create_task(peer.say(frame(9, b"p" * 100) * pings + frame(1, b"last")))
+        while not connection._paused_by_answers:
+            await asyncio.sleep(0.01)
+        assert connection.transport.get_write_buffer_size() < 1024 * 1024
+        assert len(counted) < pings
+        peer.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        reading = asyncio.create_task(peer.closed())
+        await sending
+        while not application.received:
+            await asyncio.sleep(0.01)
+        assert len(counted) == pings
+        peer.writer.close()
+        await reading
+
+
+async def test_a_close_that_is_never_read_is_aborted() -> None:
+    application = Application()
+    application.on_control = lambda: None
+    async with serving(application) as port:
+        peer = await open_socket(port, limit=1_000)
+        peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        connection: Any = application.send.__self__
+        connection.transport.write(frame(1, b"x" * 100) * 100_000)
+        connection.transport.close()  # as uvicorn's keepalive does
+        await application.gone.wait()
+        assert connection not in protocols._watcher._connections
+        peer.writer.close()
+
+
+async def test_broken_utf8_closes_with_1007_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    application = Application()
+    async with serving(application) as port:
+        peer = await open_socket(port)
+        await peer.say(frame(1, b"\xff\xfe"))
+        async with asyncio.timeout(WAIT_SECONDS):
+            assert (await peer.reader.readexactly(4))[2:] == (1007).to_bytes(2, "big")
+        await application.gone.wait()
+        peer.writer.close()
+    assert not [record for record in caplog.records if record.exc_info]

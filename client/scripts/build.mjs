@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
-import { privatesOf, shorten } from './shorten.mjs';
+import { enumsOf, privatesOf, shorten } from './shorten.mjs';
 
 const root = new URL('..', import.meta.url).pathname;
 const tsc = join(root, 'node_modules/.bin/tsc');
@@ -21,12 +21,13 @@ const files = (folder, kind = /\.js$/) =>
     .map((name) => join(folder, name))
     .filter((path) => statSync(path).isFile() && kind.test(path));
 
-for (const source of files(join(root, 'src'), /\.tsx?$/)) {
+const sourceFiles = files(join(root, 'src'), /\.tsx?$/);
+const enums = Object.assign({}, ...sourceFiles.map(enumsOf));
+for (const source of sourceFiles) {
   const classes = privatesOf(source);
-  if (Object.keys(classes).length === 0) continue;
   for (const format of ['esm', 'cjs']) {
     const built = source.replace(join(root, 'src'), join(root, 'dist', format)).replace(/\.tsx?$/, '.js');
-    writeFileSync(built, shorten(readFileSync(built, 'utf8'), classes));
+    writeFileSync(built, shorten(readFileSync(built, 'utf8'), classes, enums));
   }
 }
 

@@ -17,6 +17,7 @@ import { ApiError, NetworkError } from './errors.js';
 import { readClaims } from './jwt.js';
 import { browserLifecycle, type Lifecycle } from './lifecycle.js';
 import type { Logger } from './logger.js';
+import type { WebSocketConstructor } from './platform.js';
 import {
   ACCESS_TOKEN_KEY,
   defaultStorage,
@@ -37,6 +38,8 @@ export interface AuthClientOptions {
   language?: string;
   fetch?: typeof fetch;
   lifecycle?: Lifecycle;
+  /** What the sockets are made of; default: the platform's. */
+  WebSocket?: WebSocketConstructor | undefined;
   /** Default: `console`. */
   logger?: Logger;
   /** Milliseconds of the device's clock, right or wrong. */
@@ -131,6 +134,7 @@ export class AuthClient {
   readonly baseUrl: string;
   readonly deviceFingerprint: string | undefined;
   readonly logger: Logger;
+  readonly WebSocket: WebSocketConstructor | undefined;
   language: string | undefined;
 
   private readonly storage: TokenStorage;
@@ -163,6 +167,7 @@ export class AuthClient {
     this.deviceFingerprint = options.deviceFingerprint;
     this.language = options.language;
     this.injectedFetch = options.fetch;
+    this.WebSocket = options.WebSocket;
     this.logger = options.logger ?? console;
     this.lifecycle = options.lifecycle ?? browserLifecycle();
     this.now = options.now ?? (() => Date.now());

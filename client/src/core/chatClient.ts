@@ -1,5 +1,5 @@
 import type { AuthClient } from './auth.js';
-import { Connection, ConnectionState, type WebSocketConstructor } from './connection.js';
+import { ConnectionState, type Connection } from './connection.js';
 import { LIST_PATIENCE_MS, PAGE_SIZE, TYPING_EXPIRES_MS, TYPING_REPEAT_MS } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
 import type {
@@ -17,6 +17,8 @@ import type {
   Typing,
 } from './frames.js';
 import { Outbox, type Draft, type OutboxItem } from './outbox.js';
+import type { WebSocketConstructor } from './platform.js';
+import { Share } from './share.js';
 import type { Attachment, Conversation, Member, Message, Page, Person, Uuid } from './types.js';
 
 export interface ChatClientOptions {
@@ -25,7 +27,7 @@ export interface ChatClientOptions {
   url?: string;
   /** Default: never give up. */
   maxReconnectAttempts?: number;
-  WebSocket?: WebSocketConstructor;
+  WebSocket?: WebSocketConstructor | undefined;
   random?: () => number;
 }
 
@@ -91,6 +93,7 @@ export class ChatClient {
   hello: Hello | null = null;
 
   private readonly events = new Emitter<ChatEvents>();
+  private readonly share: Share;
   private readonly outbox: Outbox;
   private readonly byUuid = new Map<Uuid, Conversation>();
   /** The whole list has been read. */
@@ -104,6 +107,8 @@ export class ChatClient {
   private readonly watchers = new Set<readonly number[]>();
   private asked = '';
   private readonly answers = new Map<Ref, { resolve: (ack: Ack) => void; reject: (error: Error) => void }>();
+  /** Counts `connect` and `disconnect`. */
+  private turn = 0;
   private nextRef = 1;
   private readonly rows = new WeakMap<OutboxItem, TimelineMessage>();
   private readonly typingSent = new Map<Uuid, number>();
@@ -111,7 +116,7 @@ export class ChatClient {
 
   constructor(options: ChatClientOptions) {
     this.auth = options.auth;
-    this.connection = new Connection({
+    this.share = new Share({
       url: options.url ?? socketUrl(options.auth.baseUrl),
       auth: options.auth,
       onNewToken: 'authenticate',
@@ -119,19 +124,20 @@ export class ChatClient {
       ...(options.WebSocket && { WebSocket: options.WebSocket }),
       ...(options.random && { random: options.random }),
     });
+    this.connection = this.share.connection;
     this.outbox = new Outbox({
       transmit: (item) => this.transmit(item),
       changed: (conversation) => this.timelineChanged(conversation),
     });
-    this.connection.on('frame', (frame) => this.received(frame));
-    this.connection.on('state', (state) => this.stateChanged(state));
+    this.share.on('frame', (frame) => this.received(frame));
+    this.share.on('state', (state) => this.stateChanged(state));
     this.stopAuth = options.auth.onSignOut(() => this.clear());
   }
 
   on = this.events.on.bind(this.events) as Emitter<ChatEvents>['on'];
 
   get state(): ConnectionState {
-    return this.connection.state;
+    return this.share.state;
   }
 
   get me(): number | undefined {
@@ -144,21 +150,28 @@ export class ChatClient {
    * A list that does not come in time, or at all, is read once the socket is live.
    */
   connect = async (): Promise<void> => {
-    const slow = setTimeout(this.connection.connect, LIST_PATIENCE_MS);
+    const turn = ++this.turn;
+    const go = () => turn === this.turn && this.share.connect();
+    const slow = setTimeout(go, LIST_PATIENCE_MS);
     try {
       await this.loadConversations();
     } finally {
       clearTimeout(slow);
-      this.connection.connect();
+      go();
     }
   };
 
-  disconnect = (): void => this.connection.disconnect();
+  disconnect = (): void => {
+    // A `connect` that still waits for its list is called off.
+    this.turn++;
+    this.share.disconnect();
+  };
 
   /** For good: stops listening to the sign-in as well. */
   close = (): void => {
     this.stopAuth();
     this.disconnect();
+    this.share.release();
     this.outbox.clear();
   };
 
@@ -231,7 +244,7 @@ export class ChatClient {
     this.byUuid.set(uuid, withNewerReceipts(conversation, this.byUuid.get(uuid)));
     // A cursor that exists is moved by events only: what lies between would never be shown.
     if (cursor === undefined) {
-      for (const event of this.connection.sequencer.advance(uuid, conversation.last_seq)) this.apply(event);
+      this.connection.advance(uuid, conversation.last_seq);
     }
     this.conversationsChanged();
   }

@@ -1,9 +1,11 @@
 import { backoffDelay } from './backoff.js';
-import { verdictOn } from './closeCodes.js';
+import { CloseCode, verdictOn } from './closeCodes.js';
 import {
+  ANSWER_PATIENCE_MS,
   AUTHENTICATE_TIMEOUT_MS,
   DEFAULT_HEARTBEAT_INTERVAL_MS,
   HANDSHAKE_TIMEOUT_MS,
+  LOOK_PONG_TIMEOUT_MS,
   MAX_RECONNECT_ATTEMPTS,
   OVERLAP_TIMEOUT_MS,
   PONG_TIMEOUT_MS,
@@ -16,6 +18,7 @@ import {
   SYNC_RETRY_MS,
 } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
+import { ConnectionError } from './errors.js';
 import {
   parseFrame,
   type Bye,
@@ -25,8 +28,13 @@ import {
   type Ref,
   type ServerFrame,
 } from './frames.js';
+import { readClaims } from './jwt.js';
 import { noLifecycle, type Lifecycle } from './lifecycle.js';
+import type { Logger } from './logger.js';
+import type { SocketClose, SocketEvent, SocketLike, SocketMessage, SocketObject, WebSocketConstructor } from './platform.js';
 import { Sequencer } from './sequencer.js';
+import type { Uuid } from './types.js';
+import { uuid4 } from './uuid.js';
 
 /** What the connection wants of `AuthClient`; only the first three are needed. */
 export interface TokenSource {
@@ -37,7 +45,13 @@ export interface TokenSource {
   onSignOut?(callback: (reason: string) => void): Unsubscribe;
   signOut?(reason: string): void;
   syncClock?(serverTime: string): void;
+  /** Who is signed in. What is written and where one has read to belongs to that session and goes to no other. */
+  getSnapshot?(): { status: string; sessionId: string | null } | undefined;
+  /** Tells of every change of it. */
+  subscribe?(listener: () => void): Unsubscribe;
   readonly lifecycle?: Lifecycle;
+  readonly logger?: Logger;
+  readonly WebSocket?: WebSocketConstructor | undefined;
 }
 
 export enum ConnectionState {
@@ -51,30 +65,32 @@ export enum ConnectionState {
   Stopped = 'stopped',
 }
 
-export interface ConnectionOptions {
-  url: string;
-  auth: TokenSource;
+/** What one of those who share a connection wants of it. */
+export interface ConnectionTerms {
   /** What a refreshed token does: a new socket beside the old one (the hook), or `authenticate` on the same one. */
   onNewToken?: 'reconnect' | 'authenticate';
   /** Reconnects in a row without a success; `Infinity` never gives up. */
   maxReconnectAttempts?: number;
-  WebSocket?: WebSocketConstructor;
-  random?: () => number;
 }
 
-export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => WebSocket;
+export interface ConnectionOptions extends ConnectionTerms {
+  url: string;
+  auth: TokenSource;
+  WebSocket?: WebSocketConstructor | undefined;
+  random?: () => number;
+}
 
 export interface ConnectionEvents {
   state: ConnectionState;
   /** A socket is open, also one that replaces another. */
-  open: WebSocket;
+  open: SocketObject;
   /** Live: `hello` has come and what was missed is on its way. */
   hello: Hello;
   /** The connection is lost or given up. Not for a socket that has been replaced. */
-  close: CloseEvent;
-  error: Event;
+  close: SocketClose;
+  error: SocketEvent;
   /** Everything that is not the connection's own business; each chat event once and in order. */
-  message: MessageEvent;
+  message: SocketMessage;
   frame: ServerFrame;
 }
 
@@ -86,10 +102,11 @@ const OWN_REFS: ReadonlySet<Ref | undefined> = new Set([HEARTBEAT_REF, AUTHENTIC
 
 /** One WebSocket and what is known about it. */
 interface Link {
-  ws: WebSocket;
+  ws: SocketLike;
   token: string;
   opened: boolean;
   live: boolean;
+  hello: Hello | null;
   bye: Bye | null;
   /** The token this link was asked to take by `authenticate`. */
   pendingToken: string | null;
@@ -104,7 +121,13 @@ interface Link {
  */
 export class Connection {
   readonly sequencer = new Sequencer();
+  readonly url: string;
+  readonly madeOf: WebSocketConstructor | undefined;
+  /** Those who hold it. */
+  readonly sharedBy = new Set<object>();
   state: ConnectionState = ConnectionState.Idle;
+  /** Why it is not open, or was not the last time; null after a success. */
+  lastError: ConnectionError | null = null;
 
   private readonly events = new Emitter<ConnectionEvents>();
   private readonly auth: TokenSource;
@@ -114,7 +137,10 @@ export class Connection {
   private current: Link | null = null;
   private next: Link | null = null;
   private leaving: Link | null = null;
-  private wanted = false;
+  /** Those who want it open. */
+  private readonly wantedBy = new Set<ConnectionTerms>();
+  /** The session that queue and cursors belong to; undefined before anybody's. */
+  private owner: string | undefined;
   /** Counts `connect` and `disconnect`, so that an answer from before them is known as stale. */
   private generation = 0;
   /** Reconnects since the last success. */
@@ -126,13 +152,19 @@ export class Connection {
   /** The server's clock at the first `hello`; what happened earlier is history. */
   private since = Infinity;
   private queue: string[] = [];
+  /** Sent by `send` and not acknowledged: it goes again on the next socket. By `client_msg_id`. */
+  private readonly unacknowledged = new Map<Uuid, string>();
   private pausedInBackground = false;
   /** Stopped by a close code that forbids another attempt, not by too many of them. */
   private forbidden = false;
+  /** Stopped because too many sockets were open: comes back once when it is looked at. */
+  private superseded = false;
 
   private reconnectTimer: ReturnType<typeof setTimeout> | undefined;
   private heartbeatTimer: ReturnType<typeof setInterval> | undefined;
   private pongTimer: ReturnType<typeof setTimeout> | undefined;
+  private pongDue = Infinity;
+  private answerTimer: ReturnType<typeof setTimeout> | undefined;
   private tokenCheckTimer: ReturnType<typeof setInterval> | undefined;
   private overlapTimer: ReturnType<typeof setTimeout> | undefined;
   private authenticateTimer: ReturnType<typeof setTimeout> | undefined;
@@ -143,14 +175,21 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.options = options;
+    this.url = options.url;
+    this.madeOf = options.WebSocket;
     this.auth = options.auth;
     this.random = options.random ?? (() => Math.random());
   }
 
   on = this.events.on.bind(this.events) as Emitter<ConnectionEvents>['on'];
 
-  get websocket(): WebSocket | null {
-    return this.current?.opened ? this.current.ws : null;
+  get websocket(): SocketObject | null {
+    return this.current?.opened ? (this.current.ws as SocketObject) : null;
+  }
+
+  /** Of the socket in use, once it is live. */
+  get hello(): Hello | null {
+    return this.isOpen ? (this.current?.hello ?? null) : null;
   }
 
   /** A new socket is being made beside the one in use. */
@@ -162,23 +201,35 @@ export class Connection {
     return this.state === ConnectionState.Open;
   }
 
-  connect = (): void => {
-    if (this.wanted && this.state !== ConnectionState.Stopped) {
+  /** No attempt will follow by itself: too many have failed, or the server forbids it. `connect` begins anew. */
+  get gaveUp(): boolean {
+    return this.state === ConnectionState.Stopped;
+  }
+
+  private get wanted(): boolean {
+    return this.wantedBy.size > 0;
+  }
+
+  /** `by` is one of those who share the connection: it stays until the last of them disconnects. */
+  connect = (by: ConnectionTerms = this.options): void => {
+    const wanted = this.wanted;
+    this.wantedBy.add(by);
+    if (!wanted) this.listen();
+    else if (this.state !== ConnectionState.Stopped) {
       // Waiting for the next attempt: the caller is asking for it now.
       if (this.state === ConnectionState.Waiting) this.retryNow();
       return;
     }
-    if (!this.wanted) this.listen();
-    this.wanted = true;
-    this.forbidden = false;
-    this.resetAttempts();
-    void this.open();
+    this.retryNow();
   };
 
-  /** Closes with 1000. Cursors and unsent strings stay for the next `connect`. */
-  disconnect = (): void => {
-    if (!this.wanted) return;
-    this.wanted = false;
+  /** Closes with 1000. Cursors and unsent strings stay for the next `connect` of the same session. */
+  disconnect = (by: ConnectionTerms = this.options): void => {
+    if (this.wantedBy.delete(by) && !this.wanted) this.end();
+  };
+
+  private end(): void {
+    this.wantedBy.clear();
     this.generation++;
     for (const unsubscribe of this.unsubscribe.splice(0)) unsubscribe();
     clearTimeout(this.reconnectTimer);
@@ -186,27 +237,90 @@ export class Connection {
     this.dropAll();
     this.setState(ConnectionState.Idle);
     if (wasOpen) this.events.emit('close', closeEvent(1000, ''));
-  };
+  }
 
-  /** Sends now if the socket is open, else as soon as it is. True when it went out now. */
-  send = (data: string): boolean => {
+  /**
+   * Sends now if the socket is open, else as soon as it is. True when it went out now; with nobody signed in it is
+   * refused. A chat message that the server did not acknowledge goes again on the next socket.
+   */
+  send = (data: string): boolean => this.write(data, true);
+
+  sendFrame = (frame: ClientFrame): boolean => this.write(JSON.stringify(frame), false);
+
+  private write(data: string, keep: boolean): boolean {
+    const signedIn = this.session();
+    if (signedIn === null) {
+      this.auth.logger?.warn('Nobody is signed in: nothing was sent');
+      return false;
+    }
+    this.belongTo(signedIn);
     const { current } = this;
     if (current?.opened && isWritable(current.ws)) {
-      current.ws.send(data);
+      current.ws.send(keep && current.live ? this.keep(data) : data);
+      if (current.live) this.awaitAnswer();
       return true;
     }
     this.queue.push(data);
     if (this.queue.length > SEND_QUEUE_LIMIT) this.queue.shift();
     return false;
-  };
+  }
 
-  sendFrame = (frame: ClientFrame): boolean => this.send(JSON.stringify(frame));
+  /** With an id a message may be repeated. Only where `hello` has shown that the server knows of it. */
+  private keep(data: string): string {
+    const frame = parseFrame(data) as ClientFrame | null;
+    if (frame?.type !== 'message') return data;
+    const id = frame.client_msg_id ?? uuid4();
+    const text = frame.client_msg_id ? data : JSON.stringify({ ...frame, client_msg_id: id });
+    if (this.unacknowledged.size < SEND_QUEUE_LIMIT) this.unacknowledged.set(id, text);
+    return text;
+  }
+
+  /** Repeats the greeting for somebody who has come later. */
+  greet(to: Emitter<ConnectionEvents>): void {
+    const { hello } = this;
+    if (!hello) return;
+    to.emit('frame', hello);
+    to.emit('message', messageEvent(JSON.stringify(hello)));
+  }
+
+  /** Moves the cursor of a conversation to what is known from elsewhere, never backwards. */
+  advance(conversation: Uuid, seq: number): void {
+    this.deliverEvents(this.sequencer.advance(conversation, seq));
+  }
 
   /** Starts from nothing: another person signs in. */
   clear(): void {
     this.sequencer.clear();
     this.queue = [];
+    this.unacknowledged.clear();
     this.since = Infinity;
+    this.owner = undefined;
+  }
+
+  /** True while something waits to be sent. */
+  get hasUnsent(): boolean {
+    return this.queue.length + this.unacknowledged.size > 0;
+  }
+
+  /** The session that is signed in, null for nobody; undefined where that is not known (yet). */
+  private session(): string | null | undefined {
+    const snapshot = this.auth.getSnapshot?.();
+    return !snapshot || snapshot.status === 'loading' ? undefined : snapshot.sessionId;
+  }
+
+  /** What another session has left is dropped, and what was written before it was known that there is none. */
+  private belongTo(session: string | null | undefined): void {
+    if (session === undefined) {
+      const stop = this.auth.subscribe?.(() => {
+        if (this.session() === undefined) return;
+        stop?.();
+        this.belongTo(this.session());
+      });
+      return;
+    }
+    if (session === this.owner) return;
+    if (session === null || this.owner !== undefined) this.clear();
+    this.owner = session ?? undefined;
   }
 
   // Opening
@@ -216,14 +330,15 @@ export class Connection {
       this.auth.onTokenRefresh((token) => this.tokenRefreshed(token)),
       (this.auth.lifecycle ?? noLifecycle).subscribe((event) => {
         if (event === 'background') this.pausedInBackground = true;
-        else if (event !== 'offline') {
+        else if (event === 'offline') this.ping(LOOK_PONG_TIMEOUT_MS);
+        else {
           this.pausedInBackground = false;
           this.lookAlive();
         }
       }),
     );
     const stop = this.auth.onSignOut?.(() => {
-      this.disconnect();
+      this.end();
       this.clear();
     });
     if (stop) this.unsubscribe.push(stop);
@@ -235,9 +350,15 @@ export class Connection {
     this.setState(ConnectionState.Connecting);
     const token = await this.token(renew);
     if (generation !== this.generation || !this.wanted) return;
-    if (!token) return this.reconnectLater();
+    if (!token) {
+      this.lastError = new ConnectionError('no_token');
+      return this.reconnectLater();
+    }
+    const session = this.session() ?? readClaims(token)?.sid;
+    if (session) this.belongTo(session);
+    this.drop(this.current);
     this.current = this.dial(token);
-    if (!this.current) this.reconnectLater();
+    if (!this.current && !this.forbidden) this.reconnectLater();
   }
 
   private async token(renew: boolean): Promise<string | null> {
@@ -253,11 +374,20 @@ export class Connection {
   }
 
   private dial(token: string): Link | null {
-    const Constructor = this.options.WebSocket ?? globalThis.WebSocket;
-    let ws: WebSocket;
+    const Constructor: WebSocketConstructor | undefined =
+      this.madeOf ?? this.auth.WebSocket ?? globalThis.WebSocket;
+    let ws: SocketLike;
     try {
-      ws = new Constructor(this.options.url, ['access_token', token]);
+      if (!Constructor) {
+        // No waiting will bring one.
+        this.forbidden = true;
+        throw new ConnectionError('no_websocket');
+      }
+      ws = new Constructor(this.url, ['access_token', token]);
     } catch (error) {
+      this.lastError = error instanceof ConnectionError ? error : new ConnectionError('no_socket', error);
+      this.auth.logger?.error(this.lastError.message);
+      if (this.forbidden) this.setState(ConnectionState.Stopped);
       this.events.emit('error', errorEvent(error));
       return null;
     }
@@ -266,6 +396,7 @@ export class Connection {
       token,
       opened: false,
       live: false,
+      hello: null,
       bye: null,
       pendingToken: null,
       handshakeTimer: setTimeout(() => this.lost(link, closeEvent(1006, 'handshake timeout')), HANDSHAKE_TIMEOUT_MS),
@@ -305,13 +436,14 @@ export class Connection {
     clearInterval(this.tokenCheckTimer);
     this.tokenCheckTimer = setInterval(() => void this.checkToken(), SOCKET_TOKEN_CHECK_INTERVAL_MS);
     this.setState(ConnectionState.Open);
+    if (this.leaving === null) this.repeat(link);
     for (const data of this.queue.splice(0)) link.ws.send(data);
-    this.events.emit('open', link.ws);
+    this.events.emit('open', link.ws as SocketObject);
   }
 
   // Receiving
 
-  private received(link: Link, event: MessageEvent): void {
+  private received(link: Link, event: SocketMessage): void {
     if (link !== this.current && link !== this.next && link !== this.leaving) return;
     if (link === this.current) this.heard();
     const frame = parseFrame(event.data);
@@ -342,6 +474,9 @@ export class Connection {
       case 'resumed':
         if (link === this.current) this.caughtUp();
         return this.deliver(frame, event);
+      case 'ack':
+        this.acknowledged(frame.client_msg_id);
+        return this.deliver(frame, event);
       case 'pong':
         this.auth.syncClock?.(frame.server_time);
         if (frame.ref === HEARTBEAT_REF) return;
@@ -363,6 +498,7 @@ export class Connection {
           link.pendingToken = null;
           return this.replace(token);
         }
+        this.acknowledged(frame.client_msg_id);
         if (frame.ref === SYNC_REF) return;
         if (frame.ref === RESUME_REF) return this.resumeAgain(link, frame.retry_after_ms ?? RESUME_RETRY_MS);
         return this.deliver(frame, event);
@@ -371,7 +507,7 @@ export class Connection {
     }
   }
 
-  private greeted(link: Link, hello: Hello, event: MessageEvent): void {
+  private greeted(link: Link, hello: Hello, event: SocketMessage): void {
     clearTimeout(link.handshakeTimer);
     this.auth.syncClock?.(hello.server_time);
     const waitedForHello = this.speaksProtocol;
@@ -379,13 +515,14 @@ export class Connection {
     this.speaksProtocol = true;
     link.live = true;
     link.opened = true;
+    link.hello = hello;
+    this.lastError = null;
     this.rejectedTokens = 0;
     if (first) this.since = Date.parse(hello.server_time);
     if (waitedForHello || link === this.next) this.takeOver(link);
     this.beat(hello.heartbeat_interval_ms);
-    const known = this.sequencer.epoch ?? hello.epoch;
-    this.sequencer.epoch = hello.epoch;
-    this.resume(link, known, first);
+    this.sequencer.epoch ??= hello.epoch;
+    this.resume(link, first);
     this.events.emit('hello', hello);
     this.deliver(hello, event);
   }
@@ -393,11 +530,16 @@ export class Connection {
   /**
    * Asks for what was missed. On the first `hello` without a cursor there is nothing to have missed.
    *
-   * @param epoch The one that the cursors belong to: where the server has another, it answers with gaps.
+   * Until it has been answered to the end the cursors belong to the epoch of before: where the server has another, it
+   * answers each of them with a gap, and a catch-up that was cut off is asked for in the same way again.
    */
-  private resume(link: Link, epoch: string, first: boolean): void {
+  private resume(link: Link, first: boolean): void {
     const cursors = Object.entries(this.sequencer.cursors);
-    if (first && cursors.length === 0) return this.resetAttempts();
+    const epoch = this.sequencer.epoch ?? '';
+    if (first && cursors.length === 0) {
+      this.sequencer.epoch = link.hello!.epoch;
+      return this.resetAttempts();
+    }
     this.sequencer.startResume();
     this.syncing.clear();
     do {
@@ -407,33 +549,47 @@ export class Connection {
       this.sendNow(link, frame);
     } while (cursors.length > 0);
     clearTimeout(this.resumeTimer);
-    this.resumeTimer = setTimeout(() => this.caughtUp(), RESUME_TIMEOUT_MS);
+    this.resumeTimer = setTimeout(() => {
+      if (epoch === link.hello!.epoch) this.caughtUp();
+      else this.resumeAgain(link, 0);
+    }, RESUME_TIMEOUT_MS);
   }
 
   private resumeAgain(link: Link, delayMs: number): void {
     clearTimeout(this.resumeTimer);
     this.resumeTimer = setTimeout(() => {
-      if (link === this.current) this.resume(link, this.sequencer.epoch ?? '', false);
+      if (link === this.current) this.resume(link, false);
     }, delayMs);
   }
 
   private caughtUp(): void {
     clearTimeout(this.resumeTimer);
     this.resetAttempts();
+    if (this.current?.hello) this.sequencer.epoch = this.current.hello.epoch;
     this.deliverEvents(this.sequencer.finishResume(this.since));
+    if (this.leaving && this.current) this.repeat(this.current);
     this.dropLeaving();
     this.fillHoles();
   }
 
+  private acknowledged(clientMsgId: Uuid | undefined): void {
+    if (clientMsgId) this.unacknowledged.delete(clientMsgId);
+  }
+
+  /** What was sent on a socket that is gone, and not acknowledged. The server knows each by its id. */
+  private repeat(link: Link): void {
+    for (const data of this.unacknowledged.values()) link.ws.send(data);
+  }
+
   /** Hands on what is in turn; the original message when all of it is, else one made of the rest. */
-  private deliverEvents(events: ChatEvent[], frame?: ServerFrame & { type: 'events' }, event?: MessageEvent): void {
+  private deliverEvents(events: ChatEvent[], frame?: ServerFrame & { type: 'events' }, event?: SocketMessage): void {
     if (events.length === 0) return;
     if (frame && event && sameEvents(events, frame.events)) return this.deliver(frame, event);
     const made: ServerFrame = { type: 'events', events };
     this.deliver(made, messageEvent(JSON.stringify(made)));
   }
 
-  private deliver(frame: ServerFrame, event: MessageEvent): void {
+  private deliver(frame: ServerFrame, event: SocketMessage): void {
     this.events.emit('frame', frame);
     if (!('ref' in frame) || !OWN_REFS.has(frame.ref)) return this.events.emit('message', event);
     const { ref: _, ...rest } = frame;
@@ -467,25 +623,37 @@ export class Connection {
     this.heartbeatTimer = setInterval(() => this.ping(), intervalMs > 0 ? intervalMs : DEFAULT_HEARTBEAT_INTERVAL_MS);
   }
 
-  private ping(): void {
+  /** The oldest ping without an answer counts, and the shortest patience. */
+  private ping(patienceMs = PONG_TIMEOUT_MS): void {
     const { current } = this;
     if (!current?.live) return;
+    const due = Date.now() + patienceMs;
+    if (due < this.pongDue) {
+      this.pongDue = due;
+      clearTimeout(this.pongTimer);
+      // A dead network leaves the socket "open" for minutes; its close event would come too late to wait for.
+      this.pongTimer = setTimeout(() => this.lost(current, closeEvent(1006, 'no pong')), patienceMs);
+    }
     this.sendNow(current, { type: 'ping', ref: HEARTBEAT_REF });
-    clearTimeout(this.pongTimer);
-    // A dead network leaves the socket "open" for minutes; its close event would come too late to wait for.
-    this.pongTimer = setTimeout(() => this.lost(current, closeEvent(1006, 'no pong')), PONG_TIMEOUT_MS);
+  }
+
+  /** Something has been sent. If nothing at all comes back for a while, ask whether there is anybody. */
+  private awaitAnswer(): void {
+    this.answerTimer ??= setTimeout(() => this.ping(LOOK_PONG_TIMEOUT_MS), ANSWER_PATIENCE_MS);
   }
 
   private heard(): void {
     clearTimeout(this.pongTimer);
-    this.pongTimer = undefined;
+    clearTimeout(this.answerTimer);
+    this.answerTimer = undefined;
+    this.pongDue = Infinity;
   }
 
   /** Back in front, or back on the network: what looks open may be long dead, what waits need not wait. */
   private lookAlive(): void {
-    const gaveUp = this.state === ConnectionState.Stopped && !this.forbidden;
+    const gaveUp = this.gaveUp && (!this.forbidden || this.superseded);
     if (this.state === ConnectionState.Waiting || gaveUp) this.retryNow();
-    else if (this.current?.live) this.ping();
+    else this.ping(LOOK_PONG_TIMEOUT_MS);
   }
 
   // A new token
@@ -502,7 +670,7 @@ export class Connection {
     if (this.state === ConnectionState.Waiting) return this.retryNow();
     const { current } = this;
     if (!current || current.token === token) return;
-    if (this.options.onNewToken === 'authenticate' && current.live) {
+    if (current.live && [...this.wantedBy].every(({ onNewToken }) => onNewToken === 'authenticate')) {
       current.pendingToken = token;
       this.sendNow(current, { type: 'authenticate', token, ref: AUTHENTICATE_REF });
       clearTimeout(this.authenticateTimer);
@@ -527,7 +695,7 @@ export class Connection {
 
   // Closing
 
-  private lost(link: Link, event: CloseEvent): void {
+  private lost(link: Link, event: SocketClose): void {
     clearTimeout(link.handshakeTimer);
     detach(link.ws);
     if (link === this.leaving) {
@@ -557,6 +725,7 @@ export class Connection {
       if (wasOpen) this.events.emit('close', event);
       return;
     }
+    this.lastError = new ConnectionError(event.code);
     const announced = this.state === ConnectionState.Open;
     this.dropAll();
     const verdict = verdictOn(event.code);
@@ -565,6 +734,7 @@ export class Connection {
     if (link.opened && !this.speaksProtocol && event.code < 4000) this.resetAttempts();
     if (verdict === 'stop') {
       this.forbidden = true;
+      this.superseded = event.code === CloseCode.Superseded;
       this.setState(ConnectionState.Stopped);
     } else this.comeBack(verdict, link.bye);
     if (announced) this.events.emit('close', event);
@@ -584,7 +754,9 @@ export class Connection {
   }
 
   private reconnectLater({ delayMs, renew = false }: { delayMs?: number; renew?: boolean } = {}): void {
-    const limit = this.options.maxReconnectAttempts ?? MAX_RECONNECT_ATTEMPTS;
+    const limit = Math.max(
+      ...[...this.wantedBy].map(({ maxReconnectAttempts }) => maxReconnectAttempts ?? MAX_RECONNECT_ATTEMPTS),
+    );
     if (this.attempts >= limit) return this.setState(ConnectionState.Stopped);
     const delay = delayMs ?? backoffDelay(this.attempts, this.random);
     this.attempts++;
@@ -599,6 +771,7 @@ export class Connection {
 
   private retryNow(): void {
     if (!this.wanted) return;
+    this.forbidden = this.superseded = false;
     this.resetAttempts();
     void this.open();
   }
@@ -608,7 +781,7 @@ export class Connection {
     this.promptReconnects = 0;
   }
 
-  private signOut(event: CloseEvent, announced = true): void {
+  private signOut(event: SocketClose, announced = true): void {
     this.dropAll();
     this.forbidden = true;
     this.setState(ConnectionState.Stopped);
@@ -645,7 +818,7 @@ export class Connection {
   private stopTimers(): void {
     clearInterval(this.heartbeatTimer);
     clearInterval(this.tokenCheckTimer);
-    clearTimeout(this.pongTimer);
+    this.heard();
     clearTimeout(this.overlapTimer);
     clearTimeout(this.authenticateTimer);
     clearTimeout(this.syncTimer);
@@ -669,30 +842,30 @@ function sameEvents(a: ChatEvent[], b: ChatEvent[]): boolean {
 }
 
 /** An opened socket takes strings until it begins to close. */
-function isWritable(ws: WebSocket): boolean {
+function isWritable(ws: SocketLike): boolean {
   return !(ws.readyState >= 2);
 }
 
 /** No more is heard of it; an error during the closing handshake must not surface either (`ws` throws it). */
-function detach(ws: WebSocket): void {
+function detach(ws: SocketLike): void {
   ws.onopen = ws.onmessage = ws.onclose = null;
   ws.onerror = () => {};
 }
 
 // React Native and Node 20 have not all of the event classes; the shape is what callers read.
 
-function messageEvent(data: string): MessageEvent {
+function messageEvent(data: string): SocketMessage {
   return typeof MessageEvent === 'function'
     ? new MessageEvent('message', { data })
-    : ({ type: 'message', data } as MessageEvent);
+    : ({ type: 'message', data } as SocketMessage);
 }
 
-function closeEvent(code: number, reason: string): CloseEvent {
+export function closeEvent(code: number, reason: string): SocketClose {
   return typeof CloseEvent === 'function'
     ? new CloseEvent('close', { code, reason, wasClean: code === 1000 })
-    : ({ type: 'close', code, reason, wasClean: code === 1000 } as CloseEvent);
+    : ({ type: 'close', code, reason, wasClean: code === 1000 } as SocketClose);
 }
 
-function errorEvent(error: unknown): Event {
-  return Object.assign(typeof Event === 'function' ? new Event('error') : ({ type: 'error' } as Event), { error });
+function errorEvent(error: unknown): SocketEvent {
+  return Object.assign(typeof Event === 'function' ? new Event('error') : ({ type: 'error' } as SocketEvent), { error });
 }

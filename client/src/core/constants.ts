@@ -37,6 +37,10 @@ export const HANDSHAKE_TIMEOUT_MS = 10_000;
 export const DEFAULT_HEARTBEAT_INTERVAL_MS = 25_000;
 /** A ping unanswered for this long means that the network is gone, whatever the socket says. */
 export const PONG_TIMEOUT_MS = 10_000;
+/** … and this long where somebody has just come back to look, or is told that the network is gone. */
+export const LOOK_PONG_TIMEOUT_MS = 3_000;
+/** Nothing at all has come back for this long after something was sent: ask. */
+export const ANSWER_PATIENCE_MS = 2_000;
 /** After a token change the old socket stays for at most this long beside the new one. */
 export const OVERLAP_TIMEOUT_MS = 5_000;
 export const AUTHENTICATE_TIMEOUT_MS = 10_000;

@@ -64,3 +64,19 @@ export class NetworkError extends Error {
     this.name = 'NetworkError';
   }
 }
+
+/** Why a socket is not open: the close code, or what was lacking before there was a socket. */
+export class ConnectionError extends Error {
+  constructor(
+    readonly code: number | 'no_token' | 'no_websocket' | 'no_socket',
+    cause?: unknown,
+  ) {
+    super(
+      code === 'no_websocket'
+        ? 'There is no WebSocket here: hand one in, in Node `{ WebSocket }` of the package `ws`'
+        : `The socket is not open (${code})`,
+      { cause },
+    );
+    this.name = 'ConnectionError';
+  }
+}

@@ -19,10 +19,12 @@ export function browserLifecycle(): Lifecycle {
       };
       globalThis.addEventListener('online', online);
       globalThis.addEventListener('offline', offline);
+      globalThis.addEventListener('focus', shown);
       globalThis.document?.addEventListener('visibilitychange', shown);
       return () => {
         globalThis.removeEventListener('online', online);
         globalThis.removeEventListener('offline', offline);
+        globalThis.removeEventListener('focus', shown);
         globalThis.document?.removeEventListener('visibilitychange', shown);
       };
     },

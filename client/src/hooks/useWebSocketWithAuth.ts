@@ -1,17 +1,20 @@
-import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 
 import { useAuth, type AuthContextType } from '../contexts/AuthContext.js';
-import { Connection, type TokenSource } from '../core/connection.js';
+import { ConnectionState, type TokenSource } from '../core/connection.js';
+import type { ConnectionError } from '../core/errors.js';
+import type { SocketClose, SocketEvent, SocketMessage, SocketObject } from '../core/platform.js';
+import { Share } from '../core/share.js';
 
 export interface UseWebSocketWithAuthOptions {
   url: string;
   /** Each chat event once and in order, also while one socket replaces another. */
-  onMessage?: (event: MessageEvent) => void;
+  onMessage?: (event: SocketMessage) => void;
   /** Runs once `websocket` is set; also for the socket that replaces another after a token refresh. */
-  onOpen?: (websocket: WebSocket) => void;
+  onOpen?: (websocket: SocketObject) => void;
   /** The connection is lost or closed. Does not run for a socket that has been replaced. */
-  onClose?: (event: CloseEvent) => void;
-  onError?: (error: Event) => void;
+  onClose?: (event: SocketClose) => void;
+  onError?: (error: SocketEvent) => void;
   /** Connect by itself as soon as somebody is signed in. */
   autoConnect?: boolean;
   /** Reconnects in a row without success before it gives up (5); `Infinity` for no limit. */
@@ -19,34 +22,47 @@ export interface UseWebSocketWithAuthOptions {
 }
 
 export interface UseWebSocketWithAuthResult {
-  websocket: WebSocket | null;
-  /** What is sent before the opening waits for it. True when it went out now. */
+  websocket: SocketObject | null;
+  /**
+   * What is sent before the opening waits for it; a chat message waits for its `ack`. True when it went out now.
+   * With nobody signed in it is refused.
+   */
   send: (data: string) => boolean;
   isConnected: boolean;
   connect: () => void;
   disconnect: () => void;
+  state: ConnectionState;
+  /** No attempt will follow by itself; `connect` begins anew. */
+  gaveUp: boolean;
+  /** Why it is not connected, or was not the last time. */
+  lastError: ConnectionError | null;
 }
 
 interface View {
-  websocket: WebSocket | null;
+  websocket: SocketObject | null;
+  state: ConnectionState;
+  lastError: ConnectionError | null;
   /** Counts openings, so that each gets its effect even where one socket follows another within a render. */
   openings: number;
 }
 
+/** All hooks with one account and one address share one socket. */
 export function useWebSocketWithAuth(options: UseWebSocketWithAuthOptions): UseWebSocketWithAuthResult {
   const { url, autoConnect = true, maxReconnectAttempts } = options;
   const auth = useAuth();
   const signedIn = auth.accessToken !== null;
   // Another sign-in over this one has closed the connection: it is made anew.
   const { sessionId } = auth;
-  const [view, setView] = useState<View>({ websocket: null, openings: 0 });
+  const [view, setView] = useState<View>({ websocket: null, state: ConnectionState.Idle, lastError: null, openings: 0 });
 
   const latest = useRef({ options, auth });
   useLayoutEffect(() => {
     latest.current = { options, auth };
   });
+  const client = auth.client as AuthContextType['client'] | undefined;
+  const source = useMemo(() => client ?? tokenSource(() => latest.current.auth), [client]);
 
-  const connection = useRef<Connection | null>(null);
+  const share = useRef<Share | null>(null);
   const connectWanted = useRef(false);
   const unsent = useRef<string[]>([]);
   // `onOpen` reads what its render knows, such as `websocket`, so it runs after that render; what comes
@@ -54,18 +70,16 @@ export function useWebSocketWithAuth(options: UseWebSocketWithAuthOptions): UseW
   const waiting = useRef<Array<() => void> | null>(null);
 
   useEffect(() => {
-    const made = new Connection({
-      url,
-      auth: tokenSource(() => latest.current.auth),
-      ...(maxReconnectAttempts !== undefined && { maxReconnectAttempts }),
-    });
+    const made = new Share({ url, auth: source, ...(maxReconnectAttempts !== undefined && { maxReconnectAttempts }) });
+    const { connection } = made;
     const inTurn = (work: () => void) => {
       if (waiting.current) waiting.current.push(work);
       else work();
     };
+    made.on('state', (state) => setView((before) => ({ ...before, state, lastError: connection.lastError })));
     made.on('open', (websocket) => {
       (waiting.current ??= []).push(() => latest.current.options.onOpen?.(websocket));
-      setView((before) => ({ websocket, openings: before.openings + 1 }));
+      setView((before) => ({ ...before, websocket, openings: before.openings + 1 }));
     });
     made.on('message', (event) => inTurn(() => latest.current.options.onMessage?.(event)));
     made.on('error', (event) => inTurn(() => latest.current.options.onError?.(event)));
@@ -73,17 +87,17 @@ export function useWebSocketWithAuth(options: UseWebSocketWithAuthOptions): UseW
       setView((before) => ({ ...before, websocket: null }));
       inTurn(() => latest.current.options.onClose?.(event));
     });
-    connection.current = made;
-    for (const data of unsent.current.splice(0)) made.send(data);
+    share.current = made;
+    for (const data of unsent.current.splice(0)) connection.send(data);
     if (connectWanted.current) made.connect();
     return () => {
-      connection.current = null;
-      made.disconnect();
+      share.current = null;
+      made.release();
       const undelivered = waiting.current ?? [];
       waiting.current = null;
       for (const work of undelivered) work();
     };
-  }, [url, maxReconnectAttempts]);
+  }, [url, maxReconnectAttempts, source]);
 
   useEffect(() => {
     for (const work of takeAll(waiting)) work();
@@ -91,19 +105,19 @@ export function useWebSocketWithAuth(options: UseWebSocketWithAuthOptions): UseW
 
   useEffect(() => {
     if (!autoConnect || !signedIn) return;
-    connection.current?.connect();
-    return () => connection.current?.disconnect();
-  }, [autoConnect, signedIn, sessionId, url, maxReconnectAttempts]);
+    share.current?.connect();
+    return () => share.current?.disconnect();
+  }, [autoConnect, signedIn, sessionId, url, maxReconnectAttempts, source]);
 
   const connect = useCallback(() => {
     connectWanted.current = true;
-    connection.current?.connect();
+    share.current?.connect();
   }, []);
 
   const disconnect = useCallback(() => {
     connectWanted.current = false;
-    const made = connection.current;
-    if (!made?.isReplacing) return made?.disconnect();
+    const made = share.current;
+    if (!made?.connection.isReplacing) return made?.disconnect();
     // An effect that depends on `accessToken` disconnects and connects in one go at every refresh. The new socket is
     // under way already, so the old one need not be torn down for it; a disconnect that stays alone takes effect.
     queueMicrotask(() => {
@@ -112,12 +126,14 @@ export function useWebSocketWithAuth(options: UseWebSocketWithAuthOptions): UseW
   }, []);
 
   const send = useCallback((data: string) => {
-    if (connection.current) return connection.current.send(data);
+    if (share.current) return share.current.connection.send(data);
     unsent.current.push(data);
     return false;
   }, []);
 
-  return { websocket: view.websocket, send, isConnected: view.websocket !== null, connect, disconnect };
+  const { websocket, state, lastError } = view;
+  const gaveUp = state === ConnectionState.Stopped;
+  return { websocket, send, isConnected: websocket !== null, connect, disconnect, state, gaveUp, lastError };
 }
 
 function takeAll(waiting: { current: Array<() => void> | null }): Array<() => void> {
@@ -126,17 +142,13 @@ function takeAll(waiting: { current: Array<() => void> | null }): Array<() => vo
   return work;
 }
 
-/** The context's functions, looked up at each call: a new AuthClient takes effect without a new connection. */
+/** An app's own context has no client: its functions are looked up at each call. */
 function tokenSource(auth: () => AuthContextType): TokenSource {
-  const client = () => auth().client as AuthContextType['client'] | undefined;
   return {
     ensureValidToken: (bufferMinutes) => auth().ensureValidToken(bufferMinutes),
     isTokenExpiringSoon: (bufferMinutes) => auth().isTokenExpiringSoon(bufferMinutes),
     onTokenRefresh: (callback) => auth().onTokenRefresh(callback),
     refresh: () => (auth().refresh ?? auth().ensureValidToken)(),
-    onSignOut: (callback) => client()?.onSignOut(callback) ?? (() => {}),
-    signOut: (reason) => client()?.signOut(reason),
-    syncClock: (serverTime) => client()?.syncClock(serverTime),
-    lifecycle: { subscribe: (listener) => client()?.lifecycle.subscribe(listener) ?? (() => {}) },
+    getSnapshot: () => (auth().accessToken === null ? { status: 'signed_out', sessionId: null } : undefined),
   };
 }

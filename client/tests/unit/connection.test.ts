@@ -294,15 +294,167 @@ describe('close codes', () => {
   });
 });
 
-it('does not come back by itself where a close code forbids it, not even with the network', async () => {
+function device() {
   let tell: (event: LifecycleEvent) => void = () => {};
   Object.assign(auth, { lifecycle: { subscribe: (listener: typeof tell) => ((tell = listener), () => {}) } });
+  return (event: LifecycleEvent) => tell(event);
+}
+
+it('does not come back by itself where a close code forbids it, not even with the network', async () => {
+  const tell = device();
   await connected();
-  FakeSocket.last.serverClose(4506);
+  FakeSocket.last.serverClose(4507);
   tell('online');
   tell('foreground');
   await vi.advanceTimersByTimeAsync(60_000);
   expect(FakeSocket.all).toHaveLength(1);
+});
+
+it('comes back once when a superseded one is looked at, each time', async () => {
+  const tell = device();
+  const { connection: c } = await connected();
+  for (let look = 1; look < 4; look++) {
+    FakeSocket.last.serverClose(4506);
+    await vi.advanceTimersByTimeAsync(10 * MINUTE_MS);
+    expect(FakeSocket.all).toHaveLength(look);
+    expect(c).toMatchObject({ gaveUp: true, lastError: { code: 4506 } });
+    tell('foreground');
+    await settle();
+    FakeSocket.last.greet();
+    expect(FakeSocket.all).toHaveLength(look + 1);
+    expect(c).toMatchObject({ gaveUp: false, lastError: null, isOpen: true });
+  }
+});
+
+describe('a dead network', () => {
+  it.each(['online', 'foreground', 'offline'] as const)('is noticed within 3 s of %s', async (event) => {
+    const tell = device();
+    const { connection: c } = await connected();
+    tell(event);
+    await vi.advanceTimersByTimeAsync(2_999);
+    expect(c.isOpen).toBe(true);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(c.isOpen).toBe(false);
+  });
+
+  it('is noticed within 5 s of something sent, and what was sent goes again under the same id', async () => {
+    const { connection: c } = await connected();
+    expect(c.send(JSON.stringify({ type: 'message', conversation_uuid: 'a', content: 'Hello!' }))).toBe(true);
+    const [first] = FakeSocket.last.framesOf('message');
+    await vi.advanceTimersByTimeAsync(4_999);
+    expect(c.isOpen).toBe(true);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(c.isOpen).toBe(false);
+    await vi.advanceTimersByTimeAsync(500);
+    FakeSocket.last.greet();
+    const [again] = FakeSocket.last.framesOf('message');
+    expect(again).toEqual(first);
+    expect(first!.client_msg_id).toMatch(/-4/);
+    FakeSocket.last.frame({ type: 'ack', client_msg_id: first!.client_msg_id, message_uuid: 'm', conversation_uuid: 'a', seq: 1, created_at: '', duplicate: false });
+    FakeSocket.last.serverClose(1006);
+    await vi.advanceTimersByTimeAsync(1_000);
+    FakeSocket.last.greet();
+    expect(FakeSocket.last.framesOf('message')).toHaveLength(0);
+  });
+
+  it('is noticed however short the heartbeat is: the oldest ping counts', async () => {
+    const { connection: c } = await connected();
+    FakeSocket.last.hello({ heartbeat_interval_ms: 2_000 });
+    await vi.advanceTimersByTimeAsync(12_000);
+    expect(c.isOpen).toBe(false);
+  });
+});
+
+describe('whose it is', () => {
+  function signedIn(sessionId: string | null, status = sessionId ? 'signed_in' : 'signed_out') {
+    const snapshot = { status, sessionId };
+    const listeners = new Set<() => void>();
+    Object.assign(auth, { getSnapshot: () => snapshot, subscribe: (listener: () => void) => (listeners.add(listener), () => listeners.delete(listener)) });
+    return (id: string | null) => {
+      Object.assign(snapshot, { sessionId: id, status: id ? 'signed_in' : 'signed_out' });
+      for (const listener of [...listeners]) listener();
+    };
+  }
+
+  it('refuses what is sent with nobody signed in', async () => {
+    const signIn = signedIn(null);
+    const { connection: c } = connection();
+    expect(c.send('secret')).toBe(false);
+    signIn('s2');
+    c.connect();
+    await settle();
+    FakeSocket.last.open();
+    expect(FakeSocket.last.sent).toEqual([]);
+  });
+
+  it('drops the queue and the cursors of one session when another one opens', async () => {
+    const signIn = signedIn('s1');
+    const { connection: c } = await connected();
+    FakeSocket.last.events(created('a', 7));
+    c.disconnect();
+    c.send('alice’s secret');
+    signIn('s2');
+    c.connect();
+    await settle();
+    FakeSocket.last.greet();
+    expect(FakeSocket.last.sent).toEqual([]);
+    expect(c.sequencer.cursors).toEqual({});
+  });
+
+  it('keeps what was sent while the sign-in was being read for that sign-in only', async () => {
+    for (const [found, sent] of [['s1', ['early']], [null, []]] as const) {
+      FakeSocket.all = [];
+      const signIn = signedIn(null, 'loading');
+      const { connection: c } = connection();
+      c.send('early');
+      signIn(found);
+      if (!found) signIn('s2');
+      c.connect();
+      await settle();
+      FakeSocket.last.open();
+      expect(FakeSocket.last.sent).toEqual(sent);
+      c.disconnect();
+    }
+  });
+});
+
+describe('giving up', () => {
+  it('tells that it has, and why', async () => {
+    const { connection: c } = await connected({ maxReconnectAttempts: 1 });
+    FakeSocket.last.serverClose(1006);
+    expect(c).toMatchObject({ gaveUp: false, lastError: { code: 1006 } });
+    await vi.advanceTimersByTimeAsync(500);
+    FakeSocket.last.serverClose(1011);
+    expect(c).toMatchObject({ state: 'stopped', gaveUp: true, lastError: { name: 'ConnectionError', code: 1011 } });
+  });
+
+  it('says that there is no WebSocket, once, and waits for nothing', async () => {
+    vi.stubGlobal('WebSocket', undefined);
+    const { connection: c } = connection({ WebSocket: undefined });
+    const errors: unknown[] = [];
+    c.on('error', (event) => errors.push(event));
+    c.connect();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(errors).toHaveLength(1);
+    expect(c).toMatchObject({ gaveUp: true, lastError: { code: 'no_websocket' } });
+    vi.unstubAllGlobals();
+  });
+});
+
+it('keeps the old epoch with its cursors until a catch-up has been answered to its end', async () => {
+  const { connection: c } = await connected();
+  FakeSocket.last.events(created('a', 50));
+  for (let attempt = 0; attempt < 2; attempt++) {
+    FakeSocket.last.serverClose(1006);
+    await vi.advanceTimersByTimeAsync(1_000);
+    FakeSocket.last.greet({ epoch: 'restored' });
+    expect(FakeSocket.last.framesOf('resume')).toMatchObject([{ epoch: 'e1', cursors: { a: 50 } }]);
+  }
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(c.sequencer.epoch).toBe('e1');
+  FakeSocket.last.frame({ type: 'gap', conversation_uuid: 'a', from_seq: 1, last_seq: 3 });
+  FakeSocket.last.frame({ type: 'resumed' });
+  expect(c.sequencer).toMatchObject({ epoch: 'restored', cursors: { a: 3 } });
 });
 
 describe('heartbeat', () => {

@@ -3,6 +3,7 @@ import { StrictMode, useEffect, useState, type ReactNode } from 'react';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { AuthProvider, useAuth } from '@/contexts/AuthContext';
+import { ChatClient } from '@/core/chatClient';
 import { MINUTE_MS } from '@/core/constants';
 import { memoryStorage } from '@/core/storage';
 import { useWebSocketWithAuth, type UseWebSocketWithAuthOptions } from '@/hooks/useWebSocketWithAuth';
@@ -306,6 +307,66 @@ describe('useWebSocketWithAuth', () => {
     await vi.advanceTimersByTimeAsync(1_000);
     expect(FakeSocket.all).toHaveLength(0);
   });
+});
+
+it('shares one socket between all hooks and the chat client, each with its own beginning and end', async () => {
+  FakeSocket.lively = true;
+  const log: string[] = [];
+  const note = (name: string) => ({
+    url: URL,
+    onOpen: () => log.push(`${name} open`),
+    onClose: () => log.push(`${name} close`),
+    onMessage: (event: MessageEvent) => log.push(`${name} ${(JSON.parse(event.data as string) as { type: string }).type}`),
+  });
+  let chat: ChatClient;
+  const { result, rerender } = renderHook(
+    ({ second }: { second: boolean }) => {
+      const auth = useAuth();
+      const first = useWebSocketWithAuth(note('a'));
+      return { auth, first, other: useWebSocketWithAuth({ ...note('b'), autoConnect: second }) };
+    },
+    { wrapper, initialProps: { second: false } },
+  );
+  await settle();
+  await settle();
+  expect(FakeSocket.all).toHaveLength(1);
+  rerender({ second: true });
+  await settle();
+  chat = new ChatClient({ auth: result.current.auth.client, url: URL });
+  chat.connect().catch(() => {});
+  await settle();
+  expect(FakeSocket.all).toHaveLength(1);
+  expect(chat.hello?.session_id).toBe('s1');
+  expect(result.current.other.websocket).toBe(result.current.first.websocket);
+  await serverDoes(() => FakeSocket.last.events(created('a', 1)));
+  expect(log).toEqual(['a open', 'a hello', 'b open', 'b hello', 'a events', 'b events']);
+  act(() => result.current.first.disconnect());
+  expect(result.current.first).toMatchObject({ isConnected: false, state: 'idle' });
+  expect(result.current.other.isConnected).toBe(true);
+  expect(FakeSocket.last.closedWith).toBeUndefined();
+  expect(log.at(-1)).toBe('a close');
+  act(() => result.current.other.disconnect());
+  chat.close();
+  expect(FakeSocket.last.closedWith).toBe(1000);
+});
+
+it('shows that it has given up, and why', async () => {
+  const { result } = hook({ maxReconnectAttempts: 0 });
+  await settle();
+  await serverDoes(() => FakeSocket.last.serverClose(1006));
+  expect(result.current).toMatchObject({ state: 'stopped', gaveUp: true, lastError: { code: 1006 } });
+});
+
+it('sends nothing that was typed after a logout, to nobody', async () => {
+  const { result } = hook();
+  await settle();
+  await serverDoes(() => FakeSocket.last.greet());
+  await act(() => result.current.auth.logout());
+  expect(result.current.send('typed after the logout')).toBe(false);
+  await act(() => result.current.auth.login('bob', 'secret'));
+  await settle();
+  await serverDoes(() => FakeSocket.last.greet());
+  expect(FakeSocket.last.sent).toEqual([]);
 });
 
 it('runs the component that the guide prints', async () => {

@@ -1,0 +1,83 @@
+import { closeEvent, Connection, ConnectionState, type ConnectionEvents, type ConnectionTerms, type TokenSource } from './connection.js';
+import { Emitter, type Unsubscribe } from './emitter.js';
+import type { SocketObject, WebSocketConstructor } from './platform.js';
+
+const connections = new WeakMap<TokenSource, Connection[]>();
+const EVENTS = ['state', 'open', 'hello', 'close', 'error', 'message', 'frame'] as const;
+
+export interface ShareOptions extends ConnectionTerms {
+  url: string;
+  auth: TokenSource;
+  WebSocket?: WebSocketConstructor | undefined;
+  random?: () => number;
+}
+
+/**
+ * One user's share of a connection: everybody with the same account and address has the same socket, and each of them
+ * connects and disconnects as if it were their own.
+ */
+export class Share {
+  readonly connection: Connection;
+  private readonly events = new Emitter<ConnectionEvents>();
+  private unsubscribe: Unsubscribe[] = [];
+
+  constructor(private readonly options: ShareOptions) {
+    const { auth, url, WebSocket } = options;
+    const known = connections.get(auth) ?? [];
+    connections.set(auth, known);
+    let found = known.find((each) => each.url === url && each.madeOf === WebSocket);
+    if (!found) known.push((found = new Connection(options)));
+    found.sharedBy.add(this);
+    this.connection = found;
+  }
+
+  on = this.events.on.bind(this.events) as Emitter<ConnectionEvents>['on'];
+
+  private get isConnected(): boolean {
+    return this.unsubscribe.length > 0;
+  }
+
+  get state(): ConnectionState {
+    return this.isConnected ? this.connection.state : ConnectionState.Idle;
+  }
+
+  get websocket(): SocketObject | null {
+    return this.isConnected ? this.connection.websocket : null;
+  }
+
+  connect = (): void => {
+    const { connection, events } = this;
+    if (!this.isConnected) {
+      this.unsubscribe = EVENTS.map((name) => connection.on(name, (payload) => events.emit(name, payload as never)));
+      if (connection.isOpen) {
+        // Open already, by others: this one hears what it has missed.
+        const { websocket, hello } = connection;
+        events.emit('state', connection.state);
+        if (websocket) events.emit('open', websocket);
+        if (hello) {
+          events.emit('hello', hello);
+          connection.greet(events);
+        }
+      }
+    }
+    connection.connect(this.options);
+  };
+
+  disconnect = (): void => {
+    if (!this.isConnected) return;
+    const wasOpen = this.connection.isOpen;
+    for (const stop of this.unsubscribe.splice(0)) stop();
+    this.connection.disconnect(this.options);
+    this.events.emit('state', ConnectionState.Idle);
+    if (wasOpen) this.events.emit('close', closeEvent(1000, ''));
+  };
+
+  /** For good. What is unsent waits for the next one with this account and address. */
+  release = (): void => {
+    this.disconnect();
+    const { connection } = this;
+    connection.sharedBy.delete(this);
+    const known = connections.get(this.options.auth);
+    if (known && connection.sharedBy.size === 0 && !connection.hasUnsent) known.splice(known.indexOf(connection), 1);
+  };
+}

@@ -3,13 +3,15 @@
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Case, CharField, F, OuterRef, Subquery, Value, When
+from django.db.models.fields.json import KT
+from django.db.models.functions import Coalesce
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 
 from chat.hub import tell
 from chat.log import events
-from chat.models import Block, ChatSettings, Membership, Mention, Message, Report
+from chat.models import Block, ChatSettings, Event, Membership, Mention, Message, Report
 from chat.services import members
 from chat.services import settings as choices
 
@@ -64,7 +66,7 @@ def export(user_id: int, **kwargs: Any) -> dict[str, Any]:
                 conversations.values(
                     "role", "joined_at", "left_at", "seen_seq", "muted_until", "pinned", "archived",
                     "notify",
-                    uuid=F("conversation__uuid"), kind=F("conversation__kind"), title=F("conversation__title"),
+                    uuid=F("conversation__uuid"), kind=F("conversation__kind"), title=_title_seen(),
                 )
             ),
             "messages": list(
@@ -76,6 +78,17 @@ def export(user_id: int, **kwargs: Any) -> dict[str, Any]:
             "reports": list(reports.values("uuid", "reason", "status", "created_at", message_uuid=F("message__uuid"))),
         }
     }  # fmt: skip
+
+
+def _title_seen() -> Case:
+    """Return the conversation's title; of one that the person left, the last title that they were told."""
+    titles = Event.objects.filter(
+        conversation_id=OuterRef("conversation_id"),
+        kind__in=["conversation.created", "conversation.updated"],
+        seq__lte=OuterRef("left_seq"),
+    ).order_by("-seq")
+    last = Coalesce(Subquery(titles.values(title=KT("payload__title"))[:1], output_field=CharField()), Value(""))
+    return Case(When(left_seq=None, then=F("conversation__title")), default=last)
 
 
 def notice_presence_rules() -> None:

@@ -6,8 +6,9 @@ gets nothing past `n`, whatever the layer lost.
 """
 
 import uuid
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from chat.hub.connection import Socket
@@ -16,6 +17,7 @@ from chat.log.published import Encoded
 from chat.protocol import outgoing
 from common.metrics import DELIVERIES
 
+NOBODY: Mapping[int, int] = {}
 FRAME_EVENTS = 64  # of one coalesced frame: below half a window
 RECENT = 32
 
@@ -23,7 +25,7 @@ RECENT = 32
 class Owner(Protocol):
     """The hub, as far as a feed needs it: memberships change at their event, a slow socket is dropped."""
 
-    def follow_all(self, user_id: int, feed: "Feed", *, after: int) -> None: ...
+    def follow_all(self, user_id: int, feed: "Feed", *, after: int, visible_after: int) -> None: ...
     def remove_all(self, user_id: int, feed: "Feed", *, at: int) -> None: ...
     def drop_slow(self, socket: Socket) -> None: ...
 
@@ -45,7 +47,9 @@ class Feed:
     only what lies beyond a hole; a socket is in `live` (in step) or in `behind`, never in both.
     """
 
-    __slots__ = ("behind", "head", "id", "live", "owner", "pending", "quiet_at", "recent", "seen", "uuid", "wanted")
+    __slots__ = (
+        "behind", "head", "hidden", "id", "live", "owner", "pending", "quiet_at", "recent", "seen", "uuid", "wanted",
+    )  # fmt: skip
 
     def __init__(self, owner: Owner, conversation_id: int, conversation_uuid: uuid.UUID, head: int) -> None:
         self.owner, self.id, self.uuid = owner, conversation_id, conversation_uuid
@@ -53,6 +57,7 @@ class Feed:
         self.wanted = head  # and this is known to exist
         self.live: set[Socket] = set()
         self.behind: dict[Socket, Follow] = {}
+        self.hidden: dict[Socket, int] = {}  # up to where history is hidden from it, where any is
         self.pending: dict[int, Encoded] = {}
         self.recent: deque[Encoded] = deque(maxlen=RECENT)  # for catch-ups that end while others talk on
         self.quiet_at = -1
@@ -72,8 +77,13 @@ class Feed:
 
     # --- Events ---
 
-    def receive(self, events: Iterable[Encoded]) -> None:
-        """Apply what follows the head, keep what is early, ignore what is old; afterwards `has_hole` tells the rest."""
+    def receive(self, events: Iterable[Encoded], *, cut: Mapping[int, int] = NOBODY) -> None:
+        """Apply what follows the head, keep what is early, ignore what is old; afterwards `has_hole` tells the rest.
+
+        `cut`: who left within what was read from the database, or behind it, and gets nothing of it.
+        """
+        for user_id, left_at in cut.items():
+            self.owner.remove_all(user_id, self, at=left_at)
         run: list[Encoded] = []
         following = self.head + 1
         pending = self.pending
@@ -92,20 +102,23 @@ class Feed:
             run.append(event_or_none)
             following += 1
         if run:
-            self._apply(run)
+            self._apply(run, cut)
         if pending and self.head >= self.wanted:
             pending.clear()
 
-    def _apply(self, run: list[Encoded]) -> None:
+    def _apply(self, run: list[Encoded], cut: Mapping[int, int]) -> None:
         plain: list[Encoded] = []
         for event in run:
             if event.member_id is None or event.kind == "member.role_changed":
+                if event.visible_after == 0:
+                    self.hidden.clear()
                 plain.append(event)
                 continue
             self._deliver(plain)
             plain = []
             if event.kind == "member.joined":
-                self.owner.follow_all(event.member_id, self, after=event.seq - 1)
+                if event.seq > cut.get(event.member_id, 0):
+                    self.owner.follow_all(event.member_id, self, after=event.seq - 1, visible_after=hidden_by(event))
                 self._deliver([event])
             else:
                 self._deliver([event])
@@ -123,11 +136,29 @@ class Feed:
         self.head = run[-1].seq
         self.recent.extend(run)
         DELIVERIES.inc(len(run) * len(self.live))
-        slow = [socket for socket in self.live if not socket.window.write(frame)]
+        if self.hidden and any(event.reduced for event in run):
+            slow = self._fan_out_reduced(run, frame)
+        else:
+            slow = [socket for socket in self.live if not socket.window.write(frame)]
         if self.behind:
             self._fan_out_behind(run)
         for socket in slow:
             self.owner.drop_slow(socket)
+
+    def _fan_out_reduced(self, run: list[Encoded], full: Frame) -> list[Socket]:
+        """Write to each socket the spelling that it may see; as many frames as there are spellings, not sockets."""
+        limits = sorted({seq for event in run for seq, _raw in event.reduced})
+        frames = {0: full}
+        slow = []
+        for socket in self.live:
+            place = bisect_right(limits, self.hidden.get(socket, 0))
+            frame = frames.get(place)
+            if frame is None:
+                seen = [event.seen_from(limits[place - 1]) for event in run]
+                frame = frames[place] = Frame(outgoing.encode_events(seen), events=len(run))
+            if not socket.window.write(frame):
+                slow.append(socket)
+        return slow
 
     def _fan_out_behind(self, run: list[Encoded]) -> None:
         for socket, follow in list(self.behind.items()):
@@ -135,13 +166,25 @@ class Feed:
                 continue
             missing = [event for event in run if event.seq > follow.sent]
             if missing:
-                socket.write(outgoing.encode_events(missing), events=len(missing))
+                socket.write(outgoing.encode_events(self.seen_by(socket, missing)), events=len(missing))
                 follow.sent = missing[-1].seq
             if follow.sent <= self.head:
                 del self.behind[socket]
                 self.live.add(socket)
 
     # --- Sockets ---
+
+    def hide(self, socket: Socket, visible_after: int) -> None:
+        """Hide from the socket what lies before its person's first visible message."""
+        if visible_after:
+            self.hidden[socket] = visible_after
+        else:
+            self.hidden.pop(socket, None)
+
+    def seen_by(self, socket: Socket, events: Iterable[Encoded]) -> list[Encoded]:
+        """Return the events as this socket may see them."""
+        visible_after = self.hidden.get(socket, 0)
+        return [event.seen_from(visible_after) for event in events]
 
     def join(self, socket: Socket, *, after: int) -> None:
         """Let the socket have everything past `after` from now on. What lies between is the caller's to send."""
@@ -179,3 +222,9 @@ class Feed:
     def leave(self, socket: Socket) -> None:
         self.live.discard(socket)
         self.behind.pop(socket, None)
+        self.hidden.pop(socket, None)
+
+
+def hidden_by(joined: Encoded) -> int:
+    """Return up to where history is hidden from who joins; where a `member.joined` does not tell, all before it is."""
+    return joined.seq - 1 if joined.visible_after is None else joined.visible_after

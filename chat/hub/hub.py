@@ -18,7 +18,7 @@ import structlog
 
 from chat import database
 from chat.hub.connection import Socket
-from chat.hub.feed import Feed
+from chat.hub.feed import Feed, hidden_by
 from chat.hub.layer import Layer, group_of
 from chat.log import catchup
 from chat.log.published import Published
@@ -81,7 +81,7 @@ class Hub:
             stale = False
         socket.is_joined = True
         for place in places:
-            self.follow(socket, place.conversation_id, place.conversation_uuid, after=place.head)
+            self.follow(socket, place)
 
     async def _subscribe(self, groups: set[str]) -> bool:
         """Join the layer's groups; return whether there was anything to join."""
@@ -105,20 +105,22 @@ class Hub:
         if socket.user_id not in self.by_user:
             self.watcher.user_left(socket.user_id)
 
-    def follow(self, socket: Socket, conversation_id: int, conversation_uuid: uuid.UUID, *, after: int) -> Feed:
-        """Let the socket have everything past `after`."""
-        feed = self.feed_of(conversation_id, conversation_uuid, after)
-        socket.feeds[feed] = after
-        feed.join(socket, after=after)
+    def follow(self, socket: Socket, place: catchup.Place) -> Feed:
+        """Let the socket have everything past the head that was read."""
+        feed = self.feed_of(place.conversation_id, place.conversation_uuid, place.head)
+        socket.feeds[feed] = place.head
+        feed.hide(socket, place.visible_after)
+        feed.join(socket, after=place.head)
         self.mend_if_needed(feed)
         return feed
 
-    def follow_all(self, user_id: int, feed: Feed, *, after: int) -> None:
+    def follow_all(self, user_id: int, feed: Feed, *, after: int, visible_after: int) -> None:
         """Let the person's sockets follow; those that do already stay as they are."""
         _note(self.passing_members, user_id, time.monotonic())
         for socket in self.by_user.get(user_id, ()):
             if socket.is_joined and feed not in socket.feeds:
                 socket.feeds[feed] = after
+                feed.hide(socket, visible_after)
                 feed.join(socket, after=after)
 
     def remove_all(self, user_id: int, feed: Feed, *, at: int) -> None:
@@ -198,7 +200,7 @@ class Hub:
                 if first.kind == "conversation.created":
                     for one in published.events:
                         if one.member_id is not None:
-                            self.follow_all(one.member_id, feed, after=after)
+                            self.follow_all(one.member_id, feed, after=after, visible_after=hidden_by(one))
                 return feed
         return None
 

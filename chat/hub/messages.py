@@ -111,7 +111,7 @@ KINDS = frozenset(one.__struct_config__.tag for one in Known.__args__)
 
 def batch_of(published: Published) -> Batch:
     """Return the events as other processes get them."""
-    fits = sum(len(event.raw) for event in published.events) <= INLINE_BYTES
+    fits = sum(event.size for event in published.events) <= INLINE_BYTES
     return Batch(
         published.conversation_id,
         published.conversation_uuid.bytes,

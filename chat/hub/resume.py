@@ -30,7 +30,10 @@ class Registry(Protocol):
 async def resume(
     registry: Registry, socket: Socket, cursors: dict[uuid.UUID, int], *, same_epoch: bool, ref: Any
 ) -> None:
-    """Answer `resume`: `events`, `gap` and `removed`, the newest conversations first, then `resumed`."""
+    """Answer `resume`: `events`, `gap` and `removed`, the newest conversations first, then `resumed`.
+
+    Who was removed gets `removed` alone: events show their messages as they are now.
+    """
     held = {feed.uuid: feed.hold(socket).sent for feed in socket.feeds}
     try:
         found = await database.run(catchup.read, socket.user_id, cursors, same_epoch=same_epoch)
@@ -69,6 +72,7 @@ async def bring_in(registry: Registry, socket: Socket, place: Place) -> None:
         return
     # Held before the read: the news may still come by itself meanwhile, and must not be told twice.
     socket.feeds[feed] = place.head
+    feed.hide(socket, place.visible_after)
     feed.hold(socket)
     try:
         for one in (await database.run(catchup.read_one, socket.user_id, place.conversation_uuid, place.head)).ranges:
@@ -82,18 +86,18 @@ async def bring_in(registry: Registry, socket: Socket, place: Place) -> None:
 
 async def _tell(registry: Registry, socket: Socket, one: Range, *, ref: Any = None, answer: bool = False) -> None:
     """Tell what the range holds and go on from there; `answer`: also where nothing is missing."""
-    if one.is_gap and not one.left:
-        socket.send(
-            GapFrame(ref=ref, conversation_uuid=one.conversation_uuid, from_seq=one.after + 1, last_seq=one.up_to)
-        )
-    else:
-        await _send_events(socket, one.events, ref=ref, answer=answer)
     if one.left:
         feed = registry.feeds.get(one.conversation_id)
         if feed is not None:
             registry.unfollow(socket, feed)
         socket.send(RemovedFrame(conversation_uuid=one.conversation_uuid))
         return
+    if one.is_gap:
+        socket.send(
+            GapFrame(ref=ref, conversation_uuid=one.conversation_uuid, from_seq=one.after + 1, last_seq=one.up_to)
+        )
+    else:
+        await _send_events(socket, one.events, ref=ref, answer=answer)
     await _go_live(registry, socket, one)
 
 
@@ -121,22 +125,23 @@ async def _go_live(registry: Registry, socket: Socket, one: Range) -> None:
     position = one.up_to
     feed = registry.feed_of(one.conversation_id, one.conversation_uuid, position)
     first = one.after if one.events else position
+    if feed not in socket.feeds:
+        feed.hide(socket, one.visible_after)
     socket.feeds[feed] = min(socket.feeds.get(feed, first), first)
     follow = feed.hold(socket)
     while socket.is_open and feed in socket.feeds:
         missing = feed.since(position)
         if missing is None:
-            missing = (await database.run(catchup.holes, {feed.id: position}))[feed.id]
-        if follow.until is not None:
-            until = follow.until
-            await _send_events(socket, [event for event in missing if event.seq <= until])
-            if not missing or missing[-1].seq >= until:
-                registry.unfollow(socket, feed)
-                socket.send(RemovedFrame(conversation_uuid=feed.uuid))
-                return
-        elif missing:
-            await _send_events(socket, missing)
+            hole = (await database.run(catchup.holes, {feed.id: position}))[feed.id]
+            missing = hole.events
+            if socket.user_id in hole.cut and follow.until is None:
+                follow.until = hole.cut[socket.user_id]
+        if follow.until is not None:  # removed meanwhile: what was read may tell of later
+            registry.unfollow(socket, feed)
+            socket.send(RemovedFrame(conversation_uuid=feed.uuid))
+            return
         if missing:
+            await _send_events(socket, feed.seen_by(socket, missing))
             position = missing[-1].seq
         if position >= feed.head and follow.until is None:
             feed.join(socket, after=position)

@@ -61,9 +61,9 @@ class Sweep:
             feed = self.hub.feeds.get(conversation_id)
             if feed is None:
                 continue
-            if missing:
+            if missing.events:
                 HOLES_MENDED.inc()
-                feed.receive(missing)
+                feed.receive(missing.events, cut=missing.cut)
                 self.mend_if_needed(feed)
             else:  # announced, and yet not there: a wake that came from nobody's commit
                 feed.wanted = feed.head

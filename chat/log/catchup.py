@@ -12,7 +12,7 @@ from operator import or_
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from chat.log import encoding
@@ -30,6 +30,7 @@ class Place:
     conversation_id: int
     conversation_uuid: uuid.UUID
     head: int
+    visible_after: int  # everything up to here is hidden from this person
 
 
 @dataclass(slots=True)
@@ -40,9 +41,22 @@ class Range:
     conversation_uuid: uuid.UUID
     after: int
     up_to: int
+    visible_after: int
     is_gap: bool = False
-    left: bool = False  # no longer a member: `removed` follows
+    left: bool = False  # no longer a member: `removed` alone
     events: list[Encoded] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Hole:
+    """What a feed missed. `cut`: who was a member of only a part, and must not see the rest's doing in it.
+
+    An event shows its message as it is now. Whoever left at `n` would see in an event before `n` what was changed past
+    it, so that they get nothing of the hole. `cut` is `n` by person.
+    """
+
+    events: list[Encoded]
+    cut: dict[int, int]
 
 
 @dataclass(slots=True)
@@ -54,7 +68,7 @@ class Catchup:
 def places(user_id: int) -> list[Place]:
     """Return what the person is a member of, with the heads as they are now."""
     rows = Membership.objects.filter(user_id=user_id, left_seq=None).values_list(
-        "conversation_id", "conversation__uuid", "conversation__last_seq"
+        "conversation_id", "conversation__uuid", "conversation__last_seq", "visible_after_seq"
     )
     return [Place(*row) for row in rows]
 
@@ -72,11 +86,11 @@ def read(user_id: int, cursors: Mapping[uuid.UUID, int], *, same_epoch: bool) ->
     ranges = []
     for row in memberships:
         one = _range(row, cursors.get(row.conversation.uuid), same_epoch=same_epoch, budget=budget)
-        if not one.is_gap:
+        if not one.is_gap and not one.left:
             budget -= one.up_to - one.after
         ranges.append(one)
     fill(ranges)
-    return Catchup(ranges, removed)
+    return Catchup(_still_true(user_id, ranges), removed)
 
 
 def read_one(user_id: int, conversation_uuid: uuid.UUID, after: int) -> Catchup:
@@ -90,22 +104,38 @@ def read_one(user_id: int, conversation_uuid: uuid.UUID, after: int) -> Catchup:
         return Catchup([], [conversation_uuid])
     one = _range(row, after, same_epoch=True, budget=settings.CHAT_RESUME_EVENTS)
     fill([one])
-    return Catchup([one], [])
+    return Catchup(_still_true(user_id, [one]), [])
+
+
+def _still_true(user_id: int, ranges: list[Range]) -> list[Range]:
+    """Return the ranges, read anew where the membership changed while the events were read: they show the present."""
+    told = {one.conversation_id for one in ranges if one.events}
+    if not told:
+        return ranges
+    rows = Membership.objects.filter(user_id=user_id, conversation_id__in=told)
+    now = {row[0]: row[1:] for row in rows.values_list("conversation_id", "left_seq", "visible_after_seq")}
+    checked = []
+    for one in ranges:
+        left_seq, visible_after = now.get(one.conversation_id, (0, 0))
+        if one.conversation_id in told and (left_seq is not None or visible_after > one.visible_after):
+            checked += read_one(user_id, one.conversation_uuid, one.after).ranges
+        else:
+            checked.append(one)
+    return checked
 
 
 def _range(row: Membership, cursor: int | None, *, same_epoch: bool, budget: int) -> Range:
     conversation = row.conversation
-    left = row.left_seq is not None
-    head = conversation.last_seq if row.left_seq is None else row.left_seq
+    if row.left_seq is not None:  # events show the present, which is not theirs any more
+        return Range(conversation.pk, conversation.uuid, row.left_seq, row.left_seq, row.visible_after_seq, left=True)
+    head = conversation.last_seq
     after = max(row.joined_seq - 1, row.visible_after_seq) if cursor is None else cursor
     lost = cursor is not None and (not same_epoch or cursor > head or cursor < row.visible_after_seq)
-    if left and cursor is not None and same_epoch and cursor > head:
-        after, lost = head, False  # nothing is owed past the end of a membership
     if lost:
         after = row.visible_after_seq
     missing = head - after
     is_gap = lost or missing > min(settings.CHAT_RESUME_EVENTS_EACH, budget)
-    return Range(conversation.pk, conversation.uuid, after, head, is_gap=is_gap, left=left)
+    return Range(conversation.pk, conversation.uuid, after, head, row.visible_after_seq, is_gap=is_gap)
 
 
 def fill(ranges: Iterable[Range]) -> None:
@@ -119,19 +149,34 @@ def fill(ranges: Iterable[Range]) -> None:
         )
         rows = list(Event.objects.filter(within).order_by("conversation_id", "seq"))
         for row, event in zip(rows, encoding.encode(rows), strict=True):
-            chunk[row.conversation_id].events.append(event)
+            one = chunk[row.conversation_id]
+            one.events.append(event.seen_from(one.visible_after))
 
 
 HOLE_EVENTS = 500
 
 
-def holes(wanted: Mapping[int, int]) -> dict[int, list[Encoded]]:
+def holes(wanted: Mapping[int, int]) -> dict[int, Hole]:
     """Return what follows `seq` in each conversation, at most 500 events of each."""
-    found: dict[int, list[Encoded]] = {}
+    found: dict[int, Hole] = {}
     for conversation_id, after in wanted.items():
-        rows = list(Event.objects.filter(conversation_id=conversation_id, seq__gt=after).order_by("seq")[:HOLE_EVENTS])
-        found[conversation_id] = encoding.encode(rows)
+        log = Event.objects.filter(conversation_id=conversation_id, seq__gt=after)
+        rows = list(log.order_by("seq")[:HOLE_EVENTS])
+        told = encoding.encode(rows)
+        found[conversation_id] = Hole(told, _cut(log, rows) if rows else {})
     return found
+
+
+def _cut(log: QuerySet[Event], rows: list[Event]) -> dict[int, int]:
+    """Return who left meanwhile, and when, where a message that `rows` show has been changed since."""
+    left = dict(log.filter(kind="member.left").order_by("seq").values_list("payload__user_id", "seq"))
+    if not left:
+        return {}
+    changed = log.filter(
+        seq__gt=min(left.values()), message_id__in={row.message_id for row in rows if row.message_id is not None}
+    ).exclude(kind="message.created")
+    last = changed.aggregate(last=Max("seq"))["last"] or 0
+    return {user_id: seq for user_id, seq in left.items() if seq < last}
 
 
 def heads(conversation_ids: list[int]) -> dict[int, int]:
@@ -147,9 +192,9 @@ def joined_since(user_ids: list[int], since: Any) -> list[tuple[int, Place]]:
     """Return who joined what lately, with the place from which they see: a lost note of a membership is found here."""
     ours = set(user_ids)
     rows = Membership.objects.filter(joined_at__gte=since, left_seq=None).values_list(
-        "user_id", "conversation_id", "conversation__uuid", "joined_seq"
+        "user_id", "conversation_id", "conversation__uuid", "joined_seq", "visible_after_seq"
     )
-    return [(row[0], Place(row[1], row[2], row[3] - 1)) for row in rows if row[0] in ours]
+    return [(row[0], Place(row[1], row[2], row[3] - 1, row[4])) for row in rows if row[0] in ours]
 
 
 def over(session_ids: list[int]) -> dict[int, bool]:

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 
 from chat.log.published import Encoded
-from chat.models import Conversation, Event, Message, Reaction
+from chat.models import Conversation, Event, Membership, Message, Reaction
 from common import json
 
 EXCERPT_CHARS = 120
@@ -37,8 +37,12 @@ def message(row: Message, *, viewer_id: int | None = None) -> dict[str, Any]:
 
 
 def messages(rows: Sequence[Message], *, viewer_id: int | None = None) -> dict[int, dict[str, Any]]:
-    """Return the messages by their row's id, in at most four queries."""
+    """Return the messages by their row's id, in at most five queries.
+
+    With a viewer as that member may see them: of what lies before their first visible message nothing is quoted.
+    """
     replied = _replied(rows)
+    hidden = _hidden_from(viewer_id, rows) if viewer_id is not None and replied else {}
     reactions = _reactions([row.pk for row in rows], viewer_id)
     senders = people([row.sender_id for row in rows] + [row.sender_id for row in replied.values()])
     uuids = dict(Conversation.objects.filter(pk__in={row.conversation_id for row in rows}).values_list("pk", "uuid"))
@@ -50,7 +54,7 @@ def messages(rows: Sequence[Message], *, viewer_id: int | None = None) -> dict[i
             sender=senders.get(row.sender_id),
             content=row.content,
             client_msg_id=row.client_msg_id,
-            reply_to=_excerpt(replied.get(row.reply_to_id), senders),
+            reply_to=_excerpt(replied.get(row.reply_to_id), senders, hidden.get(row.conversation_id, 0)),
             reactions=reactions.get(row.pk, []),
             mentions=row.mentions,
             created_at=row.created_at,
@@ -100,8 +104,24 @@ def excerpt(row: Message, sender: dict[str, Any] | None) -> dict[str, Any]:
     return {"uuid": row.uuid, "sender": sender, "excerpt": "" if row.deleted_at else row.content[:EXCERPT_CHARS]}
 
 
-def _excerpt(row: Message | None, senders: dict[Any, Any]) -> dict[str, Any] | None:
-    return None if row is None else excerpt(row, senders.get(row.sender_id))
+def hidden_excerpt(row: Message) -> dict[str, Any]:
+    """Return what a reply shows of a message that lies before the reader's first visible one."""
+    return {"uuid": row.uuid, "sender": None, "excerpt": ""}
+
+
+def _excerpt(row: Message | None, senders: dict[Any, Any], visible_after: int) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return excerpt(row, senders.get(row.sender_id)) if row.seq > visible_after else hidden_excerpt(row)
+
+
+def _hidden_from(viewer_id: int, rows: Sequence[Message]) -> dict[int, int]:
+    """Return by conversation the `seq` up to which everything is hidden from the viewer, where there is any."""
+    return dict(
+        Membership.objects.filter(
+            user_id=viewer_id, conversation_id__in={row.conversation_id for row in rows}, visible_after_seq__gt=0
+        ).values_list("conversation_id", "visible_after_seq")
+    )
 
 
 def _replied(rows: Sequence[Message]) -> dict[int | None, Message]:
@@ -127,17 +147,57 @@ def encode(rows: Sequence[Event]) -> list[Encoded]:
     """Return the events as the wire shows them, in the order given. `rows` may be of several conversations."""
     message_ids = {row.message_id for row in rows if row.message_id is not None}
     said = {row.pk: row for row in Message.objects.filter(pk__in=message_ids)} if message_ids else {}
+    replied = _replied(list(said.values()))
     shown = messages(list(said.values())) if said else {}
     persons = people(_member_id(row) for row in rows)
+    visible = _visible_to_joiners(rows)
     conversations = Conversation.objects.in_bulk({row.conversation_id for row in rows})
-    return [_encoded(row, conversations[row.conversation_id], shown, persons) for row in rows]
+    encoded_rows = []
+    for row in rows:
+        about = None if row.message_id is None else said[row.message_id]
+        shape = _shape(row, conversations[row.conversation_id], shown, persons)
+        encoded_rows.append(
+            encoded(
+                shape,
+                member_id=_member_id(row),
+                about=about,
+                answered=None if about is None else replied.get(about.reply_to_id),
+                visible_after=_visible_after(row, visible),
+            )
+        )
+    return encoded_rows
+
+
+def _visible_to_joiners(rows: Sequence[Event]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return `(joined_seq, visible_after_seq)` of those whom a `member.joined` names, by conversation and person."""
+    joined = {(row.conversation_id, row.payload["user_id"]) for row in rows if row.kind == "member.joined"}
+    if not joined:
+        return {}
+    found = Membership.objects.filter(
+        conversation_id__in={conversation_id for conversation_id, _ in joined},
+        user_id__in={user_id for _, user_id in joined},
+    )
+    return {
+        (conversation_id, user_id): (joined_seq, visible_after)
+        for conversation_id, user_id, joined_seq, visible_after in found.values_list(
+            "conversation_id", "user_id", "joined_seq", "visible_after_seq"
+        )
+    }
+
+
+def _visible_after(row: Event, visible: dict[tuple[int, int], tuple[int, int]]) -> int | None:
+    if row.kind == "member.joined":
+        joined_seq, visible_after = visible.get((row.conversation_id, row.payload["user_id"]), (row.seq + 1, 0))
+        # Of who joined once more since, only the newest membership is known: what it hides stays hidden.
+        return visible_after if joined_seq <= row.seq else row.seq - 1
+    return 0 if row.payload.get("history_opened") else None
 
 
 def _member_id(row: Event) -> int | None:
     return row.payload.get("user_id") if row.kind.startswith("member.") else None
 
 
-def _encoded(row: Event, conversation: Conversation, shown: dict[int, Any], persons: dict[Any, Any]) -> Encoded:
+def _shape(row: Event, conversation: Conversation, shown: dict[int, Any], persons: dict[Any, Any]) -> dict[str, Any]:
     member_id = _member_id(row)
     match row.kind.partition(".")[0]:
         case "message":
@@ -157,29 +217,16 @@ def _encoded(row: Event, conversation: Conversation, shown: dict[int, Any], pers
                 "title": row.payload.get("title", conversation.title),
                 "description": row.payload.get("description", conversation.description),
             }
-    return encoded(
-        conversation_uuid=conversation.uuid,
-        seq=row.seq,
-        kind=row.kind,
-        at=row.at,
-        actor_id=row.actor_id,
-        data=data,
-        member_id=member_id,
+    return event_shape(
+        conversation_uuid=conversation.uuid, seq=row.seq, kind=row.kind, at=row.at, actor_id=row.actor_id, data=data
     )
 
 
-def encoded(
-    *,
-    conversation_uuid: uuid.UUID,
-    seq: int,
-    kind: str,
-    at: Any,
-    actor_id: int | None,
-    data: dict[str, Any],
-    member_id: int | None = None,
-) -> Encoded:
-    """Encode one event."""
-    shape = {
+def event_shape(
+    *, conversation_uuid: uuid.UUID, seq: int, kind: str, at: Any, actor_id: int | None, data: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the one shape of an event."""
+    return {
         "conversation_uuid": conversation_uuid,
         "seq": seq,
         "kind": kind,
@@ -187,4 +234,29 @@ def encoded(
         "actor_id": actor_id,
         "data": data,
     }
-    return Encoded(seq, kind, json.dumps(shape), member_id)
+
+
+def encoded(
+    shape: dict[str, Any],
+    *,
+    member_id: int | None = None,
+    about: Message | None = None,
+    answered: Message | None = None,
+    visible_after: int | None = None,
+) -> Encoded:
+    """Encode one event: in full, and reduced for members from whom what it is about is hidden.
+
+    `about` is the message that it speaks of, `answered` the one to which that message is a reply.
+    """
+    reduced = []
+    if about is not None and about.seq < shape["seq"]:
+        reduced.append((about.seq, json.dumps(_hidden(shape, about))))
+    if answered is not None and shape["data"].get("reply_to") is not None:
+        data = {**shape["data"], "reply_to": hidden_excerpt(answered)}
+        reduced.append((answered.seq, json.dumps({**shape, "data": data})))
+    return Encoded(shape["seq"], shape["kind"], json.dumps(shape), member_id, tuple(reduced), visible_after)
+
+
+def _hidden(shape: dict[str, Any], about: Message) -> dict[str, Any]:
+    """Return an event about a message that the reader may not see: its number, and nothing of who did what."""
+    return {**shape, "actor_id": None, "data": {"message_uuid": about.uuid, "hidden": True}}

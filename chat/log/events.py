@@ -1,4 +1,4 @@
-"""The numbered log of a conversation: take the row lock, append under it, tell after commit.
+"""The numbered log of a conversation: take the row lock, save the change, append its event, tell after commit.
 
     with transaction.atomic():
         conversation = events.locked(conversation_id)
@@ -81,14 +81,14 @@ def append_all(
 
 
 def publish_on_commit(conversation: Conversation, rows: list[Event]) -> None:
-    """Encode the events once the transaction is committed and hand them to the hub."""
+    """Encode the events and hand them to the hub once the transaction is committed.
 
-    def publish() -> None:
-        raws = encoding.encode(rows)
-        published.hand_over([Published(conversation.pk, conversation.uuid, tuple(raws))])
-
+    Encoded under the row lock, as things stand at these events: a moment later a message may have been edited for
+    others than those who were members now.
+    """
+    batch = [Published(conversation.pk, conversation.uuid, tuple(encoding.encode(rows)))]
     # `robust`: what fails here is healed by the next sweep, and must not turn a committed change into an error.
-    transaction.on_commit(publish, robust=True)
+    transaction.on_commit(lambda: published.hand_over(batch), robust=True)
 
 
 def epoch() -> str:

@@ -21,6 +21,22 @@ class Encoded(msgspec.Struct, frozen=True, array_like=True):
     kind: str
     raw: bytes
     member_id: int | None = None  # of `member.*`: whose membership it changes
+    # Reduced spellings as `(seq, raw)`, highest `seq` first: for members from whom everything up to `seq` is hidden.
+    reduced: tuple[tuple[int, bytes], ...] = ()
+    # Up to where history is hidden from now on: of `member.joined` for that member, of others for every member.
+    visible_after: int | None = None
+
+    def seen_from(self, visible_after: int) -> "Encoded":
+        """Return the event as a member sees it from whom everything up to `visible_after` is hidden."""
+        for seq, raw in self.reduced:
+            if visible_after >= seq:
+                return msgspec.structs.replace(self, raw=raw, reduced=())
+        return self
+
+    @property
+    def size(self) -> int:
+        """The bytes of all its spellings."""
+        return len(self.raw) + sum(len(raw) for _seq, raw in self.reduced)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,11 @@ class MessagesView(ChatView):
             user_id=self.user_id, session_id=session_of(request), conversation_uuid=conversation_uuid, **fields
         )
         row = Message.objects.get(uuid=sent.message_uuid)
-        return Response(encoding.message(row, viewer_id=self.user_id), status=200 if sent.duplicate else 201)
+        body = encoding.message(row, viewer_id=self.user_id)
+        if sent.duplicate and access.member_of(self.user_id, conversation_uuid).visible_after_seq >= row.seq:
+            # Theirs of an earlier membership: what they repeat, and nothing of what became of it.
+            body |= {"content": fields["content"], "reactions": [], "edited_at": None, "deleted_at": None}
+        return Response(body, status=200 if sent.duplicate else 201)
 
 
 class MessageView(ChatView):

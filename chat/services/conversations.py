@@ -131,12 +131,13 @@ def update(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> Con
     conversation.save(update_fields=list(changed))
     if changed.get("history_visible"):
         conversation.memberships.filter(left_seq=None).update(visible_after_seq=0)
+    opened = {"history_opened": True} if changed.get("history_visible") else {}
     events.append(
         conversation,
         kind="conversation.updated",
         actor_id=user_id,
         at=timezone.now(),
-        payload=described(conversation),
+        payload={**described(conversation), **opened},
     )
     return conversation
 

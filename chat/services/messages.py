@@ -208,7 +208,12 @@ def _keep_revision(message: Message, *, by: int, at: datetime) -> None:
 
 
 def _mention_anew(message: Message) -> list[int]:
-    found = sending.mentions_of(message.content, conversation_id=message.conversation_id, sender_id=message.sender_id)
+    found = sending.mentions_of(
+        message.content,
+        conversation_id=message.conversation_id,
+        sender_id=message.sender_id,
+        seq=message.seq,
+    )
     Mention.objects.filter(message=message).exclude(user_id__in=found).delete()
     Mention.objects.bulk_create(
         [

@@ -305,9 +305,12 @@ def _replied(uuids: set[uuid.UUID]) -> dict[uuid.UUID, Message]:
     return {row.uuid: row for row in Message.objects.filter(uuid__in=uuids)} if uuids else {}
 
 
-def mentions_of(content: str, *, conversation_id: int, sender_id: int | None) -> list[int]:
-    """Return the ids of the members whom the text mentions, in order; never strangers, never oneself."""
-    found = _members_named({conversation_id}, set(names := contents.mentioned(content)))
+def mentions_of(content: str, *, conversation_id: int, sender_id: int | None, seq: int) -> list[int]:
+    """Return the ids of the members whom the text of message `seq` mentions, in order.
+
+    Never strangers, never oneself, and nobody from whom the message is hidden.
+    """
+    found = _members_named({conversation_id}, set(names := contents.mentioned(content)), visible_to=seq)
     ids = (found.get((conversation_id, name)) for name in names)
     return [user_id for user_id in dict.fromkeys(ids) if user_id and user_id != sender_id]
 
@@ -321,12 +324,16 @@ def _resolve_mentions(written: list[_Row]) -> None:
         row.mentions = [user_id for user_id in dict.fromkeys(ids) if user_id and user_id != row.send.user_id]
 
 
-def _members_named(conversation_ids: set[int], names: set[str]) -> dict[tuple[int, str], int]:
+def _members_named(
+    conversation_ids: set[int], names: set[str], *, visible_to: int | None = None
+) -> dict[tuple[int, str], int]:
     """Return the members of these names, whatever case either is written in."""
     if not names:
         return {}
     named = reduce(or_, (Q(user__username__iexact=name) for name in names))
     found = Membership.objects.filter(named, conversation_id__in=conversation_ids, left_seq=None)
+    if visible_to is not None:
+        found = found.filter(visible_after_seq__lt=visible_to)
     return {
         (conversation_id, username.casefold()): user_id
         for conversation_id, user_id, username in found.values_list("conversation_id", "user_id", "user__username")
@@ -390,7 +397,7 @@ def _advance(written: list[_Row], now: datetime) -> None:
 
 
 def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now: datetime) -> list[Published]:
-    """Encode each message once, from what is at hand; only replies need a look at their senders."""
+    """Encode each message from what is at hand; only replies need a look at their senders."""
     replied_people = encoding.people(row.reply_to.sender_id for row in written if row.reply_to is not None)
     by_room: dict[int, list[Encoded]] = defaultdict(list)
     for row in written:
@@ -409,12 +416,15 @@ def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now
         )
         by_room[row.room.id].append(
             encoding.encoded(
-                conversation_uuid=row.room.uuid,
-                seq=row.seq,
-                kind="message.created",
-                at=now,
-                actor_id=row.send.user_id,
-                data=data,
+                encoding.event_shape(
+                    conversation_uuid=row.room.uuid,
+                    seq=row.seq,
+                    kind="message.created",
+                    at=now,
+                    actor_id=row.send.user_id,
+                    data=data,
+                ),
+                answered=answered,
             )
         )
     uuids = {row.room.id: row.room.uuid for row in written}

@@ -146,7 +146,7 @@ async def test_what_comes_twice_early_or_not_at_all_is_told_once_and_in_order(al
     for number in range(6):
         await say(alice, room, str(number))
     Process.publish = publish  # type: ignore[method-assign]
-    stored = (await run(catchup.holes, {room.pk: 3}))[room.pk]
+    stored = (await run(catchup.holes, {room.pk: 3}))[room.pk].events
 
     def wake(*places: int) -> None:
         here.publish([Published(room.pk, room.uuid, tuple(stored[place] for place in places))])
@@ -177,7 +177,7 @@ async def test_resume_tells_what_was_missed_then_what_is_left_of(alice, bob, cha
         for event in frame.get("events", [])
     ]
     assert ("events", str(room.uuid), 4) in told
-    assert [seq for _, name, seq in told if name == str(gone.uuid)] == [5, 6]  # the words, and the removal
+    assert str(gone.uuid) not in {name for _, name, _ in told}
     removed = {frame["conversation_uuid"] for frame in frames if frame["type"] == "removed"}
     assert removed == {str(gone.uuid), str(unknown)}
 

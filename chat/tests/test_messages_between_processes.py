@@ -54,6 +54,8 @@ def test_the_previous_version_is_understood(wire, message):
 @pytest.mark.parametrize(("wire", "message"), BOTH, ids=[wire["k"] for wire in PREVIOUS])
 def test_the_previous_version_finds_all_it_reads(wire, message):
     sent = messages.to_wire(message)
+    if "b" in sent:  # of an event it reads the first four fields
+        sent["b"] = [[*batch[:2], [list(event[:4]) for event in batch[2]], *batch[3:]] for batch in sent["b"]]
     assert {key: sent[key] for key in wire} == wire
 
 

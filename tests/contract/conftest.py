@@ -45,7 +45,7 @@ class Server:
 
     def mails(self, to: str) -> list[Any]:
         found = []
-        for path in sorted(self.mail_dir.iterdir(), key=lambda file: file.stat().st_mtime_ns):
+        for path in sorted(self.mail_dir.glob("[!.]*"), key=lambda file: file.stat().st_mtime_ns):
             message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
             if to.lower() in str(message["To"]).lower():
                 found.append(message)

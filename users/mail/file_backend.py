@@ -5,10 +5,12 @@ Django's own file backend names its file by the second and a memory address, so 
 
 import email
 import email.policy
+import os
 import re
 import sys
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage as Parsed
@@ -33,16 +35,35 @@ class EmailBackend(BaseEmailBackend):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for message in email_messages:
             name = f"{timezone.now():%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex}"
-            written = folder / f".{name}"
             # 8bit, so that the text stands as it is read: base64 and quoted-printable would cut the link.
-            written.write_bytes(message.message().as_bytes())
-            written.chmod(0o600)  # it holds a secret link
-            written.rename(folder / f"{name}.eml")  # whoever watches the folder sees whole mails only
+            _write_whole(folder / f"{name}.eml", message.message().as_bytes())
             if settings.PRODUCTION and not settings.MAIL_DIR:
                 log.warning("mail.reaches_nobody", hint="set EMAIL_URL", file=f"{name}.eml")
             elif not settings.MAIL_DIR:  # never in production: a log is no place for a link that opens an account
                 sys.stderr.write(f"\nMail to {', '.join(message.to)}: {message.subject}\n{message.body}\n")
         return len(email_messages)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that nobody else may read (it holds a secret link) and that is whole once it is there at all.
+
+    Where the file system can, it has no name before that: whoever watches the folder meets no half-written file.
+    """
+    with suppress(AttributeError, OSError):
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with os.fdopen(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o600), "wb") as file:
+                file.write(content)
+                file.flush()
+                # With a folder Python calls linkat(AT_SYMLINK_FOLLOW); without one it would link the link in /proc.
+                os.link(f"/proc/self/fd/{file.fileno()}", path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            return
+        finally:
+            os.close(folder)
+    part = path.with_name(f".{path.stem}")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+    part.rename(path)
 
 
 @dataclass(frozen=True, kw_only=True)

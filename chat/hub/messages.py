@@ -32,7 +32,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     last_seq: int
 
 
-class Events(Message, frozen=True, tag="events"):
+class Events(Message, frozen=True, kw_only=True, tag="events"):
     b: list[Batch]
 
 
@@ -45,7 +45,7 @@ class ReceiptFields(msgspec.Struct, frozen=True):
     shared: bool = True
 
 
-class ReceiptMoved(Message, frozen=True, tag="receipt"):
+class ReceiptMoved(Message, frozen=True, kw_only=True, tag="receipt"):
     r: ReceiptFields
 
     @classmethod
@@ -66,33 +66,33 @@ class ReceiptMoved(Message, frozen=True, tag="receipt"):
         return Receipt(**{**msgspec.structs.asdict(self.r), "conversation_uuid": uuid.UUID(self.r.conversation_uuid)})
 
 
-class TypingChanged(Message, frozen=True, tag="typing"):
+class TypingChanged(Message, frozen=True, kw_only=True, tag="typing"):
     c: int  # conversation
     u: int  # user
     a: bool  # active
 
 
-class PresenceChanged(Message, frozen=True, tag="presence"):
+class PresenceChanged(Message, frozen=True, kw_only=True, tag="presence"):
     u: list[int]  # users
     r: bool = False  # recheck who may see them
 
 
-class ProcessLeft(Message, frozen=True, tag="left"):
+class ProcessLeft(Message, frozen=True, kw_only=True, tag="left"):
     """Users whose sockets a stopping process closed: nobody there reports those who do not come back."""
 
     u: list[int]
 
 
-class SessionsRevoked(Message, frozen=True, tag="revoked"):
+class SessionsRevoked(Message, frozen=True, kw_only=True, tag="revoked"):
     s: list[str]  # session ids
     reason: str = ""
 
 
-class UserSuspended(Message, frozen=True, tag="suspended"):
+class UserSuspended(Message, frozen=True, kw_only=True, tag="suspended"):
     u: int
 
 
-class SocketsSuperseded(Message, frozen=True, tag="superseded"):
+class SocketsSuperseded(Message, frozen=True, kw_only=True, tag="superseded"):
     c: list[str]  # connection ids
 
 

@@ -10,6 +10,7 @@ from chat.hub import layer, presence
 from chat.hub.connection import Socket
 from chat.hub.messages import Message, PresenceChanged
 from chat.protocol.outgoing import PresenceOf, PresenceShownFrame
+from common.json import isoformat
 
 GRACE_SECONDS = 5.0  # a socket that is followed by another within this was never away
 
@@ -137,4 +138,5 @@ def _look(watching: dict[int, set[int]]) -> tuple[dict[int, set[int]], dict[int,
 
 
 def _shape(user_id: int, state: presence.State) -> PresenceOf:
-    return PresenceOf(user_id=user_id, online=state.online, last_seen_at=state.last_seen_at)
+    seen = None if state.last_seen_at is None else isoformat(state.last_seen_at)
+    return PresenceOf(user_id=user_id, online=state.online, last_seen_at=seen)

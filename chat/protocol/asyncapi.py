@@ -1,19 +1,18 @@
 """The socket described as AsyncAPI 3.0, generated from the very classes that check and write its frames."""
 
-import dataclasses
 import functools
 import operator
 import types
 import typing
-from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from chat.protocol import incoming, outgoing
+from chat.protocol import events, incoming, outgoing
 from chat.protocol.close_codes import Close
 from chat.protocol.incoming import Incoming
 from chat.protocol.outgoing import Outgoing
@@ -67,9 +66,9 @@ def document() -> dict[str, Any]:
             },
         },
         "operations": {
-            **{f"on_{frame.TYPE}": _received(frame) for frame in _incoming()},
+            **{f"on_{type_of(frame)}": _received(frame) for frame in _incoming()},
             **{
-                f"send_{frame.TYPE}": {
+                f"send_{type_of(frame)}": {
                     "action": "send",
                     "channel": {"$ref": "#/channels/chat"},
                     "summary": _summary(frame),
@@ -83,7 +82,9 @@ def document() -> dict[str, Any]:
                 **{_incoming_name(frame): _message(frame) for frame in _incoming()},
                 **{_outgoing_name(frame): _message(frame) for frame in _outgoing()},
             },
-            "schemas": {frame.__name__: schema_of(frame) for frame in (*_incoming(), *_outgoing())},
+            "schemas": {
+                shape.__name__: schema_of(shape) for shape in (*_incoming(), *_outgoing(), *events.EVENTS, *_nested())
+            },
         },
     }
 
@@ -96,21 +97,26 @@ def _outgoing() -> tuple[type[Outgoing], ...]:
     return outgoing.OUTGOING
 
 
+def _nested() -> list[type[events.Shape]]:
+    bases = (*events.EVENTS, events.EventShape)
+    return [shape for shape in events.Shape.__subclasses__() if shape not in bases]
+
+
 def _incoming_name(frame: type[Incoming]) -> str:
-    return f"client_{frame.TYPE}"
+    return f"client_{type_of(frame)}"
 
 
 def _outgoing_name(frame: type[Outgoing]) -> str:
-    return f"server_{frame.TYPE}"
+    return f"server_{type_of(frame)}"
 
 
 def _summary(frame: type[Any]) -> str:
     text = (frame.__doc__ or "").strip()
-    return "" if text.startswith(f"{frame.__name__}(") else text.splitlines()[0]
+    return text.partition("\n")[0]
 
 
 def _received(frame: type[Incoming]) -> dict[str, Any]:
-    answers = [{"$ref": f"#/channels/chat/messages/server_{name}"} for name in ANSWERS[frame.TYPE]]
+    answers = [{"$ref": f"#/channels/chat/messages/server_{name}"} for name in ANSWERS[type_of(frame)]]
     return {
         "action": "receive",
         "channel": {"$ref": "#/channels/chat"},
@@ -122,56 +128,66 @@ def _received(frame: type[Incoming]) -> dict[str, Any]:
 
 def _message(frame: type[Any]) -> dict[str, Any]:
     return {
-        "name": frame.TYPE,
+        "name": type_of(frame),
         "summary": _summary(frame),
         "contentType": "application/json",
         "payload": {"$ref": f"#/components/schemas/{frame.__name__}"},
     }
 
 
+def type_of(frame: type[Any]) -> str:
+    """Return the frame's `type`."""
+    return str(frame.__struct_config__.tag)
+
+
 def schema_of(frame: type[Any]) -> dict[str, Any]:
-    """Return the JSON Schema of one frame class."""
-    hints = typing.get_type_hints(frame)
+    """Return the JSON Schema of one frame, event or nested shape."""
     properties: dict[str, Any] = {}
     required: list[str] = []
-    if type_name := getattr(frame, "TYPE", ""):
-        properties["type"] = {"const": type_name}
-        required.append("type")
-    for one in dataclasses.fields(frame):
-        nested = not type_name  # a nested shape is written whole, its nulls included; in a frame None means absent
-        hint = hints[one.name] if nested else _present(hints[one.name])
-        properties[one.name] = _property(frame, one, hint)
-        absent_allowed = one.default is not dataclasses.MISSING and one.default is None
-        by_default = issubclass(frame, Incoming) and one.default is not dataclasses.MISSING
-        if nested or not (absent_allowed or by_default):
+    config = frame.__struct_config__
+    if config.tag:
+        properties[config.tag_field] = {"const": config.tag}
+        required.append(config.tag_field)
+    is_frame = issubclass(frame, Incoming | Outgoing)
+    for one in msgspec.structs.fields(frame):
+        # A nested shape is written whole, its nulls included; in a frame None means absent.
+        properties[one.name] = _property(frame, one, one.type if not is_frame else _present(one.type))
+        if one.required:
             required.append(one.name)
     return {"type": "object", "properties": properties, "required": required}
 
 
 def _present(hint: Any) -> Any:
+    if typing.get_origin(hint) is Annotated:
+        inner, *metas = typing.get_args(hint)
+        return Annotated[(_present(inner), *metas)]
     if not isinstance(hint, types.UnionType):
         return hint
     return functools.reduce(operator.or_, [one for one in typing.get_args(hint) if one is not types.NoneType])
 
 
-def _property(frame: type[Any], one: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
+def _property(frame: type[Any], one: msgspec.structs.FieldInfo, hint: Any) -> dict[str, Any]:
     shape = _schema(hint)
-    most = one.metadata.get("most")
-    if most is not None:
-        shape["maxItems" if shape.get("type") == "array" else "maxLength"] = most
-    if description := one.metadata.get("description"):
-        shape["description"] = description
     if one.name == "code" and frame is outgoing.ErrorFrame:
         shape["enum"] = list(outgoing.ERROR_CODES)
-    if one.name == "kind" and frame is outgoing.EventShape:
-        shape["enum"] = list(outgoing.EVENT_KINDS)
+    if one.name == "events" and frame is outgoing.EventsFrame:
+        shape["items"] = {
+            "oneOf": [{"$ref": f"#/components/schemas/{event.__name__}"} for event in events.EVENTS],
+            "discriminator": "kind",
+        }
     if one.name == "close" and frame is outgoing.ByeFrame:
         shape["enum"] = [close.value for close in Close]
     return shape
 
 
 def _schema(hint: Any) -> dict[str, Any]:
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) is Annotated:
+        inner, *metas = typing.get_args(hint)
+        shape = _schema(inner)
+        for meta in metas:
+            shape |= _limits(meta, shape)
+        return shape
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         kept = [_schema(one) for one in typing.get_args(hint) if one is not types.NoneType]
         nullable = types.NoneType in typing.get_args(hint)
         if len(kept) == 1 and "type" in kept[0]:
@@ -183,16 +199,29 @@ def _schema(hint: Any) -> dict[str, Any]:
     if origin is dict:
         value = {} if arguments[1] is Any else _schema(arguments[1])
         return {"type": "object", "additionalProperties": value}
-    if dataclasses.is_dataclass(hint):
-        return schema_of(typing.cast(type[Any], hint))
+    if hint is Any:
+        return {}
+    if issubclass(hint, events.Shape):
+        return {"$ref": f"#/components/schemas/{hint.__name__}"}
+    if issubclass(hint, msgspec.Struct):
+        return schema_of(hint)
     if hint is int:
         return {"type": "integer", "minimum": 0}
-    return {
-        UUID: {"type": "string", "format": "uuid"},
-        datetime: {"type": "string", "format": "date-time"},
-        str: {"type": "string"},
-        bool: {"type": "boolean"},
-    }[hint].copy()
+    return {UUID: {"type": "string", "format": "uuid"}, str: {"type": "string"}, bool: {"type": "boolean"}}[hint].copy()
+
+
+def _limits(meta: msgspec.Meta, shape: dict[str, Any]) -> dict[str, Any]:
+    """Return what a field's `Meta` adds to its schema."""
+    said: dict[str, Any] = dict(meta.extra_json_schema or {})
+    if meta.description:
+        said["description"] = meta.description
+    if meta.max_length is not None:
+        said["maxItems" if shape.get("type") == "array" else "maxLength"] = meta.max_length
+    if meta.ge is not None:
+        said["minimum"] = meta.ge
+    if meta.le is not None:
+        said["maximum"] = meta.le
+    return said
 
 
 @require_safe
@@ -211,7 +240,7 @@ def as_page(request: HttpRequest) -> HttpResponse:
     context = {
         "frames": frames,
         "closes": [(close.value, close.code) for close in Close],
-        "kinds": outgoing.EVENT_KINDS,
+        "kinds": events.KINDS,
         "errors": outgoing.ERROR_CODES,
     }
     return render(request, "chat/asyncapi.html", context)
@@ -230,18 +259,20 @@ def _shown(frame: type[Any]) -> dict[str, Any]:
         if name != "type"
     ]
     return {
-        "type": frame.TYPE,
-        "anchor": f"{'client' if issubclass(frame, Incoming) else 'server'}-{frame.TYPE}",
+        "type": type_of(frame),
+        "anchor": f"{'client' if issubclass(frame, Incoming) else 'server'}-{type_of(frame)}",
         "summary": _summary(frame),
-        "answers": ANSWERS.get(frame.TYPE, ()) if issubclass(frame, Incoming) else (),
+        "answers": ANSWERS.get(type_of(frame), ()) if issubclass(frame, Incoming) else (),
         "fields": fields,
     }
 
 
 def _type_text(shape: dict[str, Any]) -> str:
+    if "$ref" in shape:
+        return str(shape["$ref"].rpartition("/")[2])
     if "oneOf" in shape:
         return " or ".join(_type_text(one) for one in shape["oneOf"])
-    name = shape["type"]
+    name = shape.get("type", "any")
     if isinstance(name, list):
         return " or ".join(str(part) for part in name)
     if name == "array":

@@ -1,17 +1,17 @@
 """Frames that the server sends, and the `error` frame for each application error."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
-from datetime import datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from django.utils.translation import gettext as _
+from msgspec import Meta
 
 from chat.log.published import Encoded
+from chat.protocol.events import Time
 from chat.protocol.incoming import FrameRefused
 from chat.services.content import TooLong
-from common import json
 from common.errors import (
     ApplicationError,
     Blocked,
@@ -27,186 +27,143 @@ from common.errors import (
 
 VERSION = 1
 
+_encoder = msgspec.json.Encoder(enc_hook=str)  # lazy translations
 
-@dataclass(kw_only=True, slots=True)
-class Outgoing:
+Echoed = Annotated[Any, Meta(description="As the client sent it.", extra_json_schema={"type": ["string", "integer"]})]
+
+
+class Outgoing(msgspec.Struct, kw_only=True, tag_field="type", omit_defaults=True):
     """`None` in a field that may be absent means absent."""
 
-    TYPE: ClassVar[str] = ""
-
     def encode(self) -> bytes:
-        body = {"type": self.TYPE}
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if value is not None:
-                body[one.name] = value
-        return json.dumps(body)
+        try:
+            return _encoder.encode(self)
+        except RecursionError:  # a `ref` that could be read on a shallower stack than this one
+            return _encoder.encode(msgspec.structs.replace(self, ref=None))  # type: ignore[call-arg]
 
 
-@dataclass(kw_only=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, kw_only=True):
     frame_bytes: int
     content_chars: int
-    messages_per_10s: int = field(metadata={"description": "0: no limit."})
+    messages_per_10s: Annotated[int, Meta(description="0: no limit.")]
 
 
-@dataclass(kw_only=True, slots=True)
-class HelloFrame(Outgoing):
+class HelloFrame(Outgoing, kw_only=True, tag="hello"):
     """The first frame. From here on the socket is live."""
 
-    TYPE: ClassVar[str] = "hello"
-    v: int = VERSION
+    v: int
     connection_id: str
     session_id: UUID
     user_id: int
     epoch: str
-    server_time: datetime
+    server_time: Time
     heartbeat_interval_ms: int
-    token_expires_at: datetime
+    token_expires_at: Time
     limits: Limits
 
 
-@dataclass(kw_only=True, slots=True)
-class AckFrame(Outgoing):
+class AckFrame(Outgoing, kw_only=True, tag="ack"):
     """Stored. `duplicate`: it had been before."""
 
-    TYPE: ClassVar[str] = "ack"
-    ref: str | int | None = None
+    ref: Echoed = None
     client_msg_id: UUID | None = None
     message_uuid: UUID
     conversation_uuid: UUID
     seq: int
-    created_at: datetime
+    created_at: Time
     duplicate: bool
 
 
-@dataclass(kw_only=True, slots=True)
-class EventShape:
-    """One event of a conversation's log."""
-
-    conversation_uuid: UUID
-    seq: int
-    kind: str
-    at: datetime
-    actor_id: int | None
-    data: dict[str, Any]
-
-
-@dataclass(kw_only=True, slots=True)
-class EventsFrame(Outgoing):
+class EventsFrame(Outgoing, kw_only=True, tag="events"):
     """Events in order: live, of a catch-up, or of a burst, all in one shape."""
 
-    TYPE: ClassVar[str] = "events"
-    ref: str | int | None = None
-    events: list[EventShape]
+    ref: Echoed = None
+    events: list[dict[str, Any]]
 
 
-@dataclass(kw_only=True, slots=True)
-class GapFrame(Outgoing):
+class GapFrame(Outgoing, kw_only=True, tag="gap"):
     """Too far behind: drop the conversation, read its newest page by REST, take `last_seq` as the cursor."""
 
-    TYPE: ClassVar[str] = "gap"
-    ref: str | int | None = None
+    ref: Echoed = None
     conversation_uuid: UUID
-    from_seq: int = field(metadata={"description": "The first one missing."})
+    from_seq: Annotated[int, Meta(description="The first one missing.")]
     last_seq: int
 
 
-@dataclass(kw_only=True, slots=True)
-class ReceiptFrame(Outgoing):
+class ReceiptFrame(Outgoing, kw_only=True, tag="receipt"):
     """Somebody has seen everything up to `up_to_seq`."""
 
-    TYPE: ClassVar[str] = "receipt"
-    ref: str | int | None = None
+    ref: Echoed = None
     conversation_uuid: UUID
     user_id: int
     up_to_seq: int
 
 
-@dataclass(kw_only=True, slots=True)
-class TypingShownFrame(Outgoing):
+class TypingShownFrame(Outgoing, kw_only=True, tag="typing"):
     """Somebody is typing, or no longer."""
 
-    TYPE: ClassVar[str] = "typing"
     conversation_uuid: UUID
     user_id: int
     active: bool
 
 
-@dataclass(kw_only=True, slots=True)
-class PresenceOf:
+class PresenceOf(msgspec.Struct, kw_only=True):
     user_id: int
     online: bool
-    last_seen_at: datetime | None
+    last_seen_at: Time | None
 
 
-@dataclass(kw_only=True, slots=True)
-class PresenceShownFrame(Outgoing):
+class PresenceShownFrame(Outgoing, kw_only=True, tag="presence"):
     """Who is there, of those that were asked for."""
 
-    TYPE: ClassVar[str] = "presence"
-    ref: str | int | None = None
+    ref: Echoed = None
     users: list[PresenceOf]
 
 
-@dataclass(kw_only=True, slots=True)
-class RemovedFrame(Outgoing):
+class RemovedFrame(Outgoing, kw_only=True, tag="removed"):
     """No longer a member."""
 
-    TYPE: ClassVar[str] = "removed"
     conversation_uuid: UUID
 
 
-@dataclass(kw_only=True, slots=True)
-class ResumedFrame(Outgoing):
+class ResumedFrame(Outgoing, kw_only=True, tag="resumed"):
     """The catch-up is complete; what follows is live."""
 
-    TYPE: ClassVar[str] = "resumed"
-    ref: str | int | None = None
+    ref: Echoed = None
 
 
-@dataclass(kw_only=True, slots=True)
-class PongFrame(Outgoing):
-    TYPE: ClassVar[str] = "pong"
-    ref: str | int | None = None
-    server_time: datetime
+class PongFrame(Outgoing, kw_only=True, tag="pong"):
+    ref: Echoed = None
+    server_time: Time
 
 
-@dataclass(kw_only=True, slots=True)
-class AuthenticatedFrame(Outgoing):
+class AuthenticatedFrame(Outgoing, kw_only=True, tag="authenticated"):
     """The newer token holds."""
 
-    TYPE: ClassVar[str] = "authenticated"
-    ref: str | int | None = None
-    token_expires_at: datetime
+    ref: Echoed = None
+    token_expires_at: Time
 
 
-@dataclass(kw_only=True, slots=True)
-class TokenExpiringFrame(Outgoing):
+class TokenExpiringFrame(Outgoing, kw_only=True, tag="token_expiring"):
     """Refresh, then `authenticate`."""
 
-    TYPE: ClassVar[str] = "token_expiring"
     in_s: int
 
 
-@dataclass(kw_only=True, slots=True)
-class ErrorFrame(Outgoing):
+class ErrorFrame(Outgoing, kw_only=True, tag="error"):
     """A frame was refused; the socket lives on, unless it is the answer to a handshake."""
 
-    TYPE: ClassVar[str] = "error"
-    ref: str | int | None = None
-    client_msg_id: str | int | None = None
+    ref: Echoed = None
+    client_msg_id: Echoed = None
     code: str
     detail: str
     retryable: bool
     retry_after_ms: int | None = None
 
 
-@dataclass(kw_only=True, slots=True)
-class ByeFrame(Outgoing):
+class ByeFrame(Outgoing, kw_only=True, tag="bye"):
     """Just before the server closes."""
 
-    TYPE: ClassVar[str] = "bye"
     code: str
     close: int
     reconnect_in_ms: int | None = None
@@ -223,17 +180,12 @@ ERROR_CODES = (
     "temporarily_unavailable", "internal",
 )  # fmt: skip
 
-EVENT_KINDS = (
-    "message.created", "message.edited", "message.deleted", "reaction.added", "reaction.removed", "member.joined",
-    "member.left", "member.role_changed", "conversation.created", "conversation.updated",
-)  # fmt: skip
-
 RETRYABLE = {"throttled", "temporarily_unavailable", "internal"}
 
 
 def encode_events(events: Iterable[Encoded], *, ref: Any = None) -> bytes:
     """Write an `events` frame of events that are encoded already."""
-    start = b'{"type":"events",' if ref is None else b'{"type":"events","ref":' + json.dumps(ref) + b","
+    start = b'{"type":"events",' if ref is None else b'{"type":"events","ref":' + _encoder.encode(ref) + b","
     return start + b'"events":[' + b",".join([event.raw for event in events]) + b"]}"
 
 

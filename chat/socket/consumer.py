@@ -29,6 +29,7 @@ from chat.protocol.outgoing import HelloFrame, Limits
 from chat.socket import handlers, handshake
 from common import handshakes
 from common.errors import NotFound, TemporarilyUnavailable, TokenNotValid, from_exception
+from common.json import isoformat
 
 log = structlog.get_logger(__name__)
 
@@ -176,13 +177,14 @@ def _take(here: Process, socket: Socket, text: str) -> None:
 
 def _greet(socket: Socket, epoch: str) -> None:
     hello = HelloFrame(
+        v=outgoing.VERSION,
         connection_id=socket.connection_id,
         session_id=socket.sid,
         user_id=socket.user_id,
         epoch=epoch,
-        server_time=timezone.now(),
+        server_time=isoformat(timezone.now()),
         heartbeat_interval_ms=settings.CHAT_HEARTBEAT_MS,
-        token_expires_at=socket.token_expires_at,
+        token_expires_at=isoformat(socket.token_expires_at),
         limits=Limits(
             frame_bytes=settings.CHAT_FRAME_BYTES,
             content_chars=settings.CHAT_CONTENT_CHARS,

@@ -38,6 +38,7 @@ from chat.protocol.outgoing import AckFrame, AuthenticatedFrame, ErrorFrame, Pon
 from chat.services import access, blocks, messages, receipts
 from chat.services.sending import Outcome, Send, Sent
 from common.errors import Blocked, PermissionRefused, TokenNotValid, ValidationFailed
+from common.json import isoformat
 from sessions.authentication import authenticate
 
 CURSORS = 20_000  # of one `resume` with its `more`
@@ -92,7 +93,7 @@ def _message(process: Process, socket: Socket, frame: MessageFrame) -> None:
         user_id=socket.user_id,
         session_id=socket.session_id,
         conversation_uuid=name,
-        content=frame.content,
+        content=frame.content or "",
         client_msg_id=frame.client_msg_id,
         reply_to=frame.reply_to,
     )
@@ -109,7 +110,7 @@ def _stored(socket: Socket, frame: MessageFrame, outcome: Outcome) -> None:
             message_uuid=outcome.message_uuid,
             conversation_uuid=outcome.conversation_uuid,
             seq=outcome.seq,
-            created_at=outcome.created_at,
+            created_at=isoformat(outcome.created_at),
             duplicate=outcome.duplicate,
         )
         socket.send(ack)
@@ -160,7 +161,9 @@ def _delete(process: Process, socket: Socket, frame: DeleteFrame) -> None:
 
 
 def _react(process: Process, socket: Socket, frame: ReactFrame) -> None:
-    change = functools.partial(messages.react, message_uuid=frame.message_uuid, emoji=frame.emoji, remove=frame.remove)
+    change = functools.partial(
+        messages.react, message_uuid=frame.message_uuid, emoji=frame.emoji, remove=bool(frame.remove)
+    )
     _later(socket, frame, _change, socket, frame, change)
 
 
@@ -176,7 +179,7 @@ async def _change(socket: Socket, frame: Incoming, change: Callable[..., message
         message_uuid=changed.message.uuid,
         conversation_uuid=changed.conversation_uuid,
         seq=changed.seq,
-        created_at=changed.at,
+        created_at=isoformat(changed.at),
         duplicate=False,
     )
     socket.send(ack)
@@ -246,12 +249,12 @@ async def _authenticated(socket: Socket, frame: AuthenticateFrame) -> None:
         raise PermissionRefused  # the token of another session
     if known.token_expires_at > socket.token_expires_at:
         socket.token_expires_at, socket.warned = known.token_expires_at, False
-    socket.send(AuthenticatedFrame(ref=frame.ref, token_expires_at=socket.token_expires_at))
+    socket.send(AuthenticatedFrame(ref=frame.ref, token_expires_at=isoformat(socket.token_expires_at)))
 
 
 def _ping(process: Process, socket: Socket, frame: PingFrame) -> None:
     socket.pings = True
-    socket.send(PongFrame(ref=frame.ref, server_time=timezone.now()))
+    socket.send(PongFrame(ref=frame.ref, server_time=isoformat(timezone.now())))
 
 
 _HANDLERS: dict[type[Incoming], Callable[[Process, Socket, Any], None]] = {

@@ -1,11 +1,15 @@
 """The description of the socket is made of the classes that read and write its frames."""
 
+import typing
 from typing import Any
 
+import msgspec
 import pytest
 from django.test import Client
 
-from chat.protocol import asyncapi, outgoing
+from chat.log import published
+from chat.protocol import asyncapi, events, outgoing
+from chat.services import conversations, members, messages
 
 
 def test_every_frame_of_the_contract_is_described():
@@ -53,3 +57,37 @@ def test_the_page_runs_nothing():
     assert b"mark_as_seen" in answer.content
     assert "'unsafe" not in answer["Content-Security-Policy"]
     assert Client().get("/api/asyncapi.json").json()["asyncapi"] == "3.0.0"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_log_encodes_fits_the_shape_of_its_kind(django_user_model, monkeypatch):
+    """Message, reply, edit, deletion, reaction, members and title: each as it is sent, against the document."""
+    alice, bob = (django_user_model.objects.create_user(name, f"{name}@example.com", "x") for name in ("ann", "ben"))
+    found: list[Any] = []
+    monkeypatch.setattr(published, "_listeners", [found.extend])
+    _live_a_little(alice, bob)
+    shapes = {str(event.__struct_config__.tag): event for event in events.EVENTS}
+    seen = set()
+    for event in [event for batch in found for event in batch.events]:
+        body = msgspec.json.decode(event.raw)
+        fields = {one.name: one.type for one in msgspec.structs.fields(shapes[body["kind"]])}
+        assert set(body) == {"kind", *fields}
+        data = typing.get_args(fields["data"])[0] if typing.get_args(fields["data"]) else fields["data"]
+        assert set(body["data"]) == {one.name for one in msgspec.structs.fields(data)}
+        msgspec.convert(body["data"], data)
+        seen.add(body["kind"])
+    assert seen == set(events.KINDS) - {"attachment.ready"}
+
+
+def _live_a_little(alice: Any, bob: Any) -> None:
+    room = conversations.create_group(user_id=alice.pk, title="Room", user_ids=[bob.pk])
+    name, who = {"conversation_uuid": room.uuid}, {"user_id": alice.pk, "session_id": None}
+    first = messages.send(**who, **name, content="one").message_uuid
+    messages.send(**who, **name, content="two", reply_to=first)
+    messages.edit(**who, message_uuid=first, content="changed")
+    messages.react(**who, message_uuid=first, emoji="👍")
+    messages.react(**who, message_uuid=first, emoji="👍", remove=True)
+    messages.delete(**who, message_uuid=first)
+    members.change_role(user_id=alice.pk, **name, member_id=bob.pk, role="admin")
+    conversations.update(user_id=alice.pk, **name, title="Hall")
+    members.remove(user_id=alice.pk, **name, member_id=bob.pk)

@@ -357,10 +357,42 @@ async def test_a_ref_comes_back_whatever_it_is(alice, ref):
     assert (error["code"], error["ref"]) == ("bad_frame", ref)
 
 
-async def test_a_ref_that_cannot_be_written_is_left_out(alice):
+async def test_a_deep_ref_is_echoed_or_refused_and_the_socket_lives_on(alice):
     peer = await connect(alice)
-    await peer.communicator.send_to(text_data='{"type":"ping","ref":' + "[" * 900 + "]" * 900 + "}")
-    assert "ref" not in await peer.next("pong")
+    await peer.communicator.send_to(text_data='{"type":"ping","ref":' + "[" * 50 + "]" * 50 + "}")
+    assert (await peer.next("pong"))["ref"] == json.loads("[" * 50 + "]" * 50)
+    await peer.communicator.send_to(text_data='{"type":"ping","ref":' + "[" * 20_000 + "]" * 20_000 + "}")
+    assert (await peer.next("error"))["code"] == "bad_frame"
+    assert peer.socket.is_open
+
+
+async def test_half_an_emoji_is_a_fault_of_one_message(alice, bob):
+    """It names `ref` and `client_msg_id`, so that the client can drop that message, and is no bad frame."""
+    peer, room = await connect(alice), await group(alice, bob)
+    name = str(uuid.uuid4())
+    for place in range(8):
+        await peer.communicator.send_to(
+            text_data=json.dumps(
+                {
+                    "type": "message",
+                    "conversation_uuid": str(room.uuid),
+                    "content": "half \ud83d",
+                    "client_msg_id": name,
+                    "ref": place,
+                }
+            )
+        )
+        refusal = await peer.next("error")
+        assert (refusal["code"], refusal["ref"], refusal["client_msg_id"]) == ("validation_error", place, name)
+    assert peer.socket.is_open
+
+
+async def test_a_ref_of_half_an_emoji_is_left_out_of_the_refusal(alice):
+    peer = await connect(alice)
+    await peer.communicator.send_to(text_data='{"type":"ping","ref":"\\ud83d"}')
+    refusal = await peer.next("error")
+    assert refusal["code"] == "validation_error"
+    assert "ref" not in refusal
 
 
 async def test_who_comes_back_is_shown_again_though_they_were_looked_for_meanwhile(alice, bob, charlie, here):

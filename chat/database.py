@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import close_old_connections
 
+from common import database_time
+
 T = TypeVar("T")
 _pool: ThreadPoolExecutor | None = None
 
@@ -23,11 +25,12 @@ async def run(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
 
 def _with_connection(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-    close_old_connections()  # one that died with the database is not used again
-    try:
-        return function(*args, **kwargs)
-    finally:
-        close_old_connections()  # PostgreSQL: back to its pool; SQLite: kept
+    with database_time.limited():
+        close_old_connections()  # one that died with the database is not used again
+        try:
+            return function(*args, **kwargs)
+        finally:
+            close_old_connections()  # PostgreSQL: back to its pool; SQLite: kept
 
 
 def pool() -> ThreadPoolExecutor:

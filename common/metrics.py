@@ -29,6 +29,13 @@ REQUEST_SECONDS = Histogram(
 )
 HASHING = _gauge("alviar_hashing", "Requests that hash a password, running and waiting.")
 RATE_LIMITED = Counter("alviar_rate_limited_total", "Requests refused by a rate.", ["rate"])
+CONNECTIONS_CUT = Counter(
+    "alviar_connections_cut_total",
+    "Connections ended by the server: silent, unfinished, unread, stuck, flood, or the code of a refused request.",
+    ["reason"],
+)
+DATABASE_AWAY = _gauge("alviar_database_away", "Processes that cannot reach the database.")
+DATABASE_REFUSED = Counter("alviar_database_refused_total", "Work refused at once because the database is away.")
 PROCESSES = _gauge("alviar_processes", "Living processes.", ("kind",))
 
 # --- Accounts and sessions ---

@@ -7,7 +7,10 @@ class ConfigConfig(AppConfig):
 
     def ready(self) -> None:
         from common import lifespan, tasks
+        from common.postgresql import monitor
         from config import checks, counts, schema  # noqa: F401  (all register what they define)
 
+        lifespan.on_startup(monitor.start)
         lifespan.on_startup(tasks.start_in_process)
         lifespan.on_shutdown(tasks.stop_in_process)
+        lifespan.on_shutdown(monitor.stop)

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
 
-from common import handshakes
+from common import database_time, handshakes
 from common.errors import (
     ApplicationError,
     InternalError,
@@ -33,7 +33,6 @@ from common.errors import (
     refusal_answer,
     respond,
 )
-from common.request_id import sane_request_id
 from config.metrics import HASHING
 from sessions.authentication import authenticate
 
@@ -43,8 +42,6 @@ REFUSAL = "alviar.refusal"
 RECEIVED_AT = "alviar.received_at"
 TIMED_OUT = "alviar.timed_out"
 BLOCK_BYTES = 256 * 1024
-# Answered by the event loop itself: it says that the process lives, whatever the database and the threads do.
-HEALTH_PATH, HEALTH_BODY = "/healthz", b'{"status":"ok"}'
 # What is read of a refused body and thrown away, so that its sender sees the answer and not a reset connection.
 DISCARD_BYTES, DISCARD_SECONDS = 64 * 1024 * 1024, 10.0
 
@@ -86,9 +83,6 @@ class HTTPBridge:
         self.hashing = 0  # running and waiting; counted on the event loop, so that no lock is needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == HEALTH_PATH and scope["method"] in {"GET", "HEAD"}:
-            await self._say_healthy(scope, send)
-            return
         environ = environ_of(scope)
         try:
             with SpooledTemporaryFile(max_size=settings.BODY_LIMIT_BYTES) as body:
@@ -98,17 +92,6 @@ class HTTPBridge:
             log.debug("http.client_gone", path=scope["path"])
         except OSError as error:  # a server that says so when the connection is lost in the middle of an answer
             log.debug("http.client_gone", path=scope["path"], error=type(error).__name__)
-
-    async def _say_healthy(self, scope: Scope, send: Send) -> None:
-        inbound = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), None)
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(HEALTH_BODY)).encode()),
-            (b"cache-control", b"no-store"),
-            (b"x-request-id", sane_request_id(inbound).encode()),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else HEALTH_BODY})
 
     async def _read(self, environ: dict[str, Any], body: IO[bytes], receive: Receive) -> None:
         """Collect the body into `body`, or note the refusal of one that is too large, too slow, or not allowed."""
@@ -195,7 +178,8 @@ class HTTPBridge:
             head[:] = int(status[:3]), [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers]
 
         try:
-            response: Iterable[bytes] = self.wsgi(environ, start_response)
+            with database_time.limited():
+                response: Iterable[bytes] = self.wsgi(environ, start_response)
             close = getattr(response, "close", lambda: None)
             if getattr(response, "streaming", False):
                 for connection in connections.all(initialized_only=True):
@@ -244,11 +228,12 @@ class HTTPBridge:
 def _next_block(answer: Answer) -> bytes:
     """Return the next piece of a stream (on a thread): one as it comes, or 256 KiB of a file; empty at the end."""
     pieces, size = [], 0
-    for piece in answer.stream or ():
-        pieces.append(piece)
-        size += len(piece)
-        if size >= BLOCK_BYTES or (size and not answer.whole_blocks):
-            break
+    with database_time.limited():
+        for piece in answer.stream or ():
+            pieces.append(piece)
+            size += len(piece)
+            if size >= BLOCK_BYTES or (size and not answer.whole_blocks):
+                break
     return b"".join(pieces)
 
 
@@ -273,7 +258,8 @@ def _require_signed_in(environ: dict[str, Any]) -> None:
     if kind.lower() != "bearer" or not token:
         raise NotAuthenticated
     try:
-        authenticate(token.strip())
+        with database_time.limited():
+            authenticate(token.strip())
     except Exception as error:
         raise (from_exception(error) or InternalError()) from error
     finally:

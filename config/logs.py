@@ -52,6 +52,8 @@ def configure(wanted: dict[str, str]) -> None:
                 # At DEBUG these print frames and headers, which carry tokens.
                 "websockets": {"level": "INFO"},
                 "asyncio": {"level": "INFO"},
+                # Warns at each attempt; that the database is away is said once (common/postgresql/monitor.py).
+                "psycopg.pool": {"level": "CRITICAL"},
                 "django_tasks": {"level": "WARNING"},  # common.tasks has its own line
             },
         }

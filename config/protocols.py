@@ -16,20 +16,14 @@ import httptools
 import structlog
 import websockets.http11
 from django.conf import settings
-from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
 from common.errors import ApplicationError, BadRequest, HeadersTooLarge, UpgradeRequired, refusal_answer
+from common.metrics import CONNECTIONS_CUT
 
 log = structlog.get_logger(__name__)
-
-CONNECTIONS_CUT = Counter(
-    "alviar_connections_cut_total",
-    "Connections ended by the server: silent, unfinished, unread, stuck, flood, or the code of a refused request.",
-    ["reason"],
-)
 
 WATCH_SECONDS = 1.0
 LINGER_SECONDS = 2.0  # how long a refused client may go on sending, so that it sees the answer and not a reset

@@ -78,7 +78,9 @@ elif not SECRET_KEY:
 
 DATABASE_URL: str = env.str("DATABASE_URL", f"sqlite:///{VAR_DIR / 'alviar.sqlite3'}", check=environment.database_url)
 DATABASE_POOL_MAX: int = env.int("DATABASE_POOL_MAX", 20, low=1, high=1_000)
-DATABASE_LOCK_TIMEOUT_MS: int = env.int("DATABASE_LOCK_TIMEOUT_MS", 5_000)
+# How long one request may wait for the database in all (0: for ever), and of that for a row lock.
+DATABASE_TIMEOUT_MS: int = env.int("DATABASE_TIMEOUT_MS", 5_000)
+DATABASE_LOCK_TIMEOUT_MS: int = env.int("DATABASE_LOCK_TIMEOUT_MS", 4_500)
 REDIS_URL: str = env.str("REDIS_URL", "", check=environment.redis_urls)
 REDIS_URLS = [url.strip() for url in REDIS_URL.split(",") if url.strip()]
 
@@ -89,24 +91,33 @@ def database() -> dict[str, Any]:
 
     config: dict[str, Any] = dict(dj_database_url.parse(DATABASE_URL))
     if config["ENGINE"].endswith("postgresql"):
+        config["ENGINE"] = "common.postgresql"  # Django's, with limits of time
         config["OPTIONS"] = {
             **config.get("OPTIONS", {}),
             # `?pool=true` in a URL arrives as the string 'true', hence here. `min_size` 0: no thread waits at start-up.
-            "pool": {"min_size": 0, "max_size": DATABASE_POOL_MAX, "timeout": 3, "max_idle": 300},
+            # `reconnect_timeout`: its back-off would otherwise go on for half a minute after an outage.
+            "pool": {
+                "min_size": 0,
+                "max_size": DATABASE_POOL_MAX,
+                "timeout": 3,
+                "max_idle": 300,
+                "reconnect_timeout": 3,
+            },
             "connect_timeout": 3,
             # A server that is gone without a word is noticed within seconds, not after the system's quarter of an hour.
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 10,
             "keepalives_interval": 3,
             "keepalives_count": 3,
-            "options": f"-c lock_timeout={DATABASE_LOCK_TIMEOUT_MS}",
+            # A statement whose client has given up ends soon after.
+            "options": f"-c lock_timeout={DATABASE_LOCK_TIMEOUT_MS} -c client_connection_check_interval=2000",
         }
     elif config["ENGINE"].endswith("sqlite3"):
         if config["NAME"] != ":memory:":
             Path(config["NAME"]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
+            "timeout": DATABASE_TIMEOUT_MS / 1000 or 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
         config["TEST"] = {"NAME": str(VAR_DIR / f"test-{os.getpid()}.sqlite3")}

@@ -173,20 +173,6 @@ async def test_a_body_above_one_mebibyte_is_413_in_the_envelope(bridge, parts):
     assert answer.headers["connection"] == "close"
 
 
-async def test_healthz_is_answered_while_every_thread_is_busy(bridge):
-    release = threading.Event()
-    for _ in range(bridge.pool._max_workers):
-        bridge.pool.submit(release.wait)
-    try:
-        for method, body in (("GET", {"status": "ok"}), ("HEAD", None)):
-            answer = await call(bridge, method, path="/healthz", headers=[(b"x-request-id", b"mine-1")])
-            assert answer.status == 200
-            assert (answer.json() if body else None) == body
-            assert answer.headers["x-request-id"] == "mine-1"
-    finally:
-        release.set()
-
-
 async def test_a_body_that_does_not_end_is_408_and_closed(bridge, settings):
     settings.REQUEST_SECONDS = 0.05
     sent = []

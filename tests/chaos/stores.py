@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -34,6 +35,28 @@ class PostgreSQL:
     def restart(self) -> None:
         """Cut every connection, roll back what is under way, start again."""
         self._ctl("restart", "-m", "fast", "-o", self.options)
+
+    def halt(self) -> None:
+        """Be gone: connections are refused until `go_on`."""
+        self._ctl("stop", "-m", "fast")
+
+    def go_on(self) -> None:
+        self._ctl("start", "-o", self.options)
+
+    def hang(self) -> None:
+        """Keep every connection open, accept new ones, and answer nothing until `resume`."""
+        for pid in self._pids():
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for pid in self._pids():
+            os.kill(pid, signal.SIGCONT)
+
+    def _pids(self) -> list[int]:
+        """The postmaster first, so that it makes no new process meanwhile."""
+        postmaster = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = subprocess.run(["ps", "--ppid", str(postmaster), "-o", "pid="], capture_output=True, check=False)
+        return [postmaster, *map(int, children.stdout.split())]
 
     def stop(self) -> None:
         with suppress(NotAvailable):
@@ -85,6 +108,13 @@ class Valkey:
                     raise
             time.sleep(0.1)
         raise NotAvailable(f"valkey: port {self.port} is taken")
+
+    def hang(self) -> None:
+        """Keep every connection open, accept new ones, and answer nothing until `resume`."""
+        self._server._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._server._process.send_signal(signal.SIGCONT)
 
     def cut_subscriptions(self) -> None:
         import redis

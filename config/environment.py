@@ -145,6 +145,12 @@ def origin(text: str) -> None:
         )
 
 
+def contact(text: str) -> None:
+    """Refuse what a push service could not write to (RFC 8292 §2.1)."""
+    if text and not text.startswith(("https://", "mailto:")):
+        raise validate.ValidationError("Neither https:// nor mailto:.")
+
+
 def rate(text: str) -> None:
     """Refuse what `common.rates` cannot parse."""
     from common.rates import parse

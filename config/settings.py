@@ -382,11 +382,40 @@ else:
     EMAIL_BACKEND = "users.mail.file_backend.EmailBackend"
     EMAIL_FILE_PATH = MAIL_DIR or str(VAR_DIR / "mail")
 
-TASKS = {"default": {"BACKEND": "common.tasks.DatabaseBackend", "QUEUES": ["default"]}}
+TASKS = {"default": {"BACKEND": "common.tasks.DatabaseBackend", "QUEUES": ["default", "push"]}}
 # The worker is a thread of the one embedded process, and a process of its own in production.
 TASKS_IN_PROCESS = env.bool("TASKS_IN_PROCESS", not PRODUCTION)
 TASK_THREADS: int = env.int("TASK_THREADS", 2, low=1, high=64)
+# Pushes have threads of their own: a push service that hangs holds up no mail.
+PUSH_THREADS: int = env.int("PUSH_THREADS", 2, low=1, high=64)
 TASK_RETENTION_DAYS: int = env.int("TASK_RETENTION_DAYS", 7, low=1)
+
+# --- Push -------------------------------------------------------------------------------------------------------------
+
+VAPID_PRIVATE_KEY: str = env.str("VAPID_PRIVATE_KEY", "")  # unset: derived from SECRET_KEY
+VAPID_SUBJECT: str = env.str("VAPID_SUBJECT", "", check=environment.contact)
+PUSH_PRIVATE_ENDPOINTS = env.bool("PUSH_PRIVATE_ENDPOINTS", False)
+FCM_CREDENTIALS: str = env.str("FCM_CREDENTIALS", "")  # the JSON of a service account
+FCM_URL: str = env.str("FCM_URL", "https://fcm.googleapis.com", check=environment.http_url).rstrip("/")
+APNS_KEY: str = env.str("APNS_KEY", "")  # the .p8
+APNS_KEY_ID: str = env.str("APNS_KEY_ID", "")
+APNS_TEAM_ID: str = env.str("APNS_TEAM_ID", "")
+APNS_TOPIC: str = env.str("APNS_TOPIC", "")
+APNS_URL: str = env.str("APNS_URL", "https://api.push.apple.com", check=environment.http_url).rstrip("/")
+APNS_SANDBOX_URL: str = env.str(
+    "APNS_SANDBOX_URL", "https://api.sandbox.push.apple.com", check=environment.http_url
+).rstrip("/")
+EXPO_PUSH = env.bool("EXPO_PUSH", True)
+EXPO_ACCESS_TOKEN: str = env.str("EXPO_ACCESS_TOKEN", "")
+EXPO_URL: str = env.str("EXPO_URL", "https://exp.host", check=environment.http_url).rstrip("/")
+# Requests side by side of each task, seconds that one may take, seconds for which a service keeps what it cannot hand
+# over yet, attempts in all.
+PUSH_CONCURRENCY: int = env.int("PUSH_CONCURRENCY", 8, low=1, high=256)
+PUSH_TIMEOUT: int = env.int("PUSH_TIMEOUT", 10, low=1, high=60)
+PUSH_TTL: int = env.int("PUSH_TTL", 86_400, high=2_419_200)
+PUSH_ATTEMPTS: int = env.int("PUSH_ATTEMPTS", 6, low=1, high=20)
+# Messages that come within so many milliseconds are decided on together.
+PUSH_COLLECT_MS: int = env.int("PUSH_COLLECT_MS", 150, high=10_000)
 
 # --- Chat -------------------------------------------------------------------------------------------------------------
 

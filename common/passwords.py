@@ -1,11 +1,22 @@
-"""Argon2id at OWASP's parameters, and the upper bound that keeps a password from being a load test."""
+"""How passwords are hashed and checked: Argon2id at OWASP's parameters, Unicode NFC, and no hash that is a 500."""
 
+import unicodedata
 from typing import Any
 
+import bcrypt
+import structlog
 from django.conf import settings
-from django.contrib.auth.hashers import Argon2PasswordHasher
+from django.contrib.auth.hashers import (
+    Argon2PasswordHasher,
+    BCryptPasswordHasher,
+    make_password,
+    verify_password,
+)
 from django.core.exceptions import ValidationError
+from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
+
+log = structlog.get_logger(__name__)
 
 
 class Argon2Hasher(Argon2PasswordHasher):
@@ -29,8 +40,55 @@ class Argon2Hasher(Argon2PasswordHasher):
 
 class MaximumLengthValidator:
     def validate(self, password: str, user: Any = None) -> None:
-        if len(password) > settings.PASSWORD_MAX_LENGTH:
+        if len(normalise(password)) > settings.PASSWORD_MAX_LENGTH:
             raise ValidationError(self.get_help_text(), code="password_too_long")
 
     def get_help_text(self) -> str:
         return _("Your password must contain at most %(max)d characters.") % {"max": settings.PASSWORD_MAX_LENGTH}
+
+
+class BCryptHasher(BCryptPasswordHasher):
+    """Plain `bcrypt$`, as older projects keep it. Their library cut at 72 bytes; today's refuses what is longer."""
+
+    def encode(self, password: str, salt: Any) -> str:
+        return super().encode(password.encode()[:72].decode(errors="ignore"), salt)
+
+    def verify(self, password: str, encoded: str) -> bool:
+        _algorithm, data = encoded.split("$", 1)
+        raw = password.encode()[:72]  # in bytes: the cut may fall inside a letter
+        return constant_time_compare(bcrypt.hashpw(raw, data.encode("ascii")), data.encode("ascii"))
+
+    def harden_runtime(self, password: str, encoded: str) -> None:
+        super().harden_runtime(password.encode()[:72].decode(errors="ignore"), encoded)
+
+
+def normalise(password: str) -> str:
+    """Return the password in NFC: a telephone and a laptop send é as one character or as two."""
+    return unicodedata.normalize("NFC", password)
+
+
+def encode(password: str | None) -> str:
+    """Return the hash of a new password, of its NFC form; an unusable one for None."""
+    return make_password(None if password is None else normalise(password))
+
+
+def verify(password: str, encoded: str) -> tuple[bool, bool]:
+    """Return whether the password is right, and whether its hash should be made anew.
+
+    A hash of before NFC was the rule was made of what was typed, which is tried once. A hasher that fails, over a hash
+    that is cut or not its own, has found a wrong password.
+    """
+    right, outdated = _verify(normalise(password), encoded)
+    if not right and password != normalise(password):
+        right, outdated = _verify(password, encoded)[0], True
+    return right, outdated
+
+
+def _verify(password: str, encoded: str) -> tuple[bool, bool]:
+    try:
+        return verify_password(password, encoded)
+    except Exception as error:
+        # Neither the message nor the traceback: they may quote the hash.
+        log.warning("password.hash_is_broken", algorithm=encoded.partition("$")[0][:32], error=type(error).__name__)
+        make_password("takes the time of a check")
+        return False, False

@@ -1,7 +1,7 @@
 """The only ways up or across: who sends declares here, who listens connects in its AppConfig.ready().
 
-All are sent after commit with keyword arguments of plain values, but `user_closing` and `user_exporting`, which are
-sent inside the transaction of the account's own service.
+All are sent after commit with keyword arguments of plain values, but `sessions_ending`, `user_closing` and
+`user_exporting`, which are sent inside the transaction of the service.
 """
 
 from django.dispatch import Signal
@@ -9,6 +9,10 @@ from django.dispatch import Signal
 # sids: list[UUID]; user_id: int; reason: str ("revoked", "logout", "logout_all", "replaced", "token_reused",
 # "password_changed", "password_reset", "account_disabled", "account_closed", "admin")
 session_revoked = Signal()
+
+# user_id: int; reason: str, as above; everywhere: bool (of the person's sessions all, not one). Inside the transaction
+# that ends them, also when none was living: what must end with them ends in the same commit.
+sessions_ending = Signal()
 
 # user_id: int; kind: str; at: datetime; client: common.client.Client | None; session_id: UUID | None; detail: dict
 # (may be sent inside a transaction: the receiver stores the event in it)

@@ -13,6 +13,8 @@ RATES = {
     # per account or session
     "mail_account": "1/min",
     "mail_account_hourly": "5/hour",
+    # per address that is mailed, whoever asks
+    "mail_target": "5/hour",
     "refresh_session": "60/5min",
     # per user
     "chat": "600/min",

@@ -225,6 +225,7 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
     "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
+    "common.passwords.BCryptHasher",
     "django.contrib.auth.hashers.ScryptPasswordHasher",
 ]
 ARGON2_MEMORY_KIB: int = env.int("ARGON2_MEMORY_KIB", 19_456)

@@ -42,6 +42,7 @@ class Authenticated:
     gen: int
     token_expires_at: datetime
     device_fingerprint: str = ""
+    superseded: bool = False  # of before a password change; only a repeat of that request may come with it
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)
@@ -50,7 +51,7 @@ class Authenticated:
         return getattr(self, name, default)
 
 
-def authenticate(raw: str | bytes) -> Authenticated:
+def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authenticated:
     """Return who `raw` stands for, now. One query, and one write a minute or a rotation at most.
 
     Blocks on the database: from a socket call it on a database thread.
@@ -67,10 +68,12 @@ def authenticate(raw: str | bytes) -> Authenticated:
         raise TokenNotValid("expired")
     if claims.gen > user_session.generation:
         raise TokenNotValid("invalid")
-    if claims.gen < user_session.minimum_generation:
+    superseded = claims.gen < user_session.minimum_generation
+    if superseded and not allow_superseded:
         # From before a password change. The device may hold the new pair already, so that it is not told to log in.
         raise TokenNotValid("expired")
-    _notice(user_session, claims, at=now)
+    if not superseded:
+        _notice(user_session, claims, at=now)
     return Authenticated(
         user=user,
         user_id=claims.user_id,
@@ -79,6 +82,7 @@ def authenticate(raw: str | bytes) -> Authenticated:
         gen=claims.gen,
         token_expires_at=claims.expires_at,
         device_fingerprint=user_session.device_fingerprint,
+        superseded=superseded,
     )
 
 
@@ -99,13 +103,18 @@ def current_sid(request: HttpRequest | Request) -> uuid.UUID | None:
 
 
 class SessionJWTAuthentication(JWTAuthentication):
-    """simplejwt's, with the session checked: a token without a living session, its own stock ones included, is 401."""
+    """simplejwt's, with the session checked: a token without a living session, its own stock ones included, is 401.
+
+    A view with `takes_superseded_tokens` (the change of a password, whose answer may be lost) also gets those of before
+    a password change, marked `superseded`.
+    """
 
     def authenticate(self, request: Request) -> tuple[Any, Authenticated] | None:  # type: ignore[override]
         raw = bearer(request)
         if raw is None:
             return None
-        authenticated = authenticate(raw)
+        view = (getattr(request, "parser_context", None) or {}).get("view")
+        authenticated = authenticate(raw, allow_superseded=getattr(view, "takes_superseded_tokens", False))
         devices.compare_fingerprint(
             clean(request.META.get("HTTP_DEVICE_FINGERPRINT", ""))[:FINGERPRINT_CHARS],
             session_id=authenticated.session_id,

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from common.client import FINGERPRINT_CHARS, Client
 from common.errors import NoActiveAccount, NotFound, TokenNotValid
-from common.signals import security_event, session_revoked
+from common.signals import security_event, session_revoked, sessions_ending
 from sessions import devices, hot_sql, issuing, location, tokens, validity
 from sessions.models import UserSession
 from sessions.push import registrations
@@ -141,6 +141,7 @@ def revoke(*, user_id: int, sid: uuid.UUID, reason: str = "revoked", client: Cli
         ended = _end([user_session], reason=reason, at=now)
         if ended and reason in TOLD:
             tell_event("session_revoked", user_session=user_session, client=client, at=now, reason=reason)
+        sessions_ending.send(sender=UserSession, user_id=user_id, reason=reason, everywhere=False)
     return bool(ended)
 
 
@@ -158,9 +159,7 @@ def revoke_all(
         ended = _end(list(active), reason=reason, at=now)
         if ended and reason in TOLD:
             tell_event("session_revoked", user_id=user_id, client=client, at=now, reason=reason, sessions=len(ended))
-        if not ended and reason == "logout_all":
-            # No session to end, yet accounts forget the person's remembered devices.
-            _tell_revoked(user_id=user_id, sids=[], reason=reason)
+        sessions_ending.send(sender=UserSession, user_id=user_id, reason=reason, everywhere=True)
     return len(ended)
 
 
@@ -204,6 +203,7 @@ def end_reused(user_session: UserSession, *, client: Client, gen: int, at: datet
     A receiver that fails must not undo the revocation: it runs in a savepoint of its own.
     """
     _end([user_session], reason="token_reused", at=at)
+    sessions_ending.send(sender=UserSession, user_id=user_session.user_id, reason="token_reused", everywhere=False)
     try:
         with transaction.atomic():
             tell_event(
@@ -258,6 +258,20 @@ def reissue(*, user_session: UserSession) -> TokenPair:
         here.save()
         hot_sql.blacklist(user_id=here.user_id, tokens=[retired], at=now)
     return issuing.pair_of(here, refresh.token, at=now)
+
+
+def pair_once_more(*, user_session: UserSession) -> TokenPair:
+    """Return the pair that stands, for a change of the password whose answer was lost: the same refresh token.
+
+    Raises: TokenNotValid where the session ended meanwhile, or its key has left the ring.
+    """
+    now = timezone.now()
+    if not user_session.is_living(at=now):
+        raise TokenNotValid("session_revoked")
+    refresh = tokens.sign_again(
+        claims=user_session.refresh_claims, kid=user_session.signing_kid, algorithm=user_session.signing_algorithm
+    )
+    return issuing.pair_of(user_session, refresh, at=now)
 
 
 def rename(*, user_id: int, sid: uuid.UUID, device_name: str) -> UserSession:

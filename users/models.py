@@ -1,35 +1,121 @@
 """Who you are. Field names are those of the sessions guide."""
 
 import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser
-from django.db import models
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
 from django.db.models.functions import Lower
+from django.dispatch import Signal
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from users.identity import names
+from common import passwords
+from users.identity import columns, names
+
+# before: Before; user_id: int. Somebody wrote a password, an address or `is_active` past the services: by `save()`,
+# a fixture, `update()` or `bulk_update()`. Sent inside the transaction of the write.
+rewritten = Signal()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """What a row said before it was written."""
+
+    password: str
+    email: str
+    is_active: bool
+
+    FIELDS = ("password", "email", "is_active")
+
+
+class PeopleQuerySet(models.QuerySet["User"]):
+    """Writes that bypass `save()` keep the keys of names, and what a new password or address ends."""
+
+    def update(self, **fields: Any) -> int:
+        if isinstance(fields.get("username"), str) or any(isinstance(fields.get(n), str) for n in ("email", *NAMES)):
+            settled = self.model(**{n: v for n, v in fields.items() if n in ("username", "email", *NAMES)})
+            for name in columns.settle(settled, only=set(fields)):
+                fields[name] = getattr(settled, name)
+        if not set(fields) & set(Before.FIELDS):
+            return super().update(**fields)
+        with transaction.atomic(using=self.db):
+            before = {row.pop("pk"): Before(**row) for row in self.values("pk", *Before.FIELDS)}
+            # By key: what the filter says may no longer hold once it is written.
+            written = super().update(**fields)
+            for user_id, was in before.items():
+                rewritten.send(sender=self.model, user_id=user_id, before=was)
+        return written
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def rewrite(self, **fields: Any) -> int:
+        """Write and nothing else: for the services, which see to the consequences themselves."""
+        return super().update(**fields)
+
+    rewrite.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_update(self, objs: Iterable[Any], fields: Any, batch_size: int | None = None) -> int:
+        objs, fields = list(objs), list(fields)
+        kept: set[str] = set()
+        for one in objs:
+            kept |= columns.settle(one, only=set(fields))
+        return super().bulk_update(objs, [*fields, *sorted(kept - set(fields))], batch_size)
+
+    bulk_update.alters_data = True  # type: ignore[attr-defined]
+
+
+NAMES = ("first_name", "last_name")
+
+
+class PeopleManager(UserManager.from_queryset(PeopleQuerySet)["User"]):  # type: ignore[misc]
+    use_in_migrations = False
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """Find by the key: `ROOT` is `root`. Used by `createsuperuser`, `changepassword` and fixtures."""
+        return self.get(username_key=names.skeleton(username or ""))
+
+    def create_superuser(self, username: str, email: str | None = None, password: Any = None, **fields: Any) -> "User":
+        """As Django's. Raises ValidationError, which its command prints, where the name or the address is taken."""
+        if self.filter(username_key=names.skeleton(username)).exists():
+            raise ValidationError(_("A user with that username already exists."), code="unique")
+        if email and self.alias(lower=Lower("email")).filter(lower=columns.addresses.key(email) or email).exists():
+            raise ValidationError(_("A user with that e-mail address already exists."), code="unique")
+        return super().create_superuser(username, email, password, **fields)
 
 
 class User(AbstractUser):
     """A person. `username` is NFKC-normalised, `username_key` its look-alike skeleton: found by it and unique."""
 
-    username = models.CharField(
+    objects: ClassVar[Any] = PeopleManager()
+
+    username = columns.NameColumn(
         _("username"),
         max_length=names.MAXIMUM_CHARS,
         unique=True,
         validators=[names.validate],
         error_messages={"unique": _("A user with that username already exists.")},
     )
-    username_key = models.CharField(max_length=600, unique=True, editable=False)
+    email = columns.AddressColumn(_("email address"), blank=True)
+    username_key = columns.KeyColumn(max_length=600, unique=True, editable=False, made_of=("username", names.skeleton))
 
-    # What search compares with, by prefix; kept by save().
-    search_username = models.CharField(max_length=600, db_index=True, default="", editable=False)
-    search_first_name = models.CharField(max_length=600, db_index=True, default="", editable=False)
-    search_last_name = models.CharField(max_length=600, db_index=True, default="", editable=False)
+    # What search compares with, by prefix.
+    search_username = columns.KeyColumn(
+        max_length=600, db_index=True, default="", editable=False, made_of=("username", names.fold)
+    )
+    search_first_name = columns.KeyColumn(
+        max_length=600, db_index=True, default="", editable=False, made_of=("first_name", names.fold)
+    )
+    search_last_name = columns.KeyColumn(
+        max_length=600, db_index=True, default="", editable=False, made_of=("last_name", names.fold)
+    )
 
     # Authentication
     email_verified = models.BooleanField(_("e-mail verified"), default=False)
@@ -43,6 +129,8 @@ class User(AbstractUser):
     password_changed_at = models.DateTimeField(_("password changed at"), null=True, blank=True)
     # Raised to void every `device_token` that was handed out (reset, logout everywhere).
     device_token_version = models.PositiveIntegerField(default=0, editable=False)
+    # Raised by whatever calls off an address change in progress, also one whose mail is still to be written.
+    links_version = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     closed_at = models.DateTimeField(_("closed at"), null=True, blank=True, editable=False)
 
     # Sessions
@@ -65,15 +153,37 @@ class User(AbstractUser):
         ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.username = names.normalise(self.username)
-        self.username_key = names.skeleton(self.username)
-        for field in ("username", "first_name", "last_name"):
-            setattr(self, f"search_{field}", names.fold(getattr(self, field))[:600])
-        fields = kwargs.get("update_fields")
-        if fields is not None:
-            kept = {f"search_{field}" for field in {"username", "first_name", "last_name"} & set(fields)}
-            kwargs["update_fields"] = {*fields, *kept} | ({"username_key"} if "username" in fields else set())
-        super().save(*args, **kwargs)
+        """Write the row, the keys of its names, and (`users.receivers`) end what a new password or address ends."""
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"]}
+            kwargs["update_fields"] |= columns.settle(self, only=kwargs["update_fields"])
+        with transaction.atomic(using=kwargs.get("using")):
+            super().save(*args, **kwargs)
+
+    def set_password(self, raw_password: str | None) -> None:
+        """Hash the NFC form. Saving it ends what the old password had opened."""
+        super().set_password(raw_password if raw_password is None else passwords.normalise(raw_password))
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Check as every sign-in does. A hash that should be made anew is, which is no change of the password."""
+        right, outdated = passwords.verify(raw_password or "", self.password)
+        if right and outdated and raw_password:
+            self.upgrade_hash(raw_password)
+        return right
+
+    async def acheck_password(self, raw_password: str | None) -> bool:
+        return await sync_to_async(self.check_password)(raw_password)
+
+    def upgrade_hash(self, raw_password: str) -> None:
+        """Store a hash of the preferred kind, unless another password was set meanwhile."""
+        old, self.password = self.password, passwords.encode(raw_password)
+        type(self).objects.filter(pk=self.pk, password=old).rewrite(password=self.password)
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        """Tie the admin's cookie to more than the password: a logout everywhere and a suspension end it as well."""
+        return salted_hmac(
+            "users.session_auth", f"{self.password}:{self.device_token_version}", secret=secret, algorithm="sha256"
+        ).hexdigest()
 
 
 class LoginCounter(models.Model):
@@ -112,15 +222,21 @@ class SingleUseToken(models.Model):
 
 
 class PasswordResetToken(SingleUseToken):
-    """Lives `PASSWORD_RESET_LIFETIME` seconds (1 hour)."""
+    """Lives `PASSWORD_RESET_LIFETIME` seconds (1 hour). `email` is the address that it was mailed to."""
 
+    email = models.EmailField(blank=True, default="", db_default="")
     expires_at = models.DateTimeField(default=_reset_end)
 
 
 class EmailVerificationToken(SingleUseToken):
-    """Lives `EMAIL_VERIFICATION_LIFETIME` seconds (24 hours). `email` is the address that it proves."""
+    """Lives `EMAIL_VERIFICATION_LIFETIME` seconds (24 hours). `email` is the address that it proves.
+
+    `allowed_by` is set on an address change: the mark of what the account was when it was asked for
+    (`mail.single_use.mark`). Without one the link proves the stored address and moves nothing.
+    """
 
     email = models.EmailField(blank=True, default="")
+    allowed_by = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     expires_at = models.DateTimeField(default=_verification_end)
 
 

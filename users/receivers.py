@@ -1,21 +1,36 @@
-"""What accounts do when sessions end, and when a verification token is created by hand."""
+"""What accounts do when something else writes them: sessions that end, a shell, a fixture, the admin.
+
+The services write by `rewrite()` and see to the consequences themselves; for every other way they are seen to here.
+"""
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
-from django.db.models.signals import post_save
+from django.db.models.signals import post_save, pre_save
 from django.dispatch import receiver
+from django.utils import timezone
 
-from common.signals import session_revoked
-from users.mail import enqueue
-from users.models import EmailVerificationToken, User
+from common.signals import sessions_ending, user_suspended
+from sessions import services as sessions
+from users.identity import columns
+from users.mail import enqueue, single_use
+from users.models import Before, EmailVerificationToken, User, rewritten
+from users.passwords import replace
+
+# Endings after which an address change that was under way may have been somebody else's wish.
+DISTRUSTED = {"revoked", "logout_all", "admin", "token_reused", "account_disabled"}
 
 
-@receiver(session_revoked)
-def forget_remembered_devices(sender: Any, user_id: int, reason: str, **kwargs: Any) -> None:
-    """Logging out everywhere also voids what would let a remembered device past a lockout."""
-    if reason == "logout_all":
-        User.objects.filter(pk=user_id).update(device_token_version=F("device_token_version") + 1)
+@receiver(sessions_ending)
+def call_off_what_sessions_asked_for(sender: Any, user_id: int, reason: str, everywhere: bool, **kwargs: Any) -> None:
+    """Signing out everywhere also voids what would let a remembered device past a lockout, and the admin's cookie."""
+    if reason in DISTRUSTED:
+        single_use.call_off_changes(user_id)
+    if everywhere and reason in {"logout_all", "admin", "account_disabled"}:
+        User.objects.filter(pk=user_id).rewrite(device_token_version=F("device_token_version") + 1)
+    if everywhere and reason == "account_disabled":
+        single_use.void_resets(user_id)
 
 
 @receiver(post_save, sender=EmailVerificationToken)
@@ -26,3 +41,41 @@ def mail_a_link(sender: Any, instance: EmailVerificationToken, created: bool, ra
     """
     if created and not raw:
         enqueue.send(instance.user_id, "verify_email")
+
+
+@receiver(pre_save, sender=User)
+def look_before(sender: Any, instance: User, raw: bool, update_fields: Any = None, **kwargs: Any) -> None:
+    """Note what the row says, and settle the keys that a raw save (a fixture) does not."""
+    if raw:
+        columns.settle(instance)
+    instance._before = None  # type: ignore[attr-defined]
+    if instance.pk is None or (update_fields is not None and not set(update_fields) & set(Before.FIELDS)):
+        return
+    row = User.objects.select_for_update(no_key=True).filter(pk=instance.pk).values(*Before.FIELDS).first()
+    instance._before = Before(**row) if row else None  # type: ignore[attr-defined]
+
+
+@receiver(post_save, sender=User)
+def look_after(sender: Any, instance: User, **kwargs: Any) -> None:
+    before: Before | None = instance.__dict__.pop("_before", None)
+    if before is not None:
+        see_to(sender, user_id=instance.pk, before=before)
+        if before.password != instance.password:
+            instance.refresh_from_db(
+                fields=["password_changed_at", "login_attempts", "locked_until", "device_token_version"]
+            )
+
+
+@receiver(rewritten)
+def see_to(sender: Any, user_id: int, before: Before, **kwargs: Any) -> None:
+    """End what a new password, another address or a suspension ends, in the transaction that wrote it."""
+    user = User.objects.filter(pk=user_id).first()
+    if user is None or user.closed_at:  # closing an account erases all of it by itself
+        return
+    if user.password != before.password:
+        replace.take_effect(user_id, by="operator", at=timezone.now())
+    if user.email.lower() != before.email.lower():
+        single_use.void_resets(user_id)
+        single_use.call_off_changes(user_id)
+    if before.is_active and not user.is_active and sessions.revoke_all(user_id=user_id, reason="account_disabled"):
+        transaction.on_commit(lambda: user_suspended.send_robust(sender=User, user_id=user_id), robust=True)

@@ -2,14 +2,14 @@
 
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
-from django.db.models import F
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from common.signals import user_suspended
 from sessions import services as sessions
 from users.mail import enqueue
-from users.models import PasswordResetToken, User
-from users.passwords import lockout
+from users.models import User
+from users.passwords import lockout, replace
 
 
 class Refused(Exception):
@@ -27,9 +27,8 @@ def suspend(*, user: User) -> None:
     """Disable the account: HTTP, refresh and sockets end. Raises Refused for the last superuser."""
     with transaction.atomic():
         keep_a_superuser(user)
-        User.objects.filter(pk=user.pk).update(is_active=False)
-        sessions.revoke_all(user_id=user.pk, reason="account_disabled")
-        PasswordResetToken.objects.filter(user=user, is_used=False).update(is_used=True)
+        User.objects.filter(pk=user.pk).rewrite(is_active=False)
+        sessions.revoke_all(user_id=user.pk, reason="account_disabled")  # with it all that `users.receivers` ends
         transaction.on_commit(lambda: user_suspended.send_robust(sender=User, user_id=user.pk), robust=True)
 
 
@@ -37,7 +36,7 @@ def restore(*, user: User) -> None:
     """Enable a disabled account; what was revoked stays revoked. Raises Refused for a closed one."""
     if user.closed_at:
         raise Refused(_("This account was closed by its owner."))
-    User.objects.filter(pk=user.pk).update(is_active=True)
+    User.objects.filter(pk=user.pk).rewrite(is_active=True)
 
 
 def unlock(*, user: User) -> None:
@@ -51,10 +50,8 @@ def mark_verified(*, user: User) -> None:
 
 
 def sign_out(*, user: User) -> None:
-    """Revoke every session, and what would let a remembered device past the lockout."""
-    with transaction.atomic():
-        User.objects.filter(pk=user.pk).update(device_token_version=F("device_token_version") + 1)
-        sessions.revoke_all(user_id=user.pk, reason="admin")
+    """Revoke every session, and with it what would let a remembered device past the lockout."""
+    sessions.revoke_all(user_id=user.pk, reason="admin")
 
 
 def force_reset(*, user: User) -> None:
@@ -65,6 +62,6 @@ def force_reset(*, user: User) -> None:
     if not user.email or not user.is_active:
         raise Refused(_("No link can be mailed to this person."))
     with transaction.atomic():
-        User.objects.filter(pk=user.pk).update(password=make_password(None))
-        sign_out(user=user)
+        User.objects.filter(pk=user.pk).rewrite(password=make_password(None))
+        replace.take_effect(user.pk, by="admin", at=timezone.now())
         enqueue.send(user.pk, "password_reset")

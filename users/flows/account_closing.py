@@ -1,5 +1,7 @@
 """Close one's account: what is the person's is erased, what others hold stays without a name."""
 
+import uuid
+
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.utils import timezone
@@ -13,7 +15,7 @@ from users.models import EmailVerificationToken, PasswordResetToken, SecurityEve
 from users.passwords import check, lockout
 
 
-def close(*, user_id: int, password: str, client: Client) -> None:
+def close(*, user_id: int, password: str, client: Client, sid: uuid.UUID | None = None) -> None:
     """Revoke every session, erase the personal data and keep an empty row, all or nothing.
 
     `user_closing` is sent inside the transaction, so that each app erases its part of it.
@@ -21,7 +23,7 @@ def close(*, user_id: int, password: str, client: Client) -> None:
     Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
     """
     user = User.objects.get(pk=user_id)
-    check.require(user=user, password=password, field="password", client=client)
+    check.require(user=user, password=password, field="password", client=client, sid=sid)
     with transaction.atomic():
         address, language = user.email, user.language
         sessions.revoke_all(user_id=user_id, reason="account_closed")

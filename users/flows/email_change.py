@@ -1,5 +1,7 @@
 """Move the account to another e-mail address: only once the link mailed to the new one is followed."""
 
+import uuid
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -7,19 +9,23 @@ from common import rates
 from common.client import Client
 from common.signals import security_event
 from users import people
-from users.mail import enqueue
-from users.models import PasswordResetToken, User
+from users.mail import enqueue, limits, single_use
+from users.models import User
 from users.passwords import check
 
 
-def request(*, user_id: int, email: str, password: str, client: Client) -> None:
+def request(*, user_id: int, email: str, password: str, client: Client, sid: uuid.UUID | None = None) -> None:
     """Mail the new address a link and tell the old one; where it is taken, tell its owner. The answer is the same.
+
+    An address gets so many mails an hour because of what others type, whoever they are: beyond, nothing is mailed.
 
     Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
     """
     user = User.objects.get(pk=user_id)
-    check.require(user=user, password=password, field="password", client=client)
+    check.require(user=user, password=password, field="password", client=client, sid=sid)
     if rates.hit(name="mail_account_hourly", key=f"email_change:{user_id}") is not None:
+        return
+    if not limits.within_target(email):
         return
     owner = people.of(email).exclude(pk=user_id).first()
     with transaction.atomic():
@@ -38,8 +44,11 @@ def complete(*, user: User, email: str, client: Client) -> None:
 
     Raises: IntegrityError where somebody else has it by now.
     """
-    User.objects.filter(pk=user.pk).update(email=email, email_verified=True)
-    PasswordResetToken.objects.filter(user=user, is_used=False).update(is_used=True)
+    User.objects.filter(pk=user.pk).rewrite(email=email, email_verified=True)
+    single_use.void_resets(user.pk)
+    single_use.call_off_changes(user.pk)
+    if email.lower() == user.email.lower():  # the same address, spelt otherwise
+        return
     security_event.send(
         sender=User,
         user_id=user.pk,

@@ -27,12 +27,18 @@ def verify(*, token: str, client: Client) -> None:
     raw = single_use.parse(token)
     try:
         with transaction.atomic():
+            # The person first, as everywhere: a new password in progress calls a change off before it is looked at.
+            user_id = single_use.peek(EmailVerificationToken, raw).user_id
+            user = User.objects.select_for_update(no_key=True).get(pk=user_id)
             row = single_use.spend(EmailVerificationToken, raw)
-            user = row.user
             if not user.is_active:
                 raise InvalidOrExpiredToken
-            if row.email and row.email.lower() != user.email.lower():
+            if row.allowed_by:
+                if not single_use.holds(user, "email_change", row.allowed_by):
+                    raise InvalidOrExpiredToken
                 email_change.complete(user=user, email=row.email, client=client)
+            elif row.email and row.email.lower() != user.email.lower():
+                raise InvalidOrExpiredToken  # of an address that the account no longer has: moves nothing
             else:
                 User.objects.filter(pk=user.pk).update(email_verified=True)
     except IntegrityError:

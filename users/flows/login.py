@@ -55,11 +55,12 @@ def login(
     if user is None:  # never: nobody's password is never right
         raise NoActiveAccount
     if settings.EMAIL_VERIFICATION == "mandatory" and not user.email_verified:
-        lockout.succeed(guess)
+        with check.at_no_cost(guess):
+            lockout.succeed(guess)
         if guess.counter.user_id and user.login_attempts:
             User.objects.filter(pk=user.pk).update(login_attempts=0, locked_until=None)
         raise EmailNotVerified
-    with transaction.atomic():
+    with check.at_no_cost(guess), transaction.atomic():
         _mark(user, guess, client=client, device_fingerprint=device_fingerprint, at=timezone.now())
         started = sessions.start(
             user=user,

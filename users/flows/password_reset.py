@@ -3,19 +3,16 @@
 Source: OWASP Forgot Password Cheat Sheet; section "Réinitialisation de Mot de Passe".
 """
 
-from django.contrib.auth.hashers import make_password
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
-from common import rates
+from common import passwords, rates
 from common.client import Client, address_key
 from common.errors import InvalidOrExpiredToken
-from sessions import services as sessions
 from users.identity import addresses
 from users.mail import enqueue, limits, single_use
 from users.models import PasswordResetToken, User
-from users.passwords import lockout, replace
+from users.passwords import replace
 
 
 def request(*, email: str, client: Client) -> None:
@@ -30,9 +27,10 @@ def request(*, email: str, client: Client) -> None:
 
 
 def confirm(*, token: str, password: str, client: Client) -> None:
-    """Set the password, spend every reset link, revoke every session and lift the lockout, all or nothing.
+    """Set the password and end what the old one had opened (`replace.take_effect`), all or nothing.
 
-    Nobody is signed in by it. A password that breaks the rules does not spend the link.
+    The address that the link went to is verified by it. Nobody is signed in. A password that breaks the rules does not
+    spend the link.
 
     Raises: Throttled, InvalidOrExpiredToken, ValidationFailed under `new_password`.
     """
@@ -42,13 +40,19 @@ def confirm(*, token: str, password: str, client: Client) -> None:
     if not user.is_active:
         raise InvalidOrExpiredToken
     replace.validate(password, user=user, field="new_password")
-    encoded = make_password(password)  # before any row is locked
+    encoded = passwords.encode(password)  # before any row is locked
     with transaction.atomic():
-        user = single_use.spend(PasswordResetToken, raw).user
-        now = timezone.now()
-        if not replace.replace(user, password, at=now, encoded=encoded):
+        # The person first, as everywhere: whoever else ends or issues links waits here.
+        User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
+        row = single_use.spend(PasswordResetToken, raw)
+        user = row.user
+        if not _leads_to(row.email, user) or not replace.replace(user, encoded):
             raise InvalidOrExpiredToken
-        sessions.revoke_all(user_id=user.pk, reason="password_reset")
-        lockout.unlock(user.pk)
-        User.objects.filter(pk=user.pk).update(device_token_version=F("device_token_version") + 1)
-        replace.tell(user, by="reset", at=now, client=client, sid=None)
+        if row.email and not user.email_verified:  # whoever followed the link reads what is mailed there
+            User.objects.filter(pk=user.pk).update(email_verified=True)
+        replace.take_effect(user.pk, by="reset", at=timezone.now(), client=client)
+
+
+def _leads_to(email: str, user: User) -> bool:
+    """Tell whether a link was mailed to the address that the account still has ('' of a link of before 0.2)."""
+    return not email or email.lower() == user.email.lower()

@@ -13,7 +13,7 @@ from common.errors import RegistrationClosed, ValidationFailed
 from common.metrics import REGISTRATIONS
 from users import people
 from users.identity import names
-from users.mail import enqueue
+from users.mail import enqueue, limits
 from users.models import User
 from users.passwords import replace
 
@@ -45,7 +45,8 @@ def register(*, username: str, email: str, password: str, client: Client, prefer
     try:
         with transaction.atomic():
             user.save()
-            enqueue.send(user.pk, "verify_email")
+            if limits.within_target(email):
+                enqueue.send(user.pk, "verify_email")
     except IntegrityError:
         # Somebody took the name or the address between the look and the insert.
         require_free(username=username, email=email)

@@ -87,9 +87,10 @@ class LoggedInSerializer(TokensSerializer):
 
 
 class PasswordChangedSerializer(serializers.Serializer):
-    """Without a session (no token) only `detail`."""
+    """Without a session (no token) only `detail` and `device_token`."""
 
     detail = serializers.CharField()
+    device_token = serializers.CharField(help_text="the password has voided the one of before")
     access = serializers.CharField(required=False)
     refresh = serializers.CharField(required=False)
     token_type = serializers.ChoiceField(choices=["Bearer"], required=False)

@@ -121,6 +121,8 @@ class PasswordResetConfirmView(OpenAPIView):
 
 @survives_errors
 class PasswordChangeView(APIView):
+    takes_superseded_tokens = True
+
     @documented(
         "password_change",
         request=serializers.PasswordChangeSerializer,
@@ -131,13 +133,14 @@ class PasswordChangeView(APIView):
         given = read(serializers.PasswordChangeSerializer, request)
         sid = current_sid(request)
         changed = password_change.change(
+            superseded=bool(getattr(request.auth, "superseded", False)),
             user_id=person(request).pk,
             old_password=given["old_password"],
             password=given["new_password"],
             sid=sid,
             client=client_of(request),
         )
-        answer: dict[str, Any] = {"detail": _("Your password was changed.")}
+        answer: dict[str, Any] = {"detail": _("Your password was changed."), "device_token": changed.device_token}
         if changed.tokens and changed.user_session:
             answer |= sessions_payload.tokens(changed.tokens, changed.user_session, current_sid=sid)
         return no_store(Response(answer))
@@ -191,6 +194,7 @@ class EmailChangeView(APIView):
             email=given["new_email"],
             password=given["password"],
             client=client_of(request),
+            sid=current_sid(request),
         )
         return Response({"detail": _("Please follow the link that we mailed to the new address.")})
 
@@ -214,7 +218,12 @@ class MeView(APIView):
     def delete(self, request: Request) -> Response:
         """Close the account: signed out everywhere, personal data erased, messages kept without a name."""
         given = read(serializers.PasswordSerializer, request)
-        account_closing.close(user_id=person(request).pk, password=given["password"], client=client_of(request))
+        account_closing.close(
+            user_id=person(request).pk,
+            password=given["password"],
+            client=client_of(request),
+            sid=current_sid(request),
+        )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

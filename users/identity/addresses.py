@@ -1,9 +1,11 @@
 """E-mail addresses: one spelling to store, one to compare by.
 
 The part before the `@` is ASCII: `re.IGNORECASE` lets the Kelvin sign and the long s through as k and s, and a database
-folds them or not, so that a reset for one address might reach another. The domain is kept as IDNA A-labels.
+folds them or not, so that a reset for one address might reach another. The domain is kept as IDNA 2008 A-labels,
+non-transitional (UTS #46): Python's own codec is IDNA 2003 and turns `faß.de` into `fass.de`, somebody else's domain.
 """
 
+import idna
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
@@ -15,13 +17,31 @@ def normalise(address: str) -> str:
     """Return the address as it is stored. Raises django ValidationError (`invalid`)."""
     local, at, domain = address.strip().rpartition("@")
     try:
-        plain = f"{local}{at}{domain.encode('idna').decode().lower()}"
-    except UnicodeError:
+        plain = f"{local}{at}{_domain(domain)}"
+    except (UnicodeError, ValueError, IndexError):  # idna.IDNAError is a UnicodeError
         plain = ""
     if not local.isascii() or not plain.isascii() or len(plain) > MAXIMUM_CHARS:
         raise ValidationError(_("Enter a valid email address."), code="invalid")
     validate_email(plain)
     return plain
+
+
+def _domain(domain: str) -> str:
+    """Return a domain in lower case and ASCII.
+
+    A name that is ASCII already is the DNS's business, `ab--cd.example` included, unless a label claims to be IDNA.
+    """
+    if domain.isascii() and not any(label.startswith("xn--") for label in domain.lower().split(".")):
+        return domain.lower()
+    return idna.encode(domain, uts46=True, std3_rules=True).decode("ascii").lower()
+
+
+def settled(address: str) -> str:
+    """Return the stored spelling, or what cannot be an address unchanged (imports, `createsuperuser`)."""
+    try:
+        return normalise(address) if address else ""
+    except ValidationError:
+        return address
 
 
 def key(address: str) -> str:

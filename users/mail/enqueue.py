@@ -1,12 +1,16 @@
 """Ask for a mail. The asking is a row in the caller's transaction; the mail is written and sent by a task.
 
-The arguments of a task name the person and the purpose. A secret is made when the mail is written (`users/tasks.py`),
-so that it rests nowhere but as a digest. A mail that cannot be sent never fails or slows the request that asked for it.
+The arguments of a task name the person and the purpose. A secret is made when the mail is written (`tasks.py`), so that
+it rests nowhere but as a digest; the task carries what it was allowed by (`single_use.mark`). A mail that cannot be
+sent never fails or slows the request that asked for it.
 """
 
 from typing import Any
 
-from users.mail import letters, tasks
+from django.utils import timezone
+
+from users.mail import letters, single_use, tasks
+from users.models import User
 
 
 def send(user_id: int, name: str, *, to: str = "", language: str = "", **context: Any) -> None:
@@ -22,12 +26,28 @@ def send(user_id: int, name: str, *, to: str = "", language: str = "", **context
     """
     if name not in letters.LETTERS:
         raise ValueError(f"{name!r} is not a mail")
+    purpose = _purpose(name, context)
+    if purpose:
+        user = User.objects.filter(pk=user_id).first()
+        context["allowed_by"] = single_use.mark(user, purpose) if user else ""
     tasks.send_mail.enqueue(user_id=user_id, name=name, to=to, language=language, context=context)
+
+
+def _purpose(name: str, context: dict[str, Any]) -> str:
+    """Return what the secret of a mail has to be allowed by, if anything: a proof of the stored address moves nothing.
+
+    It is read in the caller's transaction, so that it stands for what the caller has just checked or written.
+    """
+    if name == "password_reset":
+        return "password_reset"
+    return "email_change" if name == "verify_email" and context.get("email") else ""
 
 
 def send_password_reset(*, email: str, language: str = "") -> None:
     """Enqueue a look-up for *every* address, known or not, so that the request tells nothing by its time."""
-    tasks.send_to_address.enqueue(email=email, name="password_reset", language=language)
+    tasks.send_to_address.enqueue(
+        email=email, name="password_reset", language=language, asked_at=timezone.now().timestamp()
+    )
 
 
 def send_verification(*, email: str, language: str = "") -> None:

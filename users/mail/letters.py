@@ -149,7 +149,13 @@ def not_you() -> str:
 
 
 def verify_email(user: User, context: dict[str, Any]) -> Letter:
-    raw = single_use.issue(EmailVerificationToken, user, email=context.get("email") or user.email)
+    if context.get("email"):  # an address change: moves the account, hence only while what allowed it holds
+        allowed_by = str(context.get("allowed_by", ""))
+        raw = single_use.issue(
+            EmailVerificationToken, user, purpose="email_change", allowed_by=allowed_by, email=context["email"]
+        )
+    else:
+        raw = single_use.issue(EmailVerificationToken, user, email=user.email)
     return Letter(
         subject=_("Confirm your e-mail address"),
         paragraphs=[
@@ -163,7 +169,9 @@ def verify_email(user: User, context: dict[str, Any]) -> Letter:
 
 
 def password_reset(user: User, context: dict[str, Any]) -> Letter:
-    raw = single_use.issue(PasswordResetToken, user)
+    allowed_by = str(context.get("allowed_by", ""))
+    purpose = "password_reset" if allowed_by else ""  # asked for by address: `tasks.send_to_address` has looked
+    raw = single_use.issue(PasswordResetToken, user, purpose=purpose, allowed_by=allowed_by, email=user.email)
     return Letter(
         subject=_("Choose a new password"),
         paragraphs=[

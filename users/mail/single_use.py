@@ -1,4 +1,9 @@
-"""Secrets that are mailed once and spent once: a random UUID on the wire, its digest in the database."""
+"""Secrets that are mailed once and spent once: a random UUID on the wire, its digest in the database.
+
+A secret is made in a task, maybe hours after it was asked for and again when the mail server refused it. The task
+therefore carries the *mark* of the account as it was when it was asked for, and `issue` refuses, under the row's lock,
+when the account is no longer that: whoever took a password away also takes away what was asked for with it.
+"""
 
 import hashlib
 import uuid
@@ -7,10 +12,12 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from common.errors import InvalidOrExpiredToken
-from users.models import PasswordResetToken, SingleUseToken, User
+from users.models import EmailVerificationToken, PasswordResetToken, SingleUseToken, User
 
 Token = TypeVar("Token", bound=SingleUseToken)
 
@@ -39,17 +46,57 @@ def lifetime(model: type[SingleUseToken]) -> timedelta:
     return timedelta(seconds=settings.EMAIL_VERIFICATION_LIFETIME)
 
 
-def issue(model: type[Token], user: User, **fields: object) -> uuid.UUID:
+class NoLongerAllowed(Exception):
+    """What the secret was to be made for has been called off since it was asked for."""
+
+
+def mark(user: User, purpose: str) -> str:
+    """Return what `user` is for this purpose. It changes when that which allowed the secret is over.
+
+    - `email_change`: any new password, suspension, logout everywhere, revoked or stolen session, and the address itself
+    - `password_reset`: another password or address
+    """
+    facts = {
+        "email_change": (user.links_version, user.email, user.is_active),
+        "password_reset": (user.password, user.email, user.is_active),
+    }[purpose]
+    return salted_hmac(f"users.single_use.{purpose}", repr((user.pk, *facts)), algorithm="sha256").hexdigest()
+
+
+def holds(user: User, purpose: str, allowed_by: str) -> bool:
+    return constant_time_compare(allowed_by, mark(user, purpose))
+
+
+def issue(model: type[Token], user: User, *, purpose: str = "", allowed_by: str = "", **fields: object) -> uuid.UUID:
     """Void the older ones of this person and return the secret of a new one; only its digest is kept.
 
     A replaced one is deleted, a spent one kept: verify-email tells the two apart.
+
+    Raises: NoLongerAllowed where `allowed_by` is no longer the person's mark for `purpose`.
     """
     raw = uuid.uuid4()
+    if purpose == "email_change":
+        fields["allowed_by"] = allowed_by  # looked at once more when the link is followed
     row = model(user=user, token=digest(raw), expires_at=timezone.now() + lifetime(model), **fields)
     with transaction.atomic():
+        # The lock that every new password takes: it is seen here, or it sees and voids what is made here.
+        here = User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
+        if here is None or (purpose and not holds(here, purpose, allowed_by)):
+            raise NoLongerAllowed
         model._default_manager.filter(user=user, is_used=False).delete()
         model._default_manager.bulk_create([row])  # not save(): saving one is what asks for a mail
     return raw
+
+
+def call_off_changes(user_id: int) -> None:
+    """Drop the pending address changes of a person, those included whose mail is still to be written."""
+    User.objects.filter(pk=user_id).rewrite(links_version=F("links_version") + 1)
+    EmailVerificationToken.objects.filter(user_id=user_id, is_used=False).exclude(allowed_by="").delete()
+
+
+def void_resets(user_id: int) -> None:
+    """Spend every reset link of a person; one whose mail is still to be written is refused by its mark."""
+    PasswordResetToken.objects.filter(user_id=user_id, is_used=False).update(is_used=True)
 
 
 def peek(model: type[Token], raw: uuid.UUID) -> Token:

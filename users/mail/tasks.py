@@ -11,7 +11,7 @@ from django_tasks import task
 from common.metrics import MAILS
 from common.tasks import GiveUp
 from users import people
-from users.mail import letters
+from users.mail import letters, single_use
 from users.models import User
 
 log = structlog.get_logger(__name__)
@@ -37,14 +37,19 @@ def send_mail(user_id: int, name: str, to: str = "", language: str = "", context
 
 
 @task()
-def send_to_address(email: str, name: str, language: str = "") -> None:
+def send_to_address(email: str, name: str, language: str = "", asked_at: float = 0) -> None:
     """Look an address up and mail its owner, if there is one who can use the mail.
+
+    A reset that was asked for (`asked_at`, seconds since 1970) before the password was last changed is over.
 
     Enqueued for every address that anybody types. It goes to the *stored* address, which may differ from the typed one
     in case and in look-alikes.
     """
     user = people.of(email.strip()).filter(is_active=True).first()
     if user is None or not user.email or (name == "verify_email" and user.email_verified):
+        return
+    if name == "password_reset" and user.password_changed_at and user.password_changed_at.timestamp() > asked_at > 0:
+        log.info("mail.called_off", mail=name, user_id=user.pk)
         return
     deliver(user, name, language=language)
 
@@ -55,7 +60,11 @@ def deliver(user: User, name: str, *, to: str = "", language: str = "", context:
     if not wanted(user, name, recipient, to=to):
         log.info("mail.skipped", mail=name, user_id=user.pk)
         return
-    message = letters.write(user, name, to=recipient, language=language, context=context or {})
+    try:
+        message = letters.write(user, name, to=recipient, language=language, context=context or {})
+    except single_use.NoLongerAllowed:
+        log.info("mail.called_off", mail=name, user_id=user.pk)
+        return
     try:
         message.send()
     except Exception as error:

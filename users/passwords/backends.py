@@ -32,7 +32,8 @@ class LockoutBackend(ModelBackend):
             guess = check.verify(user=user, password=password, counter=counter, client=client)
         except (check.WrongPassword, AccountLocked):
             raise PermissionDenied from None
-        lockout.succeed(guess)
+        with check.at_no_cost(guess):
+            lockout.succeed(guess)
         if user and (user.login_attempts or user.locked_until):
             User.objects.filter(pk=user.pk).update(login_attempts=0, locked_until=None)
         return user

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Subquery
@@ -29,6 +30,8 @@ from common.signals import security_event
 from users import security_events
 from users.mail import enqueue
 from users.models import LoginCounter, User
+
+log = structlog.get_logger(__name__)
 
 # A password that is being checked elsewhere is waited for, so that five right ones at once do not refuse the sixth.
 WAIT_STEP_SECONDS = 0.02
@@ -64,6 +67,11 @@ def counter_of_name(name: str) -> Counter:
     return Counter(key=_digest(f"name:{name}"))
 
 
+def counter_of_session(sid: uuid.UUID) -> Counter:
+    """Passwords asked of somebody signed in: no stranger's guesses keep them from acting, and theirs are few."""
+    return Counter(key=_digest(f"session:{sid}"))
+
+
 def counter_of_device(device_id: uuid.UUID) -> Counter:
     return Counter(key=_digest(f"device:{device_id}"))
 
@@ -85,6 +93,9 @@ def reserve(counter: Counter) -> Guess:
         row = LoginCounter.objects.filter(key=counter.key).first()
         if row is None or row.locked_until is None:
             continue  # a right password has just cleared it
+        if row.locked_until > now + _lasting():
+            _bring_nearer(counter, now)
+            continue
         if row.settled >= row.failures or row.locked_until < now + _lasting() - timedelta(seconds=CHECK_SECONDS):
             break
         time.sleep(WAIT_STEP_SECONDS)
@@ -129,6 +140,29 @@ def _reserve(counter: Counter, now: datetime) -> Guess | None:
     return Guess(counter=counter, failures=row[0], at=now, locked_until=times["until"] if row[0] >= limit else None)
 
 
+def _bring_nearer(counter: Counter, now: datetime) -> None:
+    """Mend a lockout that a clock that was ahead has set: it is never further away than it lasts."""
+    until = now + _lasting()
+    LoginCounter.objects.filter(key=counter.key, locked_until__gt=until).update(locked_until=until, last_failed_at=now)
+    User.objects.filter(pk=counter.user_id or 0, locked_until__gt=until).update(locked_until=until)
+
+
+def give_back(guess: Guess) -> None:
+    """Take a reservation back whose password was right, or never checked, where the rest failed for our own fault.
+
+    It raises nothing: the failure that is being answered is the one to tell. What cannot be written stays counted.
+    """
+    if not settings.LOCKOUT_ATTEMPTS:
+        return
+    try:
+        with transaction.atomic():
+            rows = LoginCounter.objects.filter(key=guess.counter.key, failures__gt=0)
+            rows.update(failures=F("failures") - 1, locked_until=None)
+            rows.filter(failures=0).delete()
+    except Exception as error:
+        log.warning("lockout.not_given_back", error=type(error).__name__)
+
+
 def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
     """Let the reserved failure stand, mirror it on User and tell the owner.
 
@@ -162,13 +196,33 @@ def _tell(user_id: int, kind: str, at: datetime, client: Client | None, detail: 
     return next((str(stored.pk) for _receiver, stored in told if getattr(stored, "pk", None)), "")
 
 
+def count_as_well(counter: Counter) -> None:
+    """Count a failure that a session's counter has refused towards the account's lockout too, and its mirror."""
+    guess = _reserve(counter, timezone.now())
+    if guess is not None:
+        with transaction.atomic():
+            rows = LoginCounter.objects.filter(key=counter.key)
+            rows.update(settled=F("settled") + 1)
+            User.objects.filter(pk=counter.user_id or 0).update(
+                login_attempts=Coalesce(Subquery(rows.values("failures")), 0),
+                locked_until=Subquery(rows.values("locked_until")),
+            )
+
+
 def succeed(guess: Guess) -> None:
     """Forget the failures of this counter: a right password resets it. The caller clears User's mirror."""
     LoginCounter.objects.filter(key=guess.counter.key).delete()
+
+
+def forgive(user_id: int) -> None:
+    """Forget failures that have not locked the account yet: its owner has just typed the password right."""
+    with transaction.atomic():
+        if LoginCounter.objects.filter(key=counter_of_user(user_id).key, locked_until=None).delete()[0]:
+            User.objects.filter(pk=user_id).rewrite(login_attempts=0, locked_until=None)
 
 
 def unlock(user_id: int) -> None:
     """Lift the lockout of an account: after a reset, and by the admin. Atomic."""
     with transaction.atomic():
         LoginCounter.objects.filter(key=counter_of_user(user_id).key).delete()
-        User.objects.filter(pk=user_id).update(login_attempts=0, locked_until=None)
+        User.objects.filter(pk=user_id).rewrite(login_attempts=0, locked_until=None)

@@ -1,59 +1,74 @@
-"""The rules for a new password, the same at registration, change and reset."""
+"""A new password: its rules, and what it ends. Every way to one, the services' and any other, ends in `take_effect`."""
 
 import uuid
 from datetime import datetime
 
 from django.contrib.auth import password_validation
-from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import F
 
+from common import passwords
 from common.client import Client
 from common.errors import ValidationFailed
 from common.signals import security_event
-from users.mail import enqueue
-from users.models import EmailVerificationToken, PasswordResetToken, User
+from sessions import services as sessions
+from users.mail import enqueue, single_use
+from users.models import User
+from users.passwords import lockout
 
 
 def validate(password: str, *, user: User, field: str) -> None:
     """Raise ValidationFailed under `field`, with the validators' own codes. `user` may be unsaved."""
     try:
-        password_validation.validate_password(password, user)
+        password_validation.validate_password(passwords.normalise(password), user)
     except ValidationError as error:
         raise ValidationFailed(
             {field: [{"message": one.messages[0], "code": one.code or "invalid"} for one in error.error_list]}
         ) from None
 
 
-def replace(user: User, password: str, *, at: datetime, encoded: str = "") -> bool:
-    """Write the password unless another one was written since `user` was read; call inside a transaction.
+def replace(user: User, encoded: str) -> bool:
+    """Write the hash unless another one was written since `user` was read; return whether it was.
 
-    Every reset link is spent and every address change in progress is off: whoever asked for it knew the old password.
-    `encoded`: the hash, where it was made before the transaction began. Returns whether it was written.
+    Call inside a transaction, with `take_effect` after it. The row stays locked until that has committed.
     """
-    encoded = encoded or make_password(password)
-    written = User.objects.filter(pk=user.pk, password=user.password, is_active=True).update(
-        password=encoded, password_changed_at=at, login_attempts=0, locked_until=None
-    )
-    if not written:
+    if not User.objects.filter(pk=user.pk, password=user.password, is_active=True).rewrite(password=encoded):
         return False
-    user.password, user.password_changed_at = encoded, at
-    PasswordResetToken.objects.filter(user=user, is_used=False).update(is_used=True)
-    EmailVerificationToken.objects.filter(user=user, is_used=False).exclude(email__in=["", user.email]).delete()
+    user.password = encoded
     return True
 
 
-def tell(user: User, *, by: str, at: datetime, client: Client, sid: uuid.UUID | None) -> None:
-    """Put the new password into the timeline and mail its owner; call inside the transaction that wrote it.
+def take_effect(
+    user_id: int,
+    *,
+    by: str,
+    at: datetime,
+    client: Client | None = None,
+    sid: uuid.UUID | None = None,
+) -> None:
+    """End what the old password had opened, in the transaction that wrote the new one, and tell its owner.
 
-    `by`: "change" or "reset".
+    Every session but `sid`, reset links, pending address changes, remembered devices, the lockout.
+
+    `by`: "change", "reset", "admin" or "operator" (a shell, `manage.py changepassword`, a fixture).
     """
-    security_event.send(
-        sender=User,
-        user_id=user.pk,
-        kind="password_changed",
-        at=at,
-        client=client,
-        session_id=sid,
-        detail={"by": by},
-    )
-    enqueue.send(user.pk, "password_changed")
+    with transaction.atomic():
+        User.objects.filter(pk=user_id).rewrite(
+            password_changed_at=at, device_token_version=F("device_token_version") + 1
+        )
+        single_use.void_resets(user_id)
+        single_use.call_off_changes(user_id)
+        lockout.unlock(user_id)
+        reason = "password_reset" if by == "reset" else "password_changed"
+        sessions.revoke_all(user_id=user_id, except_sid=sid, reason=reason)
+        security_event.send(
+            sender=User,
+            user_id=user_id,
+            kind="password_changed",
+            at=at,
+            client=client,
+            session_id=sid,
+            detail={"by": by},
+        )
+        enqueue.send(user_id, "password_changed")

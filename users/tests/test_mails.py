@@ -77,7 +77,8 @@ def test_a_newer_reset_link_voids_the_older(alice):
 
 
 def test_a_verification_goes_to_the_address_that_it_proves(alice):
-    message = sent("verify_email", alice, context={"email": "new@example.org"})
+    allowed_by = single_use.mark(alice, "email_change")
+    message = sent("verify_email", alice, context={"email": "new@example.org", "allowed_by": allowed_by})
     assert message.to == ["new@example.org"]
     assert EmailVerificationToken.objects.get().email == "new@example.org"
     assert "alice" not in message.body  # no name to an address that nobody has proved

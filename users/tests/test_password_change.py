@@ -1,6 +1,9 @@
 """Another password while signed in: a new pair here, the end everywhere else."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
+import time_machine
 from rest_framework.test import APIClient
 
 from users.models import PasswordResetToken, User
@@ -94,3 +97,63 @@ def test_nobody_is_401(api):
     answer = change(api)
     assert (answer.status_code, answer.data["code"]) == (401, "not_authenticated")
     assert answer["WWW-Authenticate"] == 'Bearer realm="api"'
+
+
+def test_the_same_request_again_gets_the_pair_that_stands(sign_in, alice):
+    here = sign_in(alice)
+    first = change(here)
+    again = change(here)  # its answer was lost: still with the access token of before
+    assert again.status_code == 200
+    assert again.data["refresh"] == first.data["refresh"]
+    here.credentials(HTTP_AUTHORIZATION=f"Bearer {again.data['access']}")
+    assert here.get("/api/users/me/").status_code == 200
+    assert change(here).data["refresh"] == first.data["refresh"], "and with the new one"
+    assert APIClient().post("/api/auth/token/refresh/", {"refresh": first.data["refresh"]}).status_code == 200
+
+
+def test_a_token_of_before_is_good_for_the_repeat_alone(sign_in, alice):
+    here = sign_in(alice)
+    with time_machine.travel(datetime.now(UTC), tick=False) as clock:
+        change(here)
+        assert change(here, old=NEW, new="yet another 8").status_code == 400
+        assert here.get("/api/users/me/").status_code == 401
+        clock.shift(timedelta(seconds=31))
+        assert change(here).data["reason"] == "expired"
+    assert User.objects.get().check_password(NEW)
+
+
+def test_the_repeat_counts_its_guesses(sign_in, alice):
+    here = sign_in(alice)
+    change(here)
+    for number in range(5):
+        assert change(here, new=f"a guess number {number}").status_code == 400
+    assert change(here).status_code == 429
+
+
+def test_a_strangers_guesses_do_not_keep_the_owner_from_acting(sign_in, alice, api):
+    here = sign_in(alice)
+    for _ in range(5):
+        api.post("/api/auth/login/", {"username": "alice", "password": "wrong"})
+    assert api.post("/api/auth/login/", {"username": "alice", "password": OLD}).status_code == 429
+    mine = {"new_email": "new@example.com", "password": OLD}
+    assert here.post("/api/auth/email-change/", mine).status_code == 200
+    assert api.post("/api/auth/login/", {"username": "alice", "password": OLD}).status_code == 429, "still locked"
+    assert change(here).status_code == 200
+    assert api.post("/api/auth/login/", {"username": "alice", "password": NEW}).status_code == 200
+
+
+def test_another_session_has_its_own_count(sign_in, alice):
+    here, there = sign_in(alice), sign_in(alice)
+    for _ in range(5):
+        change(here, old="wrong")
+    assert change(here).status_code == 429
+    assert change(there).status_code == 200
+
+
+def test_a_new_device_token_comes_with_it(sign_in, alice, api):
+    device_token = change(sign_in(alice)).data["device_token"]
+    for _ in range(5):
+        api.post("/api/auth/login/", {"username": "alice", "password": "wrong"})
+    body = {"username": "alice", "password": NEW}
+    assert api.post("/api/auth/login/", body).status_code == 429
+    assert api.post("/api/auth/login/", {**body, "device_token": device_token}).status_code == 200

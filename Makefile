@@ -3,12 +3,13 @@ PYTHON ?= python3
 PY := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help run serve reload test check chaos chaos-short benchmarks client-test
+.PHONY: help run serve reload stack lock sbom release test check chaos chaos-short benchmarks client-test
 
 help:
 	@echo "make run     a server with demo people on http://127.0.0.1:8000 (SQLite, one process)"
 	@echo "make serve   production: DATABASE_URL, REDIS_URL, SECRET_KEY, ALLOWED_HOSTS, WORKERS"
 	@echo "make reload  new code and settings for a running make serve, without an outage"
+	@echo "make stack   the same behind nginx with TLS, with a PostgreSQL and a Valkey of its own, to look at"
 	@echo "make test    the tests, on SQLite and on a private PostgreSQL and Valkey"
 	@echo "make client-test  the npm package and the page, in Node and in Chromium"
 	@echo "make test-production  the same tests once more, all on PostgreSQL and Valkey"
@@ -36,6 +37,10 @@ serve: .venv/.installed
 # New code and settings without an outage: the processes of make serve are replaced one by one.
 reload: .venv/.installed
 	@exec $(PY) -m config.server reload
+
+# The topology of production on this machine: nginx with TLS, two servers, a task worker, PostgreSQL, Valkey.
+stack: .venv/.installed-dev
+	@exec $(PY) -m tests.stack
 
 # On SQLite with two processes, then what needs PostgreSQL and Valkey on private ones.
 test: .venv/.installed-dev

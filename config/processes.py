@@ -257,7 +257,8 @@ class Parent:
     def _arrange(self) -> None:
         """Have a slot for each process that the settings ask for; what is too many ends."""
         wanted = [(f"server {n + 1}", f"server{n + 1}", self._server) for n in range(self.facts["workers"])]
-        wanted.append(("task worker", "tasks", self._task_worker))
+        if self.facts["tasks"]:
+            wanted.append(("task worker", "tasks", self._task_worker))
         have: dict[str, Slot] = {slot.label: slot for slot in self.slots}
         self.slots = [have.pop(label) if label in have else Slot(name, label, make) for name, label, make in wanted]
         for slot in have.values():

@@ -210,6 +210,7 @@ def prepare() -> None:
         "port": settings.PORT,
         "metrics_port": settings.METRICS_PORT,
         "workers": settings.WORKERS,
+        "tasks": settings.SERVE_TASKS,
         "drain_seconds": settings.DRAIN_SECONDS,
         "log_format": settings.LOG_FORMAT,
         "log_level": settings.LOG_LEVEL,

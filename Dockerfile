@@ -1,0 +1,36 @@
+# Two stages: the packages are installed with their hashes into a venv of the image, the second stage takes the venv and
+# the code, and runs as nobody in particular. `docker build -t alviar .`; compose.yaml starts it with all it needs.
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python3 -m venv /venv
+COPY requirements.lock /tmp/
+RUN /venv/bin/python -m pip install --require-hashes --no-compile -r /tmp/requirements.lock \
+    && /venv/bin/python -m pip uninstall --yes pip setuptools
+COPY deploy/slim.sh /tmp/
+RUN sh /tmp/slim.sh /venv
+
+FROM ${BASE}
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    ALVIAR_MODE=production HOST=0.0.0.0 PORT=8000 MEDIA_ROOT=/data/media STATIC_ROOT=/data/static
+RUN useradd --system --uid 10001 --user-group --home-dir /app --shell /usr/sbin/nologin alviar \
+    && install -d -o alviar -g alviar /app/var /data /data/media /data/static
+COPY --from=build /venv /venv
+WORKDIR /app
+COPY manage.py ./
+COPY common common
+COPY sessions sessions
+COPY users users
+COPY chat chat
+COPY config config
+COPY deploy/entrypoint.sh /entrypoint.sh
+USER alviar
+VOLUME ["/app/var", "/data"]
+EXPOSE 8000
+# More than DRAIN_SECONDS lies between SIGTERM and SIGKILL only where the operator says so: docker stop -t 30.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/healthz\", timeout=4)"]
+ENTRYPOINT ["/bin/sh", "/entrypoint.sh"]
+CMD ["python", "-m", "config.server", "serve"]

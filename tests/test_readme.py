@@ -1,0 +1,167 @@
+"""Every command of both READMEs does what is printed there. Only addresses that are examples are replaced."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+from django.conf import settings
+
+from config.tests.test_server import Started
+from tests.servers import free_port
+
+pytestmark = pytest.mark.live
+
+READMES = ["README.md", "README.fr.md"]
+# The packages are there already; and no test reaches outside.
+PREAMBLE = 'set -euo pipefail; make() { command make -o .venv/.installed PYTHON=python3 "$@"; }\n'
+
+
+def blocks(name, language):
+    text = (settings.BASE_DIR / name).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+def bash(script, **environment):
+    clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+    return subprocess.Popen(
+        ["bash", "-c", PREAMBLE + script],
+        cwd=settings.BASE_DIR,
+        env=clean | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finished(process, seconds=90):
+    said = process.communicate(timeout=seconds)[0]
+    return process.returncode, said
+
+
+@contextmanager
+def printed(script, port, log, **environment):
+    """Run a block that ends in a server until that answers; end it afterwards."""
+    clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            ["bash", "-c", PREAMBLE + script],
+            cwd=settings.BASE_DIR,
+            env=clean | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    server = Started(process, port, log)
+    try:
+        for _ in range(600):
+            try:
+                if process.poll() is not None or server.get("/healthz")[0] == 200:
+                    break
+            except OSError:
+                pass
+            try:
+                process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                continue
+        yield server
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+def test_both_languages_print_the_same_commands():
+    def commands(name, language):
+        return [re.sub(r"\s+(#|//) .*|content: \".*?\"", "", block) for block in blocks(name, language)]
+
+    for language in ("bash", "js"):
+        assert commands("README.md", language) == commands("README.fr.md", language)
+        assert commands("README.md", language)
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+    folder, port = tmp_path_factory.mktemp("readme"), free_port()
+    environment = {
+        "PORT": str(port),
+        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "MAIL_DIR": str(folder / "mail"),
+        "STATIC_ROOT": str(folder / "static"),
+    }
+    run = next(block for block in blocks("README.md", "bash") if block.startswith("make run"))
+    with printed(run, port, folder / "log", **environment) as server:
+        assert "Alviar serves on" in server.said()
+        yield server
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_one_signs_in_and_looks_at_the_session_by_curl(embedded, tmp_path, readme):
+    [block] = [block for block in blocks(readme, "bash") if block.startswith("curl")]
+    block = block.replace("127.0.0.1:8000", f"127.0.0.1:{embedded.port}")
+    code, said = finished(bash(f"cd {tmp_path}\n{block}"))
+    assert code == 0, said
+    login, sessions, conversations = _documents(said)
+    assert login["user"]["username"] == "alice"
+    assert sessions["results"][0]["is_current"] is True
+    assert conversations["results"][0]["kind"] == "direct"
+
+
+def _documents(text):
+    """Return the JSON documents that were printed one after another."""
+    found, decoder, text = [], json.JSONDecoder(), text.strip()
+    while text:
+        document, end = decoder.raw_decode(text)
+        found.append(document)
+        text = text[end:].strip()
+    return found
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_one_opens_the_socket_from_javascript(embedded, tmp_path, readme):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs Node")
+    [block] = blocks(readme, "js")
+    block = block.replace("127.0.0.1:8000", f"127.0.0.1:{embedded.port}")
+    # The console stays open for ever; a test ends with the event of its own message.
+    block = block.replace(
+        "console.log(event.seq, event.kind, event.data)", "{ console.log(event.kind); process.exit(0) }"
+    )
+    (tmp_path / "console.mjs").write_text(block)
+    major = int(
+        subprocess.run([node, "-p", "process.versions.node"], capture_output=True, text=True).stdout.split(".")[0]
+    )
+    flags = ["--experimental-websocket"] if major < 22 else []
+    done = subprocess.run(
+        [node, *flags, str(tmp_path / "console.mjs")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "message.created\n"), done.stderr
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_production_starts_and_is_looked_after(tmp_path, postgres_url, valkey_url, readme):
+    start, care = [block for block in blocks(readme, "bash") if "make serve" in block or "first_admin" in block]
+    port = free_port()
+    start = re.sub(r"postgres://\S+", postgres_url, start)
+    start = re.sub(r"redis://\S+", valkey_url, start)
+    start = start.replace("mail.example.com:587", f"127.0.0.1:{free_port()}")
+    start = start.replace("PUBLIC_URL=https://api.example.com", f"PUBLIC_URL=https://127.0.0.1:{free_port()}")
+    environment = {"PORT": str(port), "STATIC_ROOT": str(tmp_path / "static"), "DRAIN_SECONDS": "2"}
+    with printed(start, port, tmp_path / "log", **environment) as server:
+        assert json.loads(server.get("/readyz")[1])["database"] == "ok", server.said()
+        settings_of_start = start.replace("make serve\n", "")
+        admin, doctor, reload = care.strip().splitlines()
+        code, said = finished(bash(f"{settings_of_start}{admin}", **environment))
+        assert code == 0, said
+        assert "/reset-password/#token=" in said
+        code, said = finished(bash(f"{settings_of_start}{doctor}", **environment))
+        assert code == 1, "the addresses lead nowhere, which it says"
+        assert "ok      database" in said
+        assert "ERROR   mail" in said
+        code, said = finished(bash(f"{settings_of_start}{reload}", **environment))
+        assert code == 0, said

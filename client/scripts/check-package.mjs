@@ -7,7 +7,10 @@ const require = createRequire(import.meta.url);
 const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const expected = {
   '.': ['AuthClient', 'ChatClient', 'Connection', 'CloseCode', 'backoffDelay', 'memoryStorage'],
-  './react': ['AuthProvider', 'useAuth', 'useWebSocketWithAuth'],
+  './react': ['AuthProvider', 'useAuth', 'useWebSocketWithAuth', 'ChatProvider', 'useConversations', 'useMessages'],
+  './accounts': ['Accounts', 'mfaRequired', 'reauthenticationRequired'],
+  './media': ['uploadAttachment', 'uploadResumable', 'searchMessages'],
+  './stores': ['indexedDbStore', 'mmkvStore', 'sqliteStore'],
   './react-native': ['AuthProvider', 'useAuth', 'useWebSocketWithAuth', 'secureStorage', 'nativeLifecycle'],
 };
 

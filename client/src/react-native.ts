@@ -1,3 +1,5 @@
+'use client';
+
 import type { Lifecycle, LifecycleEvent } from './core/lifecycle.js';
 
 export * from './react.js';

@@ -1,3 +1,5 @@
+'use client';
+
 export * from './contexts/AuthContext.js';
 export * from './contexts/ChatContext.js';
 export * from './hooks/chat.js';

@@ -1,6 +1,6 @@
-/** The root of an Expo app: who is signed in, with the tokens in the phone's keychain. */
+/** The root of an Expo app: who is signed in, with the tokens in the phone's keychain. `<Slot />` is the screen. */
+import { Slot } from 'expo-router';
 import * as SecureStore from 'expo-secure-store';
-import type { ReactNode } from 'react';
 import { AppState } from 'react-native';
 
 import { AuthProvider, nativeLifecycle, secureStorage } from '@/react-native';
@@ -10,10 +10,12 @@ import { ChatScreenProvider } from '../contexts/ChatScreenContext';
 const storage = secureStorage(SecureStore);
 const lifecycle = nativeLifecycle({ AppState });
 
-export default function RootLayout({ children }: { children: ReactNode }) {
+export default function RootLayout() {
   return (
     <AuthProvider baseUrl={server.baseUrl} storage={storage} lifecycle={lifecycle} deviceFingerprint="expo-example">
-      <ChatScreenProvider>{children}</ChatScreenProvider>
+      <ChatScreenProvider>
+        <Slot />
+      </ChatScreenProvider>
     </AuthProvider>
   );
 }

@@ -1,3 +1,5 @@
+'use client';
+
 import { createContext, useContext, useEffect, useMemo, useSyncExternalStore, type ReactNode } from 'react';
 
 import {
@@ -8,6 +10,8 @@ import {
   type SignOutReason,
 } from '../core/auth.js';
 import type { Lifecycle } from '../core/lifecycle.js';
+import type { Logger } from '../core/logger.js';
+import type { Address, Fetch, HttpInit, HttpResponse, WebSocketConstructor } from '../core/platform.js';
 import type { TokenStorage } from '../core/storage.js';
 import type { LoginResponse, User, UserSession } from '../core/types.js';
 
@@ -36,7 +40,7 @@ export interface AuthContextType {
   logout: () => Promise<void>;
 
   /** `fetch` with the Bearer and `Device-Fingerprint`; tried once more after a refresh when the token is refused. */
-  fetch: (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
+  fetch: (input: Address, init?: HttpInit) => Promise<HttpResponse>;
 
   /**
    * A token that lives for so many minutes more (5 when left out), refreshed if it would end sooner.
@@ -65,7 +69,11 @@ export interface AuthProviderProps {
   language?: string;
   /** Default: the browser's. On a phone: `nativeLifecycle({ AppState })`. */
   lifecycle?: Lifecycle;
-  fetch?: typeof fetch;
+  fetch?: Fetch;
+  /** What sockets are made of; default: the platform's. */
+  WebSocket?: WebSocketConstructor;
+  /** Default: `console`. */
+  logger?: Logger;
   /** An AuthClient made elsewhere; the other properties are then ignored. */
   client?: AuthClient;
   children?: ReactNode;

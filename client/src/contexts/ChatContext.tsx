@@ -1,3 +1,5 @@
+'use client';
+
 import { createContext, useContext, useEffect, useMemo, type ReactNode } from 'react';
 
 import { ChatClient, type ChatClientOptions } from '../core/chatClient.js';

@@ -17,7 +17,7 @@ import { ApiError, NetworkError } from './errors.js';
 import { readClaims } from './jwt.js';
 import { browserLifecycle, type Lifecycle } from './lifecycle.js';
 import type { Logger } from './logger.js';
-import type { WebSocketConstructor } from './platform.js';
+import type { Address, Fetch, HttpInit, HttpResponse, WebSocketConstructor } from './platform.js';
 import {
   ACCESS_TOKEN_KEY,
   defaultStorage,
@@ -36,7 +36,7 @@ export interface AuthClientOptions {
   deviceFingerprint?: string;
   /** The language of the server's texts (`en`, `fr`, `ar`). */
   language?: string;
-  fetch?: typeof fetch;
+  fetch?: Fetch;
   lifecycle?: Lifecycle;
   /** What the sockets are made of; default: the platform's. */
   WebSocket?: WebSocketConstructor | undefined;
@@ -138,7 +138,7 @@ export class AuthClient {
   language: string | undefined;
 
   private readonly storage: TokenStorage;
-  private readonly injectedFetch: typeof fetch | undefined;
+  private readonly injectedFetch: Fetch | undefined;
   private readonly now: () => number;
   private readonly random: () => number;
   private readonly events = new Emitter<AuthEvents>();
@@ -616,7 +616,7 @@ export class AuthClient {
    *
    * A 401 that a new token can heal is tried once more after a refresh. The token goes to this server only.
    */
-  fetch = async (input: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
+  fetch = async (input: Address, init: HttpInit = {}): Promise<HttpResponse> => {
     const source = input instanceof Request ? input : null;
     const url = this.resolve(source ? source.url : String(input));
     if (!this.isOurs(url)) return this.rawFetch(source ?? url, init);
@@ -638,7 +638,7 @@ export class AuthClient {
 
   /** JSON in, JSON out, over `fetch`. Raises ApiError or NetworkError. */
   api = async <Answer = void>(method: string, path: string, body?: unknown): Promise<Answer> => {
-    const init: RequestInit = { method };
+    const init: HttpInit = { method };
     if (body instanceof FormData) init.body = body;
     else if (body !== undefined) {
       init.body = JSON.stringify(body);
@@ -669,6 +669,11 @@ export class AuthClient {
     return this.accept(pair, { user, session: pair.session ?? session }, sessionId ?? '');
   };
 
+  /** Another access token of the same session: one has proved again who one is. */
+  acceptAccess = async (answer: { access: string; access_expires_in?: number }): Promise<void> => {
+    if (this.tokens) await this.acceptPair({ ...answer, refresh: this.tokens.refresh });
+  };
+
   /** An open endpoint: no token goes along. */
   open = async <Answer>(method: string, path: string, body: unknown): Promise<Answer> => {
     const response = await this.request(path, {
@@ -679,7 +684,7 @@ export class AuthClient {
     return readAnswer<Answer>(response);
   };
 
-  private async request(path: string, init: RequestInit): Promise<Response> {
+  private async request(path: string, init: HttpInit): Promise<HttpResponse> {
     const controller = new AbortController();
     // A request that hangs would hold up everyone who shares the refresh.
     const timer = setTimeout(() => controller.abort(), REQUEST_TIMEOUT_MS);
@@ -692,13 +697,13 @@ export class AuthClient {
     }
   }
 
-  private rawFetch(input: string | Request, init: RequestInit): Promise<Response> {
+  private rawFetch(input: string | Request, init: HttpInit): Promise<HttpResponse> {
     // Looked up at each call and called bare: a browser's `fetch` refuses another `this`.
     const send = this.injectedFetch ?? globalThis.fetch;
     return send(input, init);
   }
 
-  private headers(given?: RequestInit['headers']): Headers {
+  private headers(given?: HttpInit['headers']): Headers {
     const headers = new Headers(given);
     if (this.deviceFingerprint) headers.set('Device-Fingerprint', this.deviceFingerprint);
     if (this.language && !headers.has('Accept-Language')) headers.set('Accept-Language', this.language);
@@ -726,7 +731,7 @@ function originOf(url: string): string | null {
   return `${scheme.toLowerCase()}//${host}`;
 }
 
-async function readAnswer<Answer>(response: Response): Promise<Answer> {
+async function readAnswer<Answer>(response: HttpResponse): Promise<Answer> {
   if (!response.ok) throw await ApiError.from(response);
   const text = await response.text();
   return (text ? JSON.parse(text) : undefined) as Answer;

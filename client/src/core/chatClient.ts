@@ -224,12 +224,6 @@ export class ChatClient {
     this.dropConversation(uuid);
   };
 
-  uploadAttachment = (file: Blob, name: string): Promise<Attachment> => {
-    const form = new FormData();
-    form.append('file', file, name);
-    return this.auth.api('POST', '/api/chat/attachments/', form);
-  };
-
   private async create(body: object): Promise<Conversation> {
     const conversation = await this.auth.api<Conversation>('POST', '/api/chat/conversations/', body);
     this.takeConversation(conversation);
@@ -564,7 +558,12 @@ export class ChatClient {
     // The list was read after this event happened, and has counted it.
     const counted = event.seq <= (this.byUuid.get(uuid)?.last_seq ?? 0);
     this.patchConversation(uuid, ({ last_seq }) => ({ last_seq: Math.max(last_seq, event.seq) }));
+    // About a message from before one joined: it has a number and nothing to show.
+    if ('hidden' in event.data) return this.events.emit('event', event);
     switch (event.kind) {
+      case 'attachment.ready':
+        this.attachmentReady(uuid, event.data);
+        break;
       case 'message.created':
       case 'message.edited':
       case 'message.deleted':
@@ -610,6 +609,15 @@ export class ChatClient {
       return patch;
     });
     if (created && message.sender) this.stopTyping(uuid, message.sender.id);
+    this.timelineChanged(uuid);
+  }
+
+  private attachmentReady(uuid: Uuid, { message_uuid, attachment }: { message_uuid: Uuid; attachment: Attachment }): void {
+    const timeline = this.timelineOf(uuid);
+    const message = timeline.messages.get(message_uuid);
+    if (!message) return;
+    const attachments = message.attachments.map((each) => (each.uuid === attachment.uuid ? attachment : each));
+    this.putRow(timeline, { ...message, attachments });
     this.timelineChanged(uuid);
   }
 

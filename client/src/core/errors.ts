@@ -1,4 +1,6 @@
-export type ErrorAction = 'refresh' | 'login' | 'retry' | 'wait' | 'verify_email' | 'none';
+import type { HttpResponse } from './platform.js';
+
+export type ErrorAction = 'refresh' | 'login' | 'retry' | 'wait' | 'verify_email' | 'mfa' | 'reauthenticate' | 'none';
 
 export interface FieldError {
   message: string;
@@ -29,6 +31,8 @@ export class ApiError extends Error {
   readonly lockedUntil: string | undefined;
   readonly errors: Record<string, FieldError[]>;
   readonly requestId: string | undefined;
+  /** The whole answer, for what only one kind of error has (`mfa_token`, `methods`). */
+  readonly body: Partial<ErrorEnvelope>;
 
   constructor(status: number, envelope: Partial<ErrorEnvelope>) {
     super(envelope.detail ?? `HTTP ${status}`);
@@ -41,9 +45,10 @@ export class ApiError extends Error {
     this.lockedUntil = envelope.locked_until;
     this.errors = envelope.errors ?? {};
     this.requestId = envelope.request_id;
+    this.body = envelope;
   }
 
-  static async from(response: Response): Promise<ApiError> {
+  static async from(response: HttpResponse): Promise<ApiError> {
     let envelope: Partial<ErrorEnvelope> = {};
     try {
       const body: unknown = await response.json();

@@ -1,4 +1,4 @@
-import type { Message, Person, Role, Timestamp, Uuid } from './types.js';
+import type { Attachment, Message, Person, Role, Timestamp, Uuid } from './types.js';
 
 /** Echoed by the server in the answer. */
 export type Ref = string | number;
@@ -45,6 +45,7 @@ export type ChatEvent =
   | EventBase<'message.created' | 'message.edited' | 'message.deleted', Message>
   | EventBase<'reaction.added' | 'reaction.removed', ReactionData>
   | EventBase<'member.joined' | 'member.left' | 'member.role_changed', MemberData>
+  | EventBase<'attachment.ready', { message_uuid: Uuid; attachment: Attachment }>
   | EventBase<'conversation.created' | 'conversation.updated', ConversationData>;
 
 export interface Events {

@@ -5,6 +5,9 @@ export interface TokenClaims {
   iat?: number;
   sid?: string;
   user_id?: string;
+  /** When one last proved who one is, seconds, and by what (RFC 8176). */
+  auth_time?: number;
+  amr?: string[];
   /** Counts the rotations of a session. */
   gen?: number;
 }

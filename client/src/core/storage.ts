@@ -1,3 +1,5 @@
+import type { KeyValueStorage } from './platform.js';
+
 /** Where the tokens rest. `localStorage`, AsyncStorage and the adapters below all have this shape. */
 export interface TokenStorage {
   getItem(key: string): string | null | Promise<string | null>;
@@ -24,7 +26,7 @@ export function memoryStorage(): TokenStorage {
 }
 
 /** The browser's localStorage, shared by all tabs. Any script of the page can read it: serve a strict CSP. */
-export function localStorageAdapter(storage: Storage = globalThis.localStorage): TokenStorage {
+export function localStorageAdapter(storage: KeyValueStorage = globalThis.localStorage): TokenStorage {
   return {
     getItem: (key) => storage.getItem(key),
     setItem: (key, value) => storage.setItem(key, value),

@@ -114,6 +114,12 @@ export interface Attachment {
   size: number;
   width: number | null;
   height: number | null;
+  duration_ms?: number | null;
+  /** base64 */
+  thumbhash?: string | null;
+  /** 64 numbers of 0 to 255. */
+  waveform?: number[] | null;
+  state?: 'processing' | 'ready';
   thumbnail_url: string | null;
   url: string;
 }

@@ -1,3 +1,5 @@
+'use client';
+
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 
 import { useChat } from '../contexts/ChatContext.js';

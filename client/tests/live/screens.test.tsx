@@ -13,7 +13,7 @@ import RootLayout from '../../examples/app/_layout';
 import ConversationDirect from '../../examples/app/(tabs)/conversation-direct';
 import ConversationGroup from '../../examples/app/(tabs)/conversation-group';
 import { server as exampleServer } from '../../examples/config';
-import { Params } from '../../examples/stubs/expo-router';
+import { Params, Route } from '../../examples/stubs/expo-router';
 import { startServer, until } from '../support/server';
 
 const server = await startServer();
@@ -53,12 +53,18 @@ describe.skipIf(!server)('the example screens', () => {
     await chat.connect();
 
     const view = render(
-      <RootLayout>
-        <Session />
-        <Params.Provider value={{ conversationId: conversation.uuid }}>
-          <Screen />
-        </Params.Provider>
-      </RootLayout>,
+      <Route.Provider
+        value={
+          <>
+            <Session />
+            <Params.Provider value={{ conversationId: conversation.uuid }}>
+              <Screen />
+            </Params.Provider>
+          </>
+        }
+      >
+        <RootLayout />
+      </Route.Provider>,
     );
     await act(() => app.login('alice', PASSWORD));
     await eventually('connected', () => view.getByTestId('state').textContent === 'connected');

@@ -12,6 +12,7 @@ class ChatConfig(AppConfig):
         from chat import receivers
         from chat.hub import tell
         from chat.log import published
+        from chat.media import uploads  # noqa: F401  (its tasks and clean-ups)
         from common import lifespan, signals
 
         signals.user_closing.connect(receivers.leave_everything, dispatch_uid="chat.closing")

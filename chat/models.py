@@ -10,6 +10,13 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from chat.media.models import Attachment, Upload, UploadPart
+
+__all__ = [
+    "Attachment", "Block", "ChatSettings", "Conversation", "Epoch", "Event", "Membership", "Mention", "Message",
+    "MessageRevision", "Reaction", "Report", "Upload", "UploadPart",
+]  # fmt: skip
+
 
 class Conversation(models.Model):
     """`last_seq` numbers events, `last_message_no` numbers messages (unread counts come from it, never from `seq`)."""

@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from chat.hub import tell
 from chat.log import events
+from chat.media import removal
+from chat.media.models import Attachment
 from chat.models import Block, ChatSettings, Event, Membership, Mention, Message, Report
 from chat.services import members
 from chat.services import settings as choices
@@ -23,6 +25,7 @@ def leave_everything(user_id: int, **kwargs: Any) -> None:
     the transaction that closes the account. Conversations are locked in the order of their ids, as everywhere.
     """
     _end_memberships(user_id, actor_id=user_id)
+    removal.forget_person(user_id)
     ChatSettings.objects.filter(user_id=user_id).delete()
     Block.objects.filter(blocker_id=user_id).delete()
     Block.objects.filter(blocked_id=user_id).delete()
@@ -72,6 +75,13 @@ def export(user_id: int, **kwargs: Any) -> dict[str, Any]:
             "messages": list(
                 sent.values(
                     "uuid", "seq", "content", "created_at", "edited_at", conversation_uuid=F("conversation__uuid")
+                )
+            ),
+            "attachments": list(
+                Attachment.objects.filter(uploader_id=user_id)
+                .order_by("pk")
+                .values(
+                    "uuid", "name", "kind", "content_type", "size", "created_at", message_uuid=F("message__uuid")
                 )
             ),
             "blocks": list(blocked.values("created_at", user_id=F("blocked_id"))),

@@ -8,6 +8,7 @@ has to bear it. What fails is tried again after 10 s, 20 s, 40 s …, eight time
     def send(user_id: int) -> None: ...
 
     send.enqueue(user.pk)      # inside the transaction
+    task(queue_name="push")    # what waits for the services of others has threads of its own
     daily(report)              # in AppConfig.ready(): a task without arguments, once a day
 """
 
@@ -107,9 +108,10 @@ def retry_after_s(attempt: int) -> float:
 class Worker:
     """Takes one task after another until `stop` is set. Any number of them may run, in any number of processes."""
 
-    def __init__(self, *, looks_after: bool = True) -> None:
+    def __init__(self, *, looks_after: bool = True, queue: str = "default") -> None:
         """`looks_after`: also takes up what others left behind and enqueues the daily tasks (one of several does)."""
         self.looks_after = looks_after
+        self.queue = queue
         self.stop = threading.Event()
         self._reaped_at = self._daily_at = float("-inf")
 
@@ -166,7 +168,7 @@ class Worker:
     def _claim(self) -> Any:
         from django_tasks_db.models import DBTaskResult
 
-        due = DBTaskResult.objects.ready().filter(backend_name="default")
+        due = DBTaskResult.objects.ready().filter(backend_name="default", queue_name=self.queue)
         if not due.exists():  # without the write lock that SQLite would take below, once a second
             return None
         with transaction.atomic():
@@ -284,12 +286,16 @@ def _close_connections() -> None:
 
 
 class WorkerThreads:
-    """`TASK_THREADS` workers beside whatever else this process does."""
+    """`TASK_THREADS` workers, and `PUSH_THREADS` for the queue `push`, beside whatever else this process does."""
 
     def __init__(self) -> None:
-        self.workers = [Worker(looks_after=n == 0) for n in range(settings.TASK_THREADS)]
+        self.workers = [
+            *(Worker(looks_after=n == 0) for n in range(settings.TASK_THREADS)),
+            *(Worker(looks_after=False, queue="push") for _ in range(settings.PUSH_THREADS)),
+        ]
         self.threads = [
-            threading.Thread(target=worker.run, name=f"tasks-{n}", daemon=True) for n, worker in enumerate(self.workers)
+            threading.Thread(target=worker.run, name=f"tasks-{worker.queue}-{n}", daemon=True)
+            for n, worker in enumerate(self.workers)
         ]
 
     def start(self) -> None:

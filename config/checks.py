@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 
 KNOWN_KEYS = ("django-insecure-", "change-me", "changeme", "secret", "your-secret")
 MAKE_A_KEY = "Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
@@ -11,7 +12,7 @@ MAKE_A_KEY = "Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(
 
 @register(Tags.security)
 def safe_to_start(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    return _found(settings)
+    return [*_found(settings), *_push()]
 
 
 def _found(settings: Any) -> list[CheckMessage]:
@@ -47,6 +48,19 @@ def _everywhere(settings: Any) -> list[CheckMessage]:
         found.append(Error("The token_blacklist app is not installed.", id="alviar.E003"))
     if not (settings.SIMPLE_JWT["ROTATE_REFRESH_TOKENS"] and settings.SIMPLE_JWT["BLACKLIST_AFTER_ROTATION"]):
         found.append(Error("Refresh tokens must rotate and be blacklisted after it.", id="alviar.E004"))
+    return found
+
+
+def _push() -> list[CheckMessage]:
+    """Refuse keys of push services that cannot be used, before the first message shows it."""
+    from sessions.push import apns, fcm, vapid
+
+    found: list[CheckMessage] = []
+    for look, name in ((vapid.key, "E020"), (fcm.credentials, "E021"), (apns.key, "E022")):
+        try:
+            look()
+        except ImproperlyConfigured as error:
+            found.append(Error(str(error), hint="docs/push.md", id=f"alviar.{name}"))
     return found
 
 

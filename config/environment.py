@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environs
 from django.core.exceptions import ImproperlyConfigured
@@ -120,8 +121,6 @@ def _range(kind: str, low: float, high: float | None) -> str:
 
 def http_url(text: str) -> None:
     """Refuse what is not `http(s)://host[:port][/path]`."""
-    from urllib.parse import urlsplit
-
     try:
         parts = urlsplit(text)
         sane = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1) and not parts.query
@@ -143,6 +142,12 @@ def origin(text: str) -> None:
         raise validate.ValidationError(
             f"{text.strip()!r} is no origin such as https://app.example.com or capacitor://localhost; no path, no *."
         )
+
+
+def contact(text: str) -> None:
+    """Refuse what a push service could not write to (RFC 8292 §2.1)."""
+    if text and not text.startswith(("https://", "mailto:")):
+        raise validate.ValidationError("Neither https:// nor mailto:.")
 
 
 def rate(text: str) -> None:
@@ -221,3 +226,26 @@ def email_url(text: str) -> None:
         email_settings(text)
     except ValueError as error:
         raise validate.ValidationError(EMAIL_URL_WANTED) from error
+
+
+def storage_url(text: str) -> None:
+    """Refuse what is not `s3[+http]://key:secret@host[:port]/bucket`."""
+    if text and not (
+        _is_address(text, {"s3", "s3+http"}) and (parts := urlsplit(text)).username and parts.password
+        and re.fullmatch(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?", parts.path)
+    ):  # fmt: skip
+        raise validate.ValidationError("Not an address such as s3://key:secret@host:port/bucket.")
+
+
+def scan_url(text: str) -> None:
+    """Refuse what is not `tcp://host[:port]`."""
+    if text and not (_is_address(text, {"tcp"}) and urlsplit(text).path in {"", "/"}):
+        raise validate.ValidationError("Not an address such as tcp://127.0.0.1:3310.")
+
+
+def _is_address(text: str, schemes: set[str]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0 and not parts.query
+    except ValueError:
+        return False

@@ -57,6 +57,9 @@ _HASHING = {
     "DELETE": re.compile(r"/api/users/me/"),
 }
 _UPLOAD = re.compile(r"/api/chat/attachments/")
+_RESUMABLE = re.compile(r"/api/chat/uploads/[^/]+/")
+# What waits for a store of files or for a scanner: on threads of its own, so that a hanging one holds up nothing else.
+_STORING = re.compile(r"POST /api/chat/attachments/|(POST|PATCH|HEAD|DELETE) /api/chat/uploads/([^/]+/)?")
 
 
 class ClientGone(Exception):
@@ -80,6 +83,8 @@ class HTTPBridge:
         self.wsgi = wsgi
         self.pool = ThreadPoolExecutor(settings.HTTP_THREADS, thread_name_prefix="http")
         self.hash_pool = ThreadPoolExecutor(settings.HASH_THREADS, thread_name_prefix="hash")
+        self.media_pool = ThreadPoolExecutor(settings.MEDIA_THREADS, thread_name_prefix="media")
+        self.storing = 0  # running and waiting
         self.hashing = 0  # running and waiting; counted on the event loop, so that no lock is needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,14 +115,18 @@ class HTTPBridge:
                         if refusal is None and size > limit:
                             refusal = TooLarge()
                         if refusal is None:
-                            body.write(chunk)
+                            refusal = _written(body, chunk)
                         elif size > limit + DISCARD_BYTES or time.monotonic() - started > DISCARD_SECONDS:
                             break
                         if is_upload and settings.REQUEST_SECONDS:  # it may be slow, but not stand still
                             patience.reschedule(asyncio.get_running_loop().time() + settings.REQUEST_SECONDS)
             except TimeoutError:
-                refusal = refusal or RequestTimedOut()
+                if not _keeps_what_came(environ):
+                    refusal = refusal or RequestTimedOut()
                 environ[TIMED_OUT] = True
+            except ClientGone:
+                if refusal is not None or not size or not _keeps_what_came(environ):
+                    raise
         body.seek(0)
         environ["wsgi.input"] = body
         # What came, not what was said: a lying header decides nothing.
@@ -131,13 +140,14 @@ class HTTPBridge:
 
         Above the JSON limit a body goes to the disk, which strangers must not fill: they are refused before it is read.
         """
-        if not _UPLOAD.fullmatch(_path(environ)) or not _may_exceed(environ["CONTENT_LENGTH"]):
+        limit = _upload_limit(environ)
+        if not limit or not _may_exceed(environ["CONTENT_LENGTH"]):
             return settings.BODY_LIMIT_BYTES, None
         try:
             await asyncio.get_running_loop().run_in_executor(self.pool, _require_signed_in, environ)
         except ApplicationError as error:
             return settings.BODY_LIMIT_BYTES, error
-        return settings.ATTACHMENT_BYTES + 64 * 1024, None  # and the multipart wrapping
+        return limit, None
 
     async def _serve(self, environ: dict[str, Any], receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
@@ -148,8 +158,21 @@ class HTTPBridge:
                 await self._send(answer, environ, receive, send, self.hash_pool)
                 return
             environ[REFUSAL] = TemporarilyUnavailable(retry_after=2)
+        if REFUSAL not in environ and _STORING.fullmatch(f"{environ['REQUEST_METHOD']} {_path(environ)}"):
+            if self.storing < settings.MEDIA_THREADS + settings.MEDIA_QUEUE:
+                answer = await self._store(loop, environ)
+                await self._send(answer, environ, receive, send, pool)
+                return
+            environ[REFUSAL] = TemporarilyUnavailable(retry_after=5)
         answer = await loop.run_in_executor(pool, self._call, environ)
         await self._send(answer, environ, receive, send, pool)
+
+    async def _store(self, loop: asyncio.AbstractEventLoop, environ: dict[str, Any]) -> Answer:
+        self.storing += 1
+        try:
+            return await loop.run_in_executor(self.media_pool, self._call, environ)
+        finally:
+            self.storing -= 1
 
     async def _hash(self, loop: asyncio.AbstractEventLoop, environ: dict[str, Any], receive: Receive) -> Answer:
         """Wait for a thread that may hash; a client that leaves the queue costs no hash."""
@@ -205,7 +228,8 @@ class HTTPBridge:
     ) -> None:
         loop = asyncio.get_running_loop()
         headers = answer.headers
-        if REFUSAL in environ and (environ.get(TIMED_OUT) or environ[REFUSAL].status in {401, 403, 408, 413}):
+        refusal = environ.get(REFUSAL)
+        if environ.get(TIMED_OUT) or (refusal and refusal.status in {401, 403, 408, 413, 503}):
             headers = [*headers, (b"connection", b"close")]
         without_body = environ["REQUEST_METHOD"] == "HEAD"
         try:
@@ -245,6 +269,29 @@ async def _chunks(receive: Receive) -> Any:
         yield message.get("body", b"")
         if not message.get("more_body"):
             return
+
+
+def _upload_limit(environ: dict[str, Any]) -> int:
+    """Return how many bytes an upload may bring, 0 for what is no upload."""
+    path = _path(environ)
+    if _UPLOAD.fullmatch(path):
+        return int(settings.ATTACHMENT_BYTES) + 64 * 1024  # and the multipart wrapping
+    return int(settings.UPLOAD_BYTES) if _RESUMABLE.fullmatch(path) else 0
+
+
+def _keeps_what_came(environ: dict[str, Any]) -> bool:
+    """Return whether a body that is cut is worth as much as came of it: a piece of a resumable upload."""
+    return environ["REQUEST_METHOD"] == "PATCH" and bool(_RESUMABLE.fullmatch(_path(environ)))
+
+
+def _written(body: IO[bytes], chunk: bytes) -> ApplicationError | None:
+    """Add to the body; return the refusal where the disk is full."""
+    try:
+        body.write(chunk)
+    except OSError as error:
+        log.error("http.no_room_for_body", error=str(error))
+        return TemporarilyUnavailable(retry_after=30)
+    return None
 
 
 def _may_exceed(declared: str) -> bool:

@@ -48,14 +48,22 @@ HEADER_BYTES: int = env.int("HEADER_BYTES", 64 * 1024, low=1024, high=1024 * 102
 SILENT_SECONDS: int = env.int("SILENT_SECONDS", 10)  # 0: no limit, here and in the next
 REQUEST_SECONDS: int = env.int("REQUEST_SECONDS", 30)
 ATTACHMENT_BYTES: int = env.int("ATTACHMENT_BYTES", 10 * 1024 * 1024, low=1024)
+UPLOAD_BYTES: int = env.int("UPLOAD_BYTES", 100 * 1024 * 1024, low=1024)
 HTTP_THREADS: int = env.int("HTTP_THREADS", 8, low=1, high=256)
 # The paths that hash a password have their own threads; beyond so many that wait, the answer is 503.
 HASH_THREADS: int = env.int("HASH_THREADS", 2, low=1, high=64)
 HASH_QUEUE: int = env.int("HASH_QUEUE", 64, high=100_000)
+# Uploads wait for a store and a scanner on threads of their own; beyond so many that wait, the answer is 503.
+MEDIA_THREADS: int = env.int("MEDIA_THREADS", 4, low=1, high=64)
+MEDIA_QUEUE: int = env.int("MEDIA_QUEUE", 64, high=100_000)
 # How long SIGTERM lets sockets and requests end, and how long a start waits for the database and Redis.
 DRAIN_SECONDS: int = env.int("DRAIN_SECONDS", 10, low=1, high=300)
 STARTUP_WAIT_SECONDS: int = env.int("STARTUP_WAIT_SECONDS", 30, high=3_600)
 MEDIA_ROOT: str = env.str("MEDIA_ROOT", str(VAR_DIR / "media"))
+# An object store instead of that folder: s3://key:secret@host/bucket, or s3+http:// without TLS.
+STORAGE_URL: str = env.str("STORAGE_URL", "", check=environment.storage_url)
+ATTACHMENT_QUOTA_BYTES: int = env.int("ATTACHMENT_QUOTA_BYTES", 1024**3)  # of one person; 0: none
+ATTACHMENT_SCAN_URL: str = env.str("ATTACHMENT_SCAN_URL", "", check=environment.scan_url)
 
 
 def key_file(name: str) -> str:
@@ -281,8 +289,15 @@ SECURE_REFERRER_POLICY = "same-origin"
 
 CORS_ALLOWED_ORIGINS = ALLOWED_ORIGINS
 CORS_URLS_REGEX = r"^/(api|\.well-known)/.*$"
-CORS_ALLOW_HEADERS = [*default_headers, "accept-language", "device-fingerprint", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["X-Refresh-Replayed", "Retry-After", "X-Request-ID"]
+CORS_ALLOW_HEADERS = [
+    *default_headers, "accept-language", "device-fingerprint", "x-request-id", "range", "if-none-match", "if-range",
+    "tus-resumable", "upload-length", "upload-metadata", "upload-offset",
+]  # fmt: skip
+CORS_EXPOSE_HEADERS = [
+    "X-Refresh-Replayed", "Retry-After", "X-Request-ID", "Content-Range", "Accept-Ranges", "ETag", "Location",
+    "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Upload-Length", "Upload-Offset",
+    "Upload-Expires", "Attachment-Uuid",
+]  # fmt: skip
 
 # --- REST -------------------------------------------------------------------------------------------------------------
 
@@ -385,11 +400,40 @@ else:
     EMAIL_BACKEND = "users.mail.file_backend.EmailBackend"
     EMAIL_FILE_PATH = MAIL_DIR or str(VAR_DIR / "mail")
 
-TASKS = {"default": {"BACKEND": "common.tasks.DatabaseBackend", "QUEUES": ["default"]}}
+TASKS = {"default": {"BACKEND": "common.tasks.DatabaseBackend", "QUEUES": ["default", "push"]}}
 # The worker is a thread of the one embedded process, and a process of its own in production.
 TASKS_IN_PROCESS = env.bool("TASKS_IN_PROCESS", not PRODUCTION)
 TASK_THREADS: int = env.int("TASK_THREADS", 2, low=1, high=64)
+# Pushes have threads of their own: a push service that hangs holds up no mail.
+PUSH_THREADS: int = env.int("PUSH_THREADS", 2, low=1, high=64)
 TASK_RETENTION_DAYS: int = env.int("TASK_RETENTION_DAYS", 7, low=1)
+
+# --- Push -------------------------------------------------------------------------------------------------------------
+
+VAPID_PRIVATE_KEY: str = env.str("VAPID_PRIVATE_KEY", "")  # unset: derived from SECRET_KEY
+VAPID_SUBJECT: str = env.str("VAPID_SUBJECT", "", check=environment.contact)
+PUSH_PRIVATE_ENDPOINTS = env.bool("PUSH_PRIVATE_ENDPOINTS", False)
+FCM_CREDENTIALS: str = env.str("FCM_CREDENTIALS", "")  # the JSON of a service account
+FCM_URL: str = env.str("FCM_URL", "https://fcm.googleapis.com", check=environment.http_url).rstrip("/")
+APNS_KEY: str = env.str("APNS_KEY", "")  # the .p8
+APNS_KEY_ID: str = env.str("APNS_KEY_ID", "")
+APNS_TEAM_ID: str = env.str("APNS_TEAM_ID", "")
+APNS_TOPIC: str = env.str("APNS_TOPIC", "")
+APNS_URL: str = env.str("APNS_URL", "https://api.push.apple.com", check=environment.http_url).rstrip("/")
+APNS_SANDBOX_URL: str = env.str(
+    "APNS_SANDBOX_URL", "https://api.sandbox.push.apple.com", check=environment.http_url
+).rstrip("/")
+EXPO_PUSH = env.bool("EXPO_PUSH", True)
+EXPO_ACCESS_TOKEN: str = env.str("EXPO_ACCESS_TOKEN", "")
+EXPO_URL: str = env.str("EXPO_URL", "https://exp.host", check=environment.http_url).rstrip("/")
+# Requests side by side of each task, seconds that one may take, seconds for which a service keeps what it cannot hand
+# over yet, attempts in all.
+PUSH_CONCURRENCY: int = env.int("PUSH_CONCURRENCY", 8, low=1, high=256)
+PUSH_TIMEOUT: int = env.int("PUSH_TIMEOUT", 10, low=1, high=60)
+PUSH_TTL: int = env.int("PUSH_TTL", 86_400, high=2_419_200)
+PUSH_ATTEMPTS: int = env.int("PUSH_ATTEMPTS", 6, low=1, high=20)
+# Messages that come within so many milliseconds are decided on together.
+PUSH_COLLECT_MS: int = env.int("PUSH_COLLECT_MS", 150, high=10_000)
 
 # --- Chat -------------------------------------------------------------------------------------------------------------
 
@@ -414,6 +458,9 @@ CHAT_DATABASE_THREADS: int = env.int("CHAT_DATABASE_THREADS", 4, low=1)
 # Write frames to uvicorn's transport with their header on; other servers get them by ASGI in any case.
 CHAT_PREFRAMED = env.bool("CHAT_PREFRAMED", True)
 CHAT_GROUP_MEMBERS: int = env.int("CHAT_GROUP_MEMBERS", 1_000)
+# Days after which messages are taken back for everybody, by kind of conversation; 0: never.
+CHAT_RETENTION_DIRECT_DAYS: int = env.int("CHAT_RETENTION_DIRECT_DAYS", 0)
+CHAT_RETENTION_GROUP_DAYS: int = env.int("CHAT_RETENTION_GROUP_DAYS", 0)
 CHAT_EDIT_WINDOW: int = env.int("CHAT_EDIT_WINDOW", 0)  # seconds in which a message may be edited; 0: always
 
 # --- Logs -------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/users/auth/", include("users.http.auth_urls")),
     path("api/users/auth/", include("sessions.auth_urls")),
     path("api/users/sessions/", include("sessions.urls")),
+    path("api/users/push/", include("sessions.push.urls")),
     path("api/users/", include("users.http.urls")),
     path("api/chat/", include("chat.rest.urls")),
     path("api/schema/", documentation.SchemaView.as_view(), name="schema"),

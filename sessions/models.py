@@ -63,3 +63,37 @@ class UserSession(models.Model):
 
     def is_living(self, *, at: datetime) -> bool:
         return self.is_active and self.expires_at > at
+
+
+class PushRegistration(models.Model):
+    """Where the device of a session is pushed to. Deleted in the transaction that ends the session."""
+
+    class Provider(models.TextChoices):
+        WEBPUSH = "webpush", "Web Push"
+        FCM = "fcm", "FCM"
+        APNS = "apns", "APNs"
+        EXPO = "expo", "Expo"
+
+    class Show(models.TextChoices):
+        FULL = "full", _("sender and text")
+        SENDER = "sender", _("sender")
+        NOTHING = "nothing", _("nothing")
+
+    class Environment(models.TextChoices):
+        PRODUCTION = "production", _("production")
+        SANDBOX = "sandbox", _("sandbox")
+
+    user_session = models.OneToOneField(UserSession, on_delete=models.CASCADE, related_name="push")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    provider = models.CharField(max_length=8, choices=Provider)
+    token = models.TextField()  # for Web Push the endpoint
+    digest = models.CharField(max_length=64, unique=True)  # of provider and token: a device has one session
+    p256dh = models.CharField(max_length=100, blank=True, default="")
+    auth = models.CharField(max_length=32, blank=True, default="")
+    environment = models.CharField(max_length=10, choices=Environment, blank=True, default="")
+    show = models.CharField(max_length=8, choices=Show, default=Show.NOTHING)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("push registration")
+        verbose_name_plural = _("push registrations")

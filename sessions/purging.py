@@ -10,6 +10,7 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from common import purging
 from sessions.models import UserSession
+from sessions.push import registrations
 from sessions.validity import EXPIRED
 
 
@@ -19,6 +20,7 @@ def ran_out() -> QuerySet[UserSession]:
 
 
 def mark_ended(rows: QuerySet[Any]) -> None:
+    registrations.end(list(rows.values_list("pk", flat=True)))
     rows.filter(is_active=True).update(is_active=False, ended_at=F("expires_at"), end_reason=EXPIRED)
 
 

@@ -20,6 +20,7 @@ from common.errors import NoActiveAccount, NotFound, TokenNotValid
 from common.signals import security_event, session_revoked, sessions_ending
 from sessions import devices, hot_sql, issuing, location, tokens, validity
 from sessions.models import UserSession
+from sessions.push import registrations
 from sessions.tokens import TokenPair
 
 log = structlog.get_logger(__name__)
@@ -172,6 +173,7 @@ def _end(user_sessions: list[UserSession], *, reason: str, at: datetime) -> list
         return []
     changes: dict[str, Any] = {"is_active": False, "ended_at": at, "end_reason": reason}
     UserSession.objects.filter(pk__in=[user_session.pk for user_session in ended]).update(**changes)
+    registrations.end([user_session.pk for user_session in ended])
     for user_session in ended:
         for name, value in changes.items():
             setattr(user_session, name, value)

@@ -8,6 +8,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 
 from chat.log.published import Encoded
+from chat.media import payload as attachments
+from chat.media.models import Attachment
 from chat.models import Conversation, Event, Membership, Message, Reaction
 from common import json
 
@@ -37,13 +39,14 @@ def message(row: Message, *, viewer_id: int | None = None) -> dict[str, Any]:
 
 
 def messages(rows: Sequence[Message], *, viewer_id: int | None = None) -> dict[int, dict[str, Any]]:
-    """Return the messages by their row's id, in at most five queries.
+    """Return the messages by their row's id, in at most six queries.
 
     With a viewer as that member may see them: of what lies before their first visible message nothing is quoted.
     """
     replied = _replied(rows)
     hidden = _hidden_from(viewer_id, rows) if viewer_id is not None and replied else {}
     reactions = _reactions([row.pk for row in rows], viewer_id)
+    attached = attachments.of_messages(row.pk for row in rows)
     senders = people([row.sender_id for row in rows] + [row.sender_id for row in replied.values()])
     uuids = dict(Conversation.objects.filter(pk__in={row.conversation_id for row in rows}).values_list("pk", "uuid"))
     return {
@@ -55,6 +58,7 @@ def messages(rows: Sequence[Message], *, viewer_id: int | None = None) -> dict[i
             content=row.content,
             client_msg_id=row.client_msg_id,
             reply_to=_excerpt(replied.get(row.reply_to_id), senders, hidden.get(row.conversation_id, 0)),
+            attached=attached.get(row.pk, []),
             reactions=reactions.get(row.pk, []),
             mentions=row.mentions,
             created_at=row.created_at,
@@ -74,6 +78,7 @@ def message_dict(
     content: str,
     client_msg_id: uuid.UUID | None,
     reply_to: dict[str, Any] | None,
+    attached: list[dict[str, Any]],
     reactions: list[dict[str, Any]],
     mentions: list[int],
     created_at: Any,
@@ -90,7 +95,7 @@ def message_dict(
         "content": "" if gone else content,
         "client_msg_id": client_msg_id,
         "reply_to": None if gone else reply_to,
-        "attachments": [],
+        "attachments": [] if gone else attached,
         "reactions": [] if gone else reactions,
         "mentions": [] if gone else mentions,
         "created_at": created_at,
@@ -150,12 +155,13 @@ def encode(rows: Sequence[Event]) -> list[Encoded]:
     replied = _replied(list(said.values()))
     shown = messages(list(said.values())) if said else {}
     persons = people(_member_id(row) for row in rows)
+    made_ready = _made_ready(rows)
     visible = _visible_to_joiners(rows)
     conversations = Conversation.objects.in_bulk({row.conversation_id for row in rows})
     encoded_rows = []
     for row in rows:
         about = None if row.message_id is None else said[row.message_id]
-        shape = _shape(row, conversations[row.conversation_id], shown, persons)
+        shape = _shape(row, conversations[row.conversation_id], shown, persons, made_ready)
         encoded_rows.append(
             encoded(
                 shape,
@@ -197,11 +203,29 @@ def _member_id(row: Event) -> int | None:
     return row.payload.get("user_id") if row.kind.startswith("member.") else None
 
 
-def _shape(row: Event, conversation: Conversation, shown: dict[int, Any], persons: dict[Any, Any]) -> dict[str, Any]:
+def _made_ready(rows: Sequence[Event]) -> dict[str, dict[str, Any]]:
+    """Return the attachments that `attachment.ready` is about, those that are still there."""
+    wanted = [row.payload["attachment_uuid"] for row in rows if row.kind == "attachment.ready"]
+    found = Attachment.objects.filter(uuid__in=wanted) if wanted else ()
+    return {str(row.uuid): attachments.attachment(row) for row in found}
+
+
+def _shape(
+    row: Event,
+    conversation: Conversation,
+    shown: dict[int, Any],
+    persons: dict[Any, Any],
+    made_ready: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
     member_id = _member_id(row)
     match row.kind.partition(".")[0]:
         case "message":
             data = shown[row.message_id]  # type: ignore[index]
+        case "attachment":  # null: taken back since
+            data = {
+                "message_uuid": shown[row.message_id]["uuid"],  # type: ignore[index]
+                "attachment": made_ready.get(row.payload["attachment_uuid"]),
+            }
         case "reaction":
             data = {
                 "message_uuid": shown[row.message_id]["uuid"],  # type: ignore[index]

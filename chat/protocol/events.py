@@ -63,7 +63,7 @@ class HiddenData(Shape, kw_only=True):
 
 class AttachmentReadyData(Shape, kw_only=True):
     message_uuid: UUID
-    attachment: dict[str, Any]
+    attachment: dict[str, Any] | None  # null in a catch-up where it was taken back since
 
 
 class ReactionData(Shape, kw_only=True):

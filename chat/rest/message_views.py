@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,7 +12,6 @@ from chat.models import Message
 from chat.rest import message_serializers as serializers
 from chat.rest.views import ChatView
 from chat.services import access, messages
-from common.errors import ValidationFailed
 
 
 class MessagesView(ChatView):
@@ -43,17 +41,17 @@ class MessagesView(ChatView):
         """Send a message; 200 when it is a repeat of one that is already stored."""
         given = serializers.NewMessageInput(data=request.data)
         given.is_valid(raise_exception=True)
-        fields = dict(given.validated_data)
-        if fields.pop("attachments"):
-            raise ValidationFailed.of("attachments", "does_not_exist", _("There is no such attachment."))
         sent = messages.send(
-            user_id=self.user_id, session_id=session_of(request), conversation_uuid=conversation_uuid, **fields
+            user_id=self.user_id,
+            session_id=session_of(request),
+            conversation_uuid=conversation_uuid,
+            **given.validated_data,
         )
         row = Message.objects.get(uuid=sent.message_uuid)
         body = encoding.message(row, viewer_id=self.user_id)
         if sent.duplicate and access.member_of(self.user_id, conversation_uuid).visible_after_seq >= row.seq:
             # Theirs of an earlier membership: what they repeat, and nothing of what became of it.
-            body |= {"content": fields["content"], "reactions": [], "edited_at": None, "deleted_at": None}
+            body |= {"content": given.validated_data["content"], "reactions": [], "edited_at": None, "deleted_at": None}
         return Response(body, status=200 if sent.duplicate else 201)
 
 

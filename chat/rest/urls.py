@@ -5,4 +5,5 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("chat.rest.conversation_urls")),
     path("", include("chat.rest.message_urls")),
+    path("", include("chat.rest.attachment_urls")),
 ]

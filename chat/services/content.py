@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
@@ -33,9 +34,12 @@ class TooLong(ValidationFailed):
         super().__init__({"content": [{"message": message, "code": "too_long"}]})
 
 
-def require_sayable(content: str) -> str:
-    """Return `content` unchanged. Raises ValidationFailed if empty or with NUL or a lone surrogate, TooLong."""
-    if not content or content.isspace():
+def require_sayable(content: str, *, may_be_empty: bool = False) -> str:
+    """Return `content` unchanged. Raises TooLong, and ValidationFailed if empty or with NUL or a lone surrogate.
+
+    `may_be_empty`: the message has attachments.
+    """
+    if (not content or content.isspace()) and not may_be_empty:
         raise ValidationFailed.of("content", "blank", _("This field may not be blank."))
     if len(content) > settings.CHAT_CONTENT_CHARS:
         raise TooLong(settings.CHAT_CONTENT_CHARS)
@@ -44,9 +48,10 @@ def require_sayable(content: str) -> str:
     return content
 
 
-def digest(content: str, reply_to: object) -> str:
+def digest(content: str, reply_to: object, attachments: Sequence[object] = ()) -> str:
     """Return what tells a repeat from other content under the same `client_msg_id`."""
-    return hashlib.sha256(f"{reply_to or ''}\n{content}".encode()).hexdigest()
+    files = "".join(f"attachment:{one}\n" for one in attachments)  # no other text begins like this
+    return hashlib.sha256(f"{files}{reply_to or ''}\n{content}".encode()).hexdigest()
 
 
 def mentioned(content: str) -> list[str]:

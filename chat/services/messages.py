@@ -1,6 +1,7 @@
 """What is said: send, change, take back, react. One service for the socket and for REST."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chat.log import events
+from chat.media import removal
 from chat.models import Block, Conversation, Event, Membership, Mention, Message, MessageRevision, Reaction
 from chat.services import content as contents
 from chat.services import sending
@@ -38,6 +40,7 @@ def send(
     content: str,
     client_msg_id: uuid.UUID | None = None,
     reply_to: uuid.UUID | None = None,
+    attachments: Sequence[uuid.UUID] = (),
 ) -> Sent:
     """Store one message and return what its `ack` tells; a repeat is a duplicate and stores nothing.
 
@@ -52,6 +55,7 @@ def send(
                 content=content,
                 client_msg_id=client_msg_id,
                 reply_to=reply_to,
+                attachments=tuple(attachments),
             )
         ]
     )[0]
@@ -75,7 +79,7 @@ def edit(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID, conte
     if window and now > message.created_at + timedelta(seconds=window):
         raise PermissionRefused(_("This message can no longer be changed."))
     _refuse_blocked(conversation)
-    contents.require_sayable(content)
+    contents.require_sayable(content, may_be_empty=not content.strip() and message.attachments.exists())
     if content == message.content:
         return Changed(message=message, conversation_uuid=conversation.uuid, seq=message.seq, at=now)
     _keep_revision(message, by=user_id, at=now)
@@ -119,6 +123,7 @@ def _take_back(conversation: Conversation, message: Message, user_id: int) -> Ch
     message.content, message.deleted_at, message.mentions = "", now, []
     message.save(update_fields=["content", "deleted_at", "mentions"])
     message.reactions.all().delete()
+    removal.remove(message.attachments.all())
     Mention.objects.filter(message=message).delete()
     return _told(conversation, message, "message.deleted", user_id, now)
 

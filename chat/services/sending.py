@@ -21,6 +21,9 @@ from django.utils.translation import gettext_lazy as _
 
 from chat.log import encoding
 from chat.log.published import Encoded, Published, hand_over
+from chat.media import sent as sent_files
+from chat.media.models import Attachment
+from chat.media.payload import attachment as attachment_payload
 from chat.models import Block, Conversation, Event, Membership, Mention, Message
 from chat.services import content as contents
 from common import bulk_insert
@@ -46,6 +49,7 @@ class Send:
     content: str
     client_msg_id: uuid.UUID | None = None
     reply_to: uuid.UUID | None = None
+    attachments: tuple[uuid.UUID, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +129,7 @@ class _Row:
     digest: str
     reply_to: Message | None
     mentions: list[int]
+    attachments: list[Attachment]
     id: int = 0
 
 
@@ -138,12 +143,13 @@ def _store(sends: Sequence[Send]) -> list[Outcome]:
         known = _known(sends)
         blocked = _blocked(rooms, members)
         replied = _replied({send.reply_to for send in sends if send.reply_to is not None})
+        unsent = sent_files.unsent({name for send in sends for name in send.attachments})
         written: list[_Row] = []
         repeats: dict[tuple[int, uuid.UUID], _Row] = {}
         for place, send in enumerate(sends):
             try:
                 room = rooms.get(send.conversation_uuid)
-                outcome = _admit(place, send, room, living, members, known, repeats, blocked, replied, now)
+                outcome = _admit(place, send, room, living, members, known, repeats, blocked, replied, unsent, now)
             except ApplicationError as error:
                 outcomes[place] = error
                 continue
@@ -183,6 +189,7 @@ def _admit(
     repeats: dict[tuple[int, uuid.UUID], _Row],
     blocked: set[int],
     replied: dict[uuid.UUID, Message],
+    unsent: dict[uuid.UUID, Attachment],
     now: datetime,
 ) -> _Row | Sent:
     """Give the message its numbers, or return the first one of which it is a repeat, or raise why it is refused."""
@@ -191,7 +198,7 @@ def _admit(
     # Membership before repeats: who was removed learns nothing more of the conversation, not even of an own message.
     if room is None or (room.id, send.user_id) not in members:
         raise NotFound
-    digest = contents.digest(send.content, send.reply_to)
+    digest = contents.digest(send.content, send.reply_to, send.attachments)
     if send.client_msg_id is not None:
         key = (send.user_id, send.client_msg_id)
         if (row := repeats.get(key)) is not None:
@@ -211,7 +218,7 @@ def _admit(
             )
     if room.id in blocked:
         raise Blocked
-    contents.require_sayable(send.content)
+    contents.require_sayable(send.content, may_be_empty=bool(send.attachments))
     answered = None
     if send.reply_to is not None:
         answered = replied.get(send.reply_to)
@@ -223,6 +230,7 @@ def _admit(
             or answered.seq <= membership.visible_after_seq
         ):
             raise ValidationFailed.of("reply_to", "does_not_exist", _("This message is not in the conversation."))
+    attached = sent_files.taken(unsent, send.attachments, user_id=send.user_id)
     room.seq += 1
     room.message_no += 1
     return _Row(
@@ -235,6 +243,7 @@ def _admit(
         digest=digest,
         reply_to=answered,
         mentions=[],
+        attachments=attached,
     )
 
 
@@ -373,6 +382,7 @@ def _write(written: list[_Row], now: datetime) -> None:
         ("user", "conversation", "message", "message_no"),
         [(user_id, row.room.id, row.id, row.message_no) for row in written for user_id in row.mentions],
     )
+    sent_files.attach((row.id, row.attachments) for row in written if row.attachments)
     _advance(written, now)
 
 
@@ -410,6 +420,7 @@ def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now
             content=row.send.content,
             client_msg_id=row.send.client_msg_id,
             reply_to=encoding.excerpt(answered, replied_people.get(answered.sender_id)) if answered else None,  # type: ignore[arg-type]
+            attached=[attachment_payload(one) for one in row.attachments],
             reactions=[],
             mentions=row.mentions,
             created_at=now,

@@ -80,8 +80,6 @@ def _conversation(socket: Socket, given: uuid.UUID | None, frame: Incoming) -> u
 
 def _message(process: Process, socket: Socket, frame: MessageFrame) -> None:
     name = _conversation(socket, frame.conversation_uuid, frame)
-    if frame.attachments:
-        raise ValidationFailed.of("attachments", "does_not_exist", _("There is no such attachment."))
     wait_s = socket.messages.take()
     if wait_s is not None:
         refusal = throttled(
@@ -96,6 +94,7 @@ def _message(process: Process, socket: Socket, frame: MessageFrame) -> None:
         content=frame.content or "",
         client_msg_id=frame.client_msg_id,
         reply_to=frame.reply_to,
+        attachments=tuple(frame.attachments or ()),
     )
     process.writer.submit(send, functools.partial(_stored, socket, frame))
 

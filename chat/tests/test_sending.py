@@ -106,7 +106,7 @@ def test_one_refused_message_harms_no_other_of_its_batch(alice, charlie, group):
 
 
 def test_a_value_that_the_database_refuses_harms_only_itself(alice, group, monkeypatch):
-    monkeypatch.setattr(content, "require_sayable", lambda text: text)
+    monkeypatch.setattr(content, "require_sayable", lambda text, **options: text)
     write = sending._write
 
     def fragile(written: Any, now: Any) -> None:

@@ -1,7 +1,8 @@
 import type { AuthClient } from './auth.js';
 import { ConnectionState, type Connection } from './connection.js';
-import { LIST_PATIENCE_MS, PAGE_SIZE, TYPING_EXPIRES_MS, TYPING_REPEAT_MS } from './constants.js';
+import { LIST_PATIENCE_MS, PAGE_SIZE, SAVE_DELAY_MS, TYPING_EXPIRES_MS, TYPING_REPEAT_MS } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
+import { NotSignedInError } from './errors.js';
 import type {
   Ack,
   ChatEvent,
@@ -16,7 +17,8 @@ import type {
   ServerFrame,
   Typing,
 } from './frames.js';
-import { Outbox, type Draft, type OutboxItem } from './outbox.js';
+import { Offline, type OfflineStore } from './offline.js';
+import { Outbox, wellFormed, type Draft, type OutboxItem } from './outbox.js';
 import type { WebSocketConstructor } from './platform.js';
 import { Share } from './share.js';
 import type { Attachment, Conversation, Member, Message, Page, Person, Uuid } from './types.js';
@@ -28,6 +30,8 @@ export interface ChatClientOptions {
   /** Default: never give up. */
   maxReconnectAttempts?: number;
   WebSocket?: WebSocketConstructor | undefined;
+  /** Where chats and unsent messages rest between two starts; without one they live in memory. */
+  store?: OfflineStore;
   random?: () => number;
 }
 
@@ -95,6 +99,11 @@ export class ChatClient {
   private readonly events = new Emitter<ChatEvents>();
   private readonly share: Share;
   private readonly outbox: Outbox;
+  private readonly offline: Offline | null;
+  /** The session whose kept chats have been taken up. */
+  private restored: string | null = null;
+  private readonly unsaved = new Set<Uuid>();
+  private saveTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly byUuid = new Map<Uuid, Conversation>();
   /** The whole list has been read. */
   private listed = false;
@@ -127,11 +136,22 @@ export class ChatClient {
     this.connection = this.share.connection;
     this.outbox = new Outbox({
       transmit: (item) => this.transmit(item),
-      changed: (conversation) => this.timelineChanged(conversation),
+      changed: (conversation) => {
+        void this.offline?.saveOutbox(() => this.outbox.items);
+        this.timelineChanged(conversation);
+      },
     });
+    const { logger } = options.auth;
+    this.offline = options.store
+      ? new Offline(options.store, (error) => logger.warn('Chats could not be kept or read', error))
+      : null;
     this.share.on('frame', (frame) => this.received(frame));
     this.share.on('state', (state) => this.stateChanged(state));
-    this.stopAuth = options.auth.onSignOut(() => this.clear());
+    const stops = [
+      options.auth.onSignOut(() => this.clear()),
+      options.auth.lifecycle.subscribe((event) => event === 'background' && this.save()),
+    ];
+    this.stopAuth = () => stops.forEach((stop) => stop());
   }
 
   on = this.events.on.bind(this.events) as Emitter<ChatEvents>['on'];
@@ -151,7 +171,13 @@ export class ChatClient {
    */
   connect = async (): Promise<void> => {
     const turn = ++this.turn;
-    const go = () => turn === this.turn && this.share.connect();
+    await this.restore();
+    const go = () => {
+      if (turn !== this.turn) return;
+      // Others kept it open meanwhile: what came has passed this one by.
+      if (this.connection.isOpen && this.state === ConnectionState.Idle) for (const uuid of this.timelines.keys()) this.emptyTimeline(uuid);
+      this.share.connect();
+    };
     const slow = setTimeout(go, LIST_PATIENCE_MS);
     try {
       await this.loadConversations();
@@ -161,9 +187,75 @@ export class ChatClient {
     }
   };
 
+  /**
+   * Shows what was kept when the app was last open, and takes up what was not sent. `connect` does it first.
+   *
+   * A store that does not answer holds nobody up for long.
+   */
+  restore = async (): Promise<void> => {
+    await this.auth.restore();
+    const { sessionId, status } = this.auth.getSnapshot();
+    // Signed out while nothing could be removed.
+    if (status === 'signed_out') await this.offline?.clear();
+    if (!this.offline || !sessionId || this.restored === sessionId) return;
+    this.restored = sessionId;
+    const loading = this.offline.load(sessionId).then((stored) => {
+      if (!stored || this.restored !== sessionId) return;
+      const { sequencer } = this.connection;
+      const fresh = Object.keys(sequencer.cursors).length === 0;
+      if (fresh) sequencer.epoch ??= stored.epoch;
+      for (const { conversation, messages, anchored, hasMore, cursor } of stored.conversations) {
+        const { uuid } = conversation;
+        if (this.byUuid.has(uuid) || !fresh) continue;
+        this.byUuid.set(uuid, conversation);
+        if (cursor !== undefined) this.connection.advance(uuid, cursor);
+        const timeline = this.timelineOf(uuid);
+        for (const message of messages) this.takeMessage(timeline, message);
+        Object.assign(timeline, { anchored, hasMore });
+        this.timelineChanged(uuid);
+      }
+      this.conversationsChanged();
+      this.outbox.restore(stored.outbox);
+    });
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([loading, new Promise((done) => (timer = setTimeout(done, LIST_PATIENCE_MS)))]);
+    clearTimeout(timer);
+  };
+
+  /** Writes what has changed to the store now, as when the app leaves the foreground; resolves when it is written. */
+  save = (): Promise<unknown> => {
+    clearTimeout(this.saveTimer);
+    this.saveTimer = undefined;
+    const { offline } = this;
+    if (!offline) return Promise.resolve();
+    const { sequencer } = this.connection;
+    for (const uuid of this.unsaved) {
+      const conversation = this.byUuid.get(uuid);
+      const { stored, messages, anchored, hasMore } = this.timelineOf(uuid);
+      const rows = stored ?? [...messages.values()].sort((a, b) => a.seq - b.seq);
+      const kept = conversation && {
+        conversation,
+        messages: rows.slice(-PAGE_SIZE),
+        anchored,
+        hasMore: hasMore || rows.length > PAGE_SIZE,
+        cursor: sequencer.cursor(uuid),
+      };
+      void offline.saveConversation(uuid, kept ?? null, sequencer.epoch);
+    }
+    this.unsaved.clear();
+    return offline.settled();
+  };
+
+  private saveSoon(uuid: Uuid): void {
+    if (!this.offline || this.restored === null) return;
+    this.unsaved.add(uuid);
+    this.saveTimer ??= setTimeout(this.save, SAVE_DELAY_MS);
+  }
+
   disconnect = (): void => {
     // A `connect` that still waits for its list is called off.
     this.turn++;
+    void this.save();
     this.share.disconnect();
   };
 
@@ -236,6 +328,7 @@ export class ChatClient {
     // An answer older than the events that have come since would take them back.
     if (cursor !== undefined && cursor > conversation.last_seq && this.byUuid.has(uuid)) return;
     this.byUuid.set(uuid, withNewerReceipts(conversation, this.byUuid.get(uuid)));
+    this.saveSoon(uuid);
     // A cursor that exists is moved by events only: what lies between would never be shown.
     if (cursor === undefined) {
       this.connection.advance(uuid, conversation.last_seq);
@@ -246,6 +339,7 @@ export class ChatClient {
   private dropConversation(uuid: Uuid): void {
     this.byUuid.delete(uuid);
     this.timelines.delete(uuid);
+    this.saveSoon(uuid);
     this.conversationsChanged();
     this.events.emit('removed', uuid);
   }
@@ -254,6 +348,7 @@ export class ChatClient {
     const conversation = this.byUuid.get(uuid);
     if (!conversation) return;
     this.byUuid.set(uuid, { ...conversation, ...patch(conversation) });
+    this.saveSoon(uuid);
     this.conversationsChanged();
   }
 
@@ -322,8 +417,18 @@ export class ChatClient {
     return timeline;
   }
 
+  private emptyTimeline(uuid: Uuid): void {
+    const timeline = this.timelineOf(uuid);
+    timeline.messages.clear();
+    timeline.stored = [];
+    timeline.anchored = false;
+    timeline.hasMore = true;
+    this.timelineChanged(uuid);
+  }
+
   private timelineChanged(uuid: Uuid): void {
     this.timelineOf(uuid).sorted = null;
+    this.saveSoon(uuid);
     this.events.emit('timeline', uuid);
   }
 
@@ -355,6 +460,7 @@ export class ChatClient {
 
   /** Shows the message at once and sends it as soon as that can be; returns its `client_msg_id`. */
   sendMessage = (conversation: Uuid, content: string, extra: Pick<Draft, 'reply_to' | 'attachments'> = {}): Uuid => {
+    if (!this.auth.getSnapshot().sessionId) throw new NotSignedInError();
     this.typingSent.delete(conversation);
     return this.outbox.add({ conversation_uuid: conversation, content, ...extra });
   };
@@ -369,8 +475,10 @@ export class ChatClient {
     return this.outbox.size;
   }
 
-  edit = (message: Uuid, content: string): Promise<unknown> =>
-    this.change({ type: 'edit', message_uuid: message, content }, 'PATCH', `/api/chat/messages/${message}/`, { content });
+  edit = (message: Uuid, text: string): Promise<unknown> => {
+    const content = wellFormed(text);
+    return this.change({ type: 'edit', message_uuid: message, content }, 'PATCH', `/api/chat/messages/${message}/`, { content });
+  };
 
   remove = (message: Uuid): Promise<unknown> =>
     this.change({ type: 'delete', message_uuid: message }, 'DELETE', `/api/chat/messages/${message}/`);
@@ -505,6 +613,8 @@ export class ChatClient {
   private stateChanged(state: ConnectionState): void {
     if (state !== ConnectionState.Open) {
       this.hello = null;
+      // Receipts of one's other devices are not repeated: the list is read again once it is live.
+      if (state !== ConnectionState.Connecting) this.listed = false;
       this.outbox.pause();
       this.typingSent.clear();
       for (const { reject } of this.answers.values()) reject(new Error('The connection was lost'));
@@ -679,10 +789,7 @@ export class ChatClient {
       seen_seq: 0,
       members: members.map((member) => ({ ...member, seen_seq: 0 })),
     }));
-    timeline.messages.clear();
-    timeline.stored = [];
-    timeline.anchored = false;
-    timeline.hasMore = true;
+    this.emptyTimeline(uuid);
     this.events.emit('gap', gap);
     if (timeline.loading) timeline.stale = true;
     else if (wasOpen) void this.loadPage(uuid, '').catch(() => {});
@@ -741,6 +848,11 @@ export class ChatClient {
 
   /** Nothing of one person stays for the next. */
   private clear(): void {
+    clearTimeout(this.saveTimer);
+    this.saveTimer = undefined;
+    this.restored = null;
+    this.unsaved.clear();
+    void this.offline?.clear();
     this.hello = null;
     this.listed = false;
     this.outbox.clear();

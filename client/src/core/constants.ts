@@ -63,3 +63,5 @@ export const TYPING_EXPIRES_MS = 6_000;
 export const PAGE_SIZE = 50;
 /** The socket waits for the list of conversations for at most this long. */
 export const LIST_PATIENCE_MS = 3_000;
+/** Changes of a conversation are kept together. */
+export const SAVE_DELAY_MS = 300;

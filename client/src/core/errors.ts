@@ -85,3 +85,11 @@ export class ConnectionError extends Error {
     this.name = 'ConnectionError';
   }
 }
+
+/** Nobody is signed in: what was written would have nobody to belong to. */
+export class NotSignedInError extends Error {
+  constructor() {
+    super('Nobody is signed in');
+    this.name = 'NotSignedInError';
+  }
+}

@@ -51,8 +51,25 @@ export class Outbox {
     return this.entries.size;
   }
 
+  /** Everything that waits, in order. */
+  get items(): OutboxItem[] {
+    return [...this.entries.values()].map(({ sentAt: _, ...item }) => item);
+  }
+
+  /** What waited when the app was killed goes before what has been written since. */
+  restore(items: readonly OutboxItem[]): void {
+    const since = [...this.entries.values()];
+    this.entries.clear();
+    for (const entry of [...items.map((item) => ({ ...item, sentAt: null })), ...since]) {
+      if (!this.entries.has(entry.client_msg_id)) this.entries.set(entry.client_msg_id, entry);
+    }
+    for (const conversation of new Set(items.map((item) => item.conversation_uuid))) this.options.changed(conversation);
+    this.flush();
+  }
+
   add(draft: Draft): Uuid {
-    const entry: Entry = { ...draft, client_msg_id: uuid4(), createdAt: Date.now(), problem: null, sentAt: null };
+    const content = wellFormed(draft.content);
+    const entry: Entry = { ...draft, content, client_msg_id: uuid4(), createdAt: Date.now(), problem: null, sentAt: null };
     this.entries.set(entry.client_msg_id, entry);
     this.options.changed(entry.conversation_uuid);
     this.flush();
@@ -151,4 +168,9 @@ export class Outbox {
     const oldest = this.sentTimes[this.sentTimes.length - this.perWindow];
     return oldest === undefined ? now : oldest + WINDOW_MS + WINDOW_SLACK_MS;
   }
+}
+
+/** Half an emoji is no text: the server would refuse it for ever. */
+export function wellFormed(text: string): string {
+  return text.replace(/[\uD800-\uDBFF][\uDC00-\uDFFF]|[\uD800-\uDFFF]/g, (found) => (found.length > 1 ? found : '\uFFFD'));
 }

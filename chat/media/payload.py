@@ -1,0 +1,34 @@
+"""The attachment object as the wire shows it."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from chat.media.models import Attachment
+
+
+def attachment(row: Attachment) -> dict[str, Any]:
+    path = f"/api/chat/attachments/{row.uuid}/"
+    return {
+        "uuid": row.uuid,
+        "kind": row.kind,
+        "state": row.state,
+        "name": row.name,
+        "content_type": row.content_type,
+        "size": row.size,
+        "width": row.width,
+        "height": row.height,
+        "duration_ms": row.duration_ms,
+        "thumbhash": row.thumbhash,
+        "waveform": row.waveform,
+        "thumbnail_url": f"{path}thumbnail/" if row.has_thumbnail else None,
+        "url": path,
+    }
+
+
+def of_messages(message_ids: Iterable[int]) -> dict[int | None, list[dict[str, Any]]]:
+    """Return the attachments by message, in their order, in one query."""
+    found: dict[int | None, list[dict[str, Any]]] = defaultdict(list)
+    for row in Attachment.objects.filter(message_id__in=list(message_ids)).order_by("message_id", "place"):
+        found[row.message_id].append(attachment(row))
+    return found

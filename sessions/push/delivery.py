@@ -1,0 +1,186 @@
+"""Send pushes side by side, and ask at the last moment whether the device may still be told.
+
+That moment is a transaction of a few milliseconds around the bytes of the request: it holds the registration's row, so
+that whoever ends the session waits for a push under way, and no push begins after that commit. What a service answers
+is awaited without any lock.
+"""
+
+import threading
+import time
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import structlog
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.utils import timezone
+
+from sessions import hot_sql
+from sessions.models import PushRegistration, UserSession
+from sessions.push.http import Unreachable
+from sessions.push.provider import OVER, Kind, Outcome, Push
+
+log = structlog.get_logger(__name__)
+
+
+class Over(Exception):
+    """These registrations, or their sessions, ended meanwhile: nothing may be sent to them."""
+
+    def __init__(self, registration_ids: set[int]) -> None:
+        super().__init__()
+        self.registration_ids = registration_ids
+
+
+@contextmanager
+def still_there(registration_ids: Sequence[int]) -> Iterator[None]:
+    """Hold registrations of living sessions for as long as the block runs. Raises Over if any is none."""
+    name = connection.ops.quote_name
+    registration, user_session = name(PushRegistration._meta.db_table), name(UserSession._meta.db_table)
+    user = name(get_user_model()._meta.db_table)
+    # KEY SHARE stops deletions alone: a rotation or another address of the same session need not wait.
+    hold = "ORDER BY r.id FOR KEY SHARE OF r" if connection.vendor == "postgresql" else ""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT r.id FROM {registration} r JOIN {user_session} s ON s.id = r.user_session_id "  # noqa: S608
+            f"JOIN {user} u ON u.id = s.user_id "
+            f"WHERE r.id IN ({', '.join(['%s'] * len(registration_ids))}) "
+            f"AND s.is_active AND s.expires_at > %s AND u.is_active {hold}",
+            [*registration_ids, hot_sql.db_value("expires_at", timezone.now())],
+        )
+        if missing := set(registration_ids) - {row[0] for row in cursor.fetchall()}:
+            raise Over(missing)
+        yield
+
+
+class Breaker:
+    """Leaves a service alone for a minute that has hung or refused three times running, so that others get through."""
+
+    FAILURES, HOLD_SECONDS, SLOW_SECONDS, SERVICES = 3, 60.0, 5.0, 1_000
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failed: OrderedDict[str, tuple[int, float]] = OrderedDict()  # origin: (how often, held until)
+
+    def held_s(self, origin: str) -> float:
+        """Return for how many seconds the service is left alone."""
+        with self._lock:
+            return max(0.0, self._failed.get(origin, (0, 0.0))[1] - time.monotonic())
+
+    def note(self, origin: str, *, failed: bool) -> None:
+        with self._lock:
+            times = self._failed.pop(origin, (0, 0.0))[0] + 1
+            if failed:
+                until = time.monotonic() + self.HOLD_SECONDS if times >= self.FAILURES else 0.0
+                self._failed[origin] = (times, until)
+            while len(self._failed) > self.SERVICES:  # anybody may name a service
+                self._failed.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._failed.clear()
+
+
+breaker = Breaker()
+
+
+def send(pushes: Sequence[Push]) -> dict[int, Outcome]:
+    """Send each push, `PUSH_CONCURRENCY` side by side; return the outcomes by registration.
+
+    One push for a registration. A device that is gone is forgotten.
+    """
+    work = deque(_batches(pushes))
+    found: dict[int, Outcome] = {}
+    threads = min(settings.PUSH_CONCURRENCY, len(work))
+    if threads <= 1:
+        _work(work, found)
+    else:
+        with ThreadPoolExecutor(threads, thread_name_prefix="push") as pool:
+            for future in [pool.submit(_work_and_close, work, found) for _ in range(threads)]:
+                future.result()
+    _forget(pushes, found)
+    _log(pushes, found)
+    return found
+
+
+def _batches(pushes: Sequence[Push]) -> Iterator[list[Push]]:
+    from sessions.push import providers
+
+    by_provider: dict[str, list[Push]] = defaultdict(list)
+    for push in pushes:
+        by_provider[push.provider].append(push)
+    for name, some in by_provider.items():
+        size = providers.of(name).batch
+        yield from (some[start : start + size] for start in range(0, len(some), size))
+
+
+def _work_and_close(work: deque[list[Push]], found: dict[int, Outcome]) -> None:
+    try:
+        _work(work, found)
+    finally:
+        connection.close()  # of this thread
+
+
+def _work(work: deque[list[Push]], found: dict[int, Outcome]) -> None:
+    while True:
+        try:
+            batch = work.popleft()
+        except IndexError:
+            return
+        for push, outcome in zip(batch, _sent(batch), strict=True):
+            found[push.registration_id] = outcome
+
+
+def _sent(batch: list[Push]) -> list[Outcome]:
+    """Send one batch; what is too large goes once more without its texts."""
+    outcomes = _tried(batch)
+    too_large = [place for place, outcome in enumerate(outcomes) if outcome.kind is Kind.TOO_LARGE]
+    if too_large:
+        shorter = [batch[place].without_texts() for place in too_large]
+        for place, outcome in zip(too_large, _tried(shorter), strict=True):
+            outcomes[place] = outcome
+    return outcomes
+
+
+def _tried(batch: list[Push]) -> list[Outcome]:
+    from sessions.push import providers
+
+    provider = providers.of(batch[0].provider)
+    origin = provider.origin(batch[0])
+    if held := breaker.held_s(origin):
+        return [Outcome(Kind.LATER, "held", held)] * len(batch)
+    started = time.monotonic()
+    try:
+        outcomes = provider.send(batch)
+    except Over:
+        return [OVER] * len(batch)
+    except Unreachable as error:
+        breaker.note(origin, failed=True)
+        return [Outcome(Kind.LATER, str(error))] * len(batch)
+    except (DatabaseError, InterfaceError) as error:  # away: nothing was asked
+        return [Outcome(Kind.LATER, type(error).__name__)] * len(batch)
+    except Exception as error:
+        log.exception("push.failed", provider=batch[0].provider)
+        return [Outcome(Kind.FAILED, type(error).__name__)] * len(batch)
+    breaker.note(origin, failed=time.monotonic() - started > Breaker.SLOW_SECONDS)
+    return outcomes
+
+
+def _forget(pushes: Sequence[Push], found: dict[int, Outcome]) -> None:
+    """Delete the registrations of devices that are gone, unless they have another address by now."""
+    for push in pushes:
+        if found.get(push.registration_id, OVER).kind is Kind.GONE:
+            PushRegistration.objects.filter(pk=push.registration_id, token=push.token).delete()
+
+
+def _log(pushes: Sequence[Push], found: dict[int, Outcome]) -> None:
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for push in pushes:
+        outcome = found[push.registration_id]
+        counts[push.provider, outcome.kind.value] += 1
+        if outcome.kind is Kind.FAILED:
+            log.warning("push.refused", provider=push.provider, registration=push.registration_id, why=outcome.why)
+    for (provider, kind), count in sorted(counts.items()):
+        log.info("push.sent", provider=provider, outcome=kind, count=count)

@@ -1,0 +1,13 @@
+"""The ways to a device, by the name that a registration has."""
+
+from sessions.push.apns import Apns
+from sessions.push.expo import Expo
+from sessions.push.fcm import Fcm
+from sessions.push.provider import Provider
+from sessions.push.webpush import WebPush
+
+PROVIDERS: dict[str, Provider] = {"webpush": WebPush(), "fcm": Fcm(), "apns": Apns(), "expo": Expo()}
+
+
+def of(name: str) -> Provider:
+    return PROVIDERS[name]

@@ -1,0 +1,81 @@
+"""Keep where a session is pushed to. One registration a session, and one session a device address."""
+
+import hashlib
+import uuid
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from common.errors import NotFound
+from sessions.models import PushRegistration, UserSession
+
+
+def register(*, user_id: int, sid: uuid.UUID, provider: str, address: dict[str, str], show: str) -> PushRegistration:
+    """Register the session's device, in place of what it had; `address` holds the columns that name the device.
+
+    A device that registers has changed hands or sessions: whoever had its address loses it. The session's row lock
+    makes a revocation come before or after, never in between.
+
+    Raises: NotFound for a session that the person does not have or that has ended.
+    """
+    now = timezone.now()
+    digest = digest_of(provider, address["token"])
+    for attempt in (1, 2, 3):
+        try:
+            with transaction.atomic():
+                living = UserSession.objects.filter(is_active=True, expires_at__gt=now)
+                user_session = (
+                    living.select_for_update(no_key=True).filter(user_id=user_id, session_token=sid).only("pk").first()
+                )
+                if user_session is None:
+                    raise NotFound
+                PushRegistration.objects.filter(digest=digest).exclude(user_session=user_session).delete()
+                registration, _created = PushRegistration.objects.update_or_create(
+                    user_session=user_session,
+                    defaults={
+                        "p256dh": "",
+                        "auth": "",
+                        "environment": "",
+                        **address,
+                        "user_id": user_id,
+                        "provider": provider,
+                        "digest": digest,
+                        "show": show,
+                        "updated_at": now,
+                    },
+                )
+            return registration
+        except IntegrityError:  # the same address arrives from two sessions at once: the later one has it
+            if attempt == 3:
+                raise
+    raise AssertionError("unreachable")
+
+
+def unregister(*, user_id: int, sid: uuid.UUID) -> None:
+    """Forget the session's device; nothing is sent to it after the commit."""
+    PushRegistration.objects.filter(user_id=user_id, user_session__session_token=sid).delete()
+
+
+def digest_of(provider: str, token: str) -> str:
+    """Return what tells one device address from another: a unique key that an endpoint of 2,000 characters fits."""
+    return hashlib.sha256(f"{provider}:{token}".encode()).hexdigest()
+
+
+def end(session_ids: list[int]) -> None:
+    """Delete the registrations of sessions that end, in the transaction that ends them.
+
+    The delete waits for a push whose bytes are on their way (`delivery.still_there`), which is a matter of
+    milliseconds; after it nothing is sent.
+    """
+    PushRegistration.objects.filter(user_session_id__in=session_ids).delete()
+
+
+def shown(registration: PushRegistration) -> dict[str, Any]:
+    """Return a registration as the wire shows it: never the address."""
+    return {
+        "provider": registration.provider,
+        "environment": registration.environment or None,
+        "show": registration.show,
+        "updated_at": registration.updated_at,
+    }

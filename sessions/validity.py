@@ -3,7 +3,7 @@
 The person (`user_inactive`), then the session (`session_revoked`, `session_expired`), then the token itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,8 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
 
+from common import pipelined
 from common.errors import TokenNotValid
-from sessions import hot_sql
 from sessions.models import UserSession
 from sessions.tokens import Claims
 
@@ -49,28 +49,31 @@ def note_expiry(user_session: UserSession, *, at: datetime) -> None:
         )
 
 
-def living_ids(session_ids: Iterable[int]) -> set[int]:
-    """Return which of these sessions (row ids) live, and hold them so until the caller's transaction ends.
+def living_statement(session_ids: Sequence[int], *, at: datetime) -> pipelined.Statement:
+    """Return the statement that finds which of these sessions (row ids) live, held so until the transaction ends.
 
-    One statement for a whole batch of writes. On PostgreSQL the shared lock makes a revocation wait for the batch,
-    so that nothing commits after a session has ended; take it before any lock on conversations.
+    On PostgreSQL the shared lock makes a revocation wait for the caller's writes, so that nothing commits after a
+    session has ended; take it before any lock on conversations.
     """
+    user_table = connection.ops.quote_name(get_user_model()._meta.db_table)
+    table = connection.ops.quote_name(UserSession._meta.db_table)
+    share = "FOR SHARE OF s" if pipelined.is_postgresql() and connection.in_atomic_block else ""
+    ids, params = pipelined.any_of(session_ids)
+    return (
+        f"SELECT s.id FROM {table} s JOIN {user_table} u ON u.id = s.user_id "  # noqa: S608
+        f"WHERE s.id {ids} AND s.is_active AND s.expires_at > %s AND u.is_active ORDER BY s.id {share}",
+        [*params, pipelined.param(at)],
+    )
+
+
+def living_ids(session_ids: Iterable[int]) -> set[int]:
+    """Return which of these sessions (row ids) live, held as `living_statement` says. One statement for all."""
     wanted = sorted(set(session_ids))
     if not wanted:
         return set()
-    user_table = connection.ops.quote_name(get_user_model()._meta.db_table)
-    table = connection.ops.quote_name(UserSession._meta.db_table)
-    share = "ORDER BY s.id FOR SHARE OF s" if connection.vendor == "postgresql" else ""
-    if share and not connection.in_atomic_block:
-        share = ""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT s.id FROM {table} s JOIN {user_table} u ON u.id = s.user_id "  # noqa: S608
-            f"WHERE s.id IN ({', '.join(['%s'] * len(wanted))}) AND s.is_active AND s.expires_at > %s AND u.is_active "
-            f"{share}",
-            [*wanted, hot_sql.db_value("expires_at", timezone.now())],
-        )
-        return {row[0] for row in cursor.fetchall()}
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        return {row[0] for row in pipelined.execute(*living_statement(wanted, at=timezone.now())).fetchall()}
 
 
 def require_living(session_id: int) -> None:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from operator import or_
-from typing import Any
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -24,9 +23,11 @@ from chat.log.published import Encoded, Published, hand_over
 from chat.media import sent as sent_files
 from chat.media.models import Attachment
 from chat.media.payload import attachment as attachment_payload
-from chat.models import Block, Conversation, Event, Membership, Mention, Message
+from chat.models import Membership, Message
 from chat.services import content as contents
-from common import bulk_insert
+from chat.services import store_sql
+from chat.services.store_sql import Member, Room
+from common import pipelined
 from common.errors import (
     ApplicationError,
     Blocked,
@@ -36,7 +37,6 @@ from common.errors import (
     ValidationFailed,
 )
 from common.metrics import MESSAGES
-from sessions.validity import living_ids
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,23 +106,12 @@ def _once_more_if_raced(send: Send) -> list[Outcome]:
 
 
 @dataclass(slots=True)
-class _Room:
-    """A locked conversation and what the batch adds to it."""
-
-    id: int
-    uuid: uuid.UUID
-    kind: str
-    seq: int
-    message_no: int
-
-
-@dataclass(slots=True)
 class _Row:
     """One message about to be written."""
 
     place: int
     send: Send
-    room: _Room
+    room: Room
     uuid: uuid.UUID
     seq: int
     message_no: int
@@ -136,20 +125,23 @@ class _Row:
 def _store(sends: Sequence[Send]) -> list[Outcome]:
     now = timezone.now()
     outcomes: list[Outcome | None] = [None] * len(sends)
-    with transaction.atomic():
-        living = living_ids({send.session_id for send in sends if send.session_id is not None})
-        rooms = _locked_rooms({send.conversation_uuid for send in sends})
-        members = _members(rooms, {send.user_id for send in sends})
-        known = _known(sends)
-        blocked = _blocked(rooms, members)
+    with pipelined.one_trip(), transaction.atomic():
+        found = store_sql.read(
+            session_ids={send.session_id for send in sends if send.session_id is not None},
+            room_uuids={send.conversation_uuid for send in sends},
+            user_ids={send.user_id for send in sends},
+            client_msg_ids={send.client_msg_id for send in sends if send.client_msg_id is not None},
+            at=now,
+        )
         replied = _replied({send.reply_to for send in sends if send.reply_to is not None})
         unsent = sent_files.unsent({name for send in sends for name in send.attachments})
         written: list[_Row] = []
         repeats: dict[tuple[int, uuid.UUID], _Row] = {}
         for place, send in enumerate(sends):
             try:
-                room = rooms.get(send.conversation_uuid)
-                outcome = _admit(place, send, room, living, members, known, repeats, blocked, replied, unsent, now)
+                outcome = _admit(
+                    send, place=place, found=found, repeats=repeats, replied=replied, unsent=unsent, at=now
+                )
             except ApplicationError as error:
                 outcomes[place] = error
                 continue
@@ -162,8 +154,9 @@ def _store(sends: Sequence[Send]) -> list[Outcome]:
             outcomes[place] = _sent(outcome, now)
         if written:
             _resolve_mentions(written)
-            _write(written, now)
-            published = _encode(written, members, now)
+            store_sql.write(written, at=now, ids=any(row.attachments for row in written))
+            sent_files.attach((row.id, row.attachments) for row in written if row.attachments)
+            published = _encode(written, found.members, now)
             transaction.on_commit(lambda: hand_over(published), robust=True)
     return [outcome for outcome in outcomes if outcome is not None]
 
@@ -180,23 +173,21 @@ def _sent(row: _Row, now: datetime, *, duplicate: bool = False) -> Sent:
 
 
 def _admit(
-    place: int,
     send: Send,
-    room: _Room | None,
-    living: set[int],
-    members: dict[tuple[int, int], Any],
-    known: dict[tuple[int, uuid.UUID], Message],
+    *,
+    place: int,
+    found: store_sql.Found,
     repeats: dict[tuple[int, uuid.UUID], _Row],
-    blocked: set[int],
     replied: dict[uuid.UUID, Message],
     unsent: dict[uuid.UUID, Attachment],
-    now: datetime,
+    at: datetime,
 ) -> _Row | Sent:
     """Give the message its numbers, or return the first one of which it is a repeat, or raise why it is refused."""
-    if send.session_id is not None and send.session_id not in living:
+    room = found.rooms.get(send.conversation_uuid)
+    if send.session_id is not None and send.session_id not in found.living:
         raise TokenNotValid("session_revoked")
     # Membership before repeats: who was removed learns nothing more of the conversation, not even of an own message.
-    if room is None or (room.id, send.user_id) not in members:
+    if room is None or (room.id, send.user_id) not in found.members:
         raise NotFound
     digest = contents.digest(send.content, send.reply_to, send.attachments)
     if send.client_msg_id is not None:
@@ -204,8 +195,8 @@ def _admit(
         if (row := repeats.get(key)) is not None:
             if (row.digest, row.room.id) != (digest, room.id):
                 raise IdempotencyConflict
-            return _sent(row, now, duplicate=True)
-        if (stored := known.get(key)) is not None:
+            return _sent(row, at, duplicate=True)
+        if (stored := found.known.get(key)) is not None:
             if (stored.content_digest, stored.conversation_id) != (digest, room.id):
                 raise IdempotencyConflict
             return Sent(
@@ -216,13 +207,13 @@ def _admit(
                 client_msg_id=stored.client_msg_id,
                 duplicate=True,
             )
-    if room.id in blocked:
+    if room.id in found.blocked:
         raise Blocked
     contents.require_sayable(send.content, may_be_empty=bool(send.attachments))
     answered = None
     if send.reply_to is not None:
         answered = replied.get(send.reply_to)
-        membership = members[room.id, send.user_id]
+        membership = found.members[room.id, send.user_id]
         if (
             answered is None
             or answered.conversation_id != room.id
@@ -245,69 +236,6 @@ def _admit(
         mentions=[],
         attachments=attached,
     )
-
-
-def _locked_rooms(uuids: set[uuid.UUID]) -> dict[uuid.UUID, _Room]:
-    found = (
-        Conversation.objects.select_for_update(no_key=True)
-        .filter(uuid__in=uuids)
-        .order_by("id")  # one order for everybody: two batches can never wait for each other
-        .values_list("id", "uuid", "kind", "last_seq", "last_message_no")
-    )
-    return {row[1]: _Room(*row) for row in found}
-
-
-def _members(rooms: dict[uuid.UUID, _Room], user_ids: set[int]) -> dict[tuple[int, int], Membership]:
-    found = (
-        Membership.objects.select_related("user")
-        .filter(conversation_id__in=[room.id for room in rooms.values()], user_id__in=user_ids, left_seq=None)
-        .only(
-            "conversation_id",
-            "visible_after_seq",
-            "user__username",
-            "user__first_name",
-            "user__last_name",
-            "user__closed_at",
-        )
-    )
-    return {(row.conversation_id, row.user_id): row for row in found}
-
-
-def _known(sends: Sequence[Send]) -> dict[tuple[int, uuid.UUID], Message]:
-    """Return what was stored under these `client_msg_id`s before."""
-    ids = [send.client_msg_id for send in sends if send.client_msg_id is not None]
-    if not ids:
-        return {}
-    found = Message.objects.filter(client_msg_id__in=ids, sender_id__in={send.user_id for send in sends}).only(
-        "uuid", "seq", "created_at", "client_msg_id", "sender_id", "content_digest", "conversation_id"
-    )
-    return {
-        (row.sender_id, row.client_msg_id): row  # type: ignore[misc]
-        for row in found
-    }
-
-
-def _blocked(rooms: dict[uuid.UUID, _Room], members: dict[tuple[int, int], Membership]) -> set[int]:
-    """Return the direct conversations in which one of the two blocks the other."""
-    direct = [room.id for room in rooms.values() if room.kind == Conversation.Kind.DIRECT]
-    if not direct:
-        return set()
-    pairs: dict[int, list[int]] = defaultdict(list)
-    for conversation_id, user_id in Membership.objects.filter(conversation_id__in=direct).values_list(
-        "conversation_id", "user_id"
-    ):
-        pairs[conversation_id].append(user_id)
-    everybody = {user_id for pair in pairs.values() for user_id in pair}
-    blocks = set(
-        Block.objects.filter(Q(blocker_id__in=everybody) & Q(blocked_id__in=everybody)).values_list(
-            "blocker_id", "blocked_id"
-        )
-    )
-    return {
-        conversation_id
-        for conversation_id, pair in pairs.items()
-        if any((one, other) in blocks for one in pair for other in pair)
-    }
 
 
 def _replied(uuids: set[uuid.UUID]) -> dict[uuid.UUID, Message]:
@@ -349,64 +277,7 @@ def _members_named(
     }
 
 
-_MESSAGE_COLUMNS = (
-    "uuid", "conversation", "seq", "message_no", "sender", "content", "client_msg_id", "content_digest", "reply_to",
-    "mentions", "created_at",
-)  # fmt: skip
-_EVENT_COLUMNS = ("conversation", "seq", "kind", "at", "actor", "message", "payload")
-
-
-def _write(written: list[_Row], now: datetime) -> None:
-    stored = bulk_insert.insert_returning(
-        Message,
-        _MESSAGE_COLUMNS,
-        [
-            (
-                row.uuid, row.room.id, row.seq, row.message_no, row.send.user_id, row.send.content,
-                row.send.client_msg_id, row.digest, row.reply_to.pk if row.reply_to else None, row.mentions, now,
-            )
-            for row in written
-        ],
-        ("conversation", "seq", "id"),
-    )  # fmt: skip
-    ids = {(conversation_id, seq): pk for conversation_id, seq, pk in stored}
-    for row in written:
-        row.id = ids[row.room.id, row.seq]
-    bulk_insert.insert(
-        Event,
-        _EVENT_COLUMNS,
-        [(row.room.id, row.seq, "message.created", now, row.send.user_id, row.id, {}) for row in written],
-    )
-    bulk_insert.insert(
-        Mention,
-        ("user", "conversation", "message", "message_no"),
-        [(user_id, row.room.id, row.id, row.message_no) for row in written for user_id in row.mentions],
-    )
-    sent_files.attach((row.id, row.attachments) for row in written if row.attachments)
-    _advance(written, now)
-
-
-def _advance(written: list[_Row], now: datetime) -> None:
-    """Move the conversations' heads and mark everything as seen by those who wrote."""
-    last = {row.room.id: row for row in written}
-    mine = {(row.room.id, row.send.user_id): row for row in written}
-    at = connection.ops.adapt_datetimefield_value(now)
-    name = connection.ops.quote_name
-    conversation, membership = name(Conversation._meta.db_table), name(Membership._meta.db_table)
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            f"UPDATE {conversation} SET last_seq = %s, last_message_no = %s, last_message_id = %s, updated_at = %s "  # noqa: S608
-            "WHERE id = %s",
-            [(row.seq, row.message_no, row.id, at, row.room.id) for row in last.values()],
-        )
-        cursor.executemany(
-            f"UPDATE {membership} SET seen_seq = %s, seen_message_no = %s, seen_at = %s "  # noqa: S608
-            "WHERE conversation_id = %s AND user_id = %s",
-            [(row.seq, row.message_no, at, room_id, user_id) for (room_id, user_id), row in mine.items()],
-        )
-
-
-def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now: datetime) -> list[Published]:
+def _encode(written: list[_Row], members: dict[tuple[int, int], Member], now: datetime) -> list[Published]:
     """Encode each message from what is at hand; only replies need a look at their senders."""
     replied_people = encoding.people(row.reply_to.sender_id for row in written if row.reply_to is not None)
     by_room: dict[int, list[Encoded]] = defaultdict(list)
@@ -416,7 +287,7 @@ def _encode(written: list[_Row], members: dict[tuple[int, int], Membership], now
             uuid=row.uuid,
             conversation_uuid=row.room.uuid,
             seq=row.seq,
-            sender=encoding.person(members[row.room.id, row.send.user_id].user),
+            sender=encoding.person(members[row.room.id, row.send.user_id]),
             content=row.send.content,
             client_msg_id=row.send.client_msg_id,
             reply_to=encoding.excerpt(answered, replied_people.get(answered.sender_id)) if answered else None,  # type: ignore[arg-type]

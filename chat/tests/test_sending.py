@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from chat.log import events
 from chat.models import Block, Conversation, Event, Membership, Message
-from chat.services import content, messages, sending
+from chat.services import content, messages, sending, store_sql
 from common.errors import Blocked, IdempotencyConflict, NotFound, PermissionRefused, ValidationFailed
 
 pytestmark = pytest.mark.django_db
@@ -107,14 +107,14 @@ def test_one_refused_message_harms_no_other_of_its_batch(alice, charlie, group):
 
 def test_a_value_that_the_database_refuses_harms_only_itself(alice, group, monkeypatch):
     monkeypatch.setattr(content, "require_sayable", lambda text, **options: text)
-    write = sending._write
+    write = store_sql.write
 
-    def fragile(written: Any, now: Any) -> None:
+    def fragile(written: Any, **kwargs: Any) -> None:
         if any(row.send.content == "poison" for row in written):
             raise ValueError("poison")
-        write(written, now)
+        write(written, **kwargs)
 
-    monkeypatch.setattr(sending, "_write", fragile)
+    monkeypatch.setattr(store_sql, "write", fragile)
     texts = ["1", "poison", "2"]
     outcomes = sending.store(
         [sending.Send(user_id=alice.pk, session_id=None, conversation_uuid=group.uuid, content=text) for text in texts]

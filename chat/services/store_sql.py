@@ -1,0 +1,289 @@
+"""The SQL of storing messages: what is read and locked in one round trip, what is written in another.
+
+The order of the reads is a rule: sessions are share-locked first, so that a revoked session never writes; then the
+conversations in the order of their ids, so that two batches never wait for each other; membership, repeats and blocks
+come after the locks, in statements of their own, because a statement sees what was committed when it began.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.db import connection
+
+from chat.models import Block, Conversation, Event, Membership, Mention, Message
+from common import bulk_insert, pipelined
+from common.pipelined import any_of, as_time, as_uuid, execute, param
+from sessions.validity import living_statement
+
+
+@dataclass(slots=True)
+class Room:
+    """A locked conversation and what the batch adds to it."""
+
+    id: int
+    uuid: UUID
+    kind: str
+    seq: int
+    message_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A living membership and the names of its person."""
+
+    conversation_id: int
+    user_id: int
+    visible_after_seq: int
+    id: int
+    username: str
+    first_name: str
+    last_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A message stored earlier under the same `client_msg_id`."""
+
+    uuid: UUID
+    seq: int
+    created_at: datetime
+    client_msg_id: UUID
+    sender_id: int
+    content_digest: str
+    conversation_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The state that decides, read under the locks."""
+
+    living: set[int]
+    rooms: dict[UUID, Room]
+    members: dict[tuple[int, int], Member]
+    known: dict[tuple[int, UUID], Known]
+    blocked: set[int]  # direct conversations in which one of the two blocks the other
+
+
+class Row(Protocol):
+    """A message about to be written."""
+
+    id: int
+    uuid: UUID
+    seq: int
+    message_no: int
+    digest: str
+    mentions: list[int]
+
+    @property
+    def room(self) -> Room: ...
+    @property
+    def send(self) -> Any: ...
+    @property
+    def reply_to(self) -> Message | None: ...
+
+
+def _table(model: Any) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
+
+
+def read(
+    *, session_ids: set[int], room_uuids: set[UUID], user_ids: set[int], client_msg_ids: set[UUID], at: datetime
+) -> Found:
+    """Lock the sessions and conversations and read what decides, in the caller's transaction.
+
+    One round trip inside the caller's `pipelined.one_trip()`: nothing is fetched before everything is sent.
+    """
+    rooms, rooms_params = any_of(sorted(room_uuids))
+    users, users_params = any_of(sorted(user_ids))
+    ids, ids_params = any_of(sorted(client_msg_ids))
+    lock = "FOR NO KEY UPDATE" if pipelined.is_postgresql() else ""
+    conversation, membership, person = _table(Conversation), _table(Membership), _table(get_user_model())
+    living = execute(*living_statement(sorted(session_ids), at=at)) if session_ids else None
+    locked = execute(
+        f"SELECT id, uuid, kind, last_seq, last_message_no FROM {conversation} WHERE uuid {rooms} "  # noqa: S608
+        f"ORDER BY id {lock}",
+        rooms_params,
+    )
+    members = execute(
+        "SELECT m.conversation_id, m.user_id, m.visible_after_seq, u.id, u.username, u.first_name, u.last_name "  # noqa: S608
+        f"FROM {membership} m JOIN {conversation} c ON c.id = m.conversation_id "
+        f"JOIN {person} u ON u.id = m.user_id "
+        f"WHERE c.uuid {rooms} AND m.user_id {users} AND m.left_seq IS NULL",
+        [*rooms_params, *users_params],
+    )
+    known = client_msg_ids and execute(
+        "SELECT uuid, seq, created_at, client_msg_id, sender_id, content_digest, conversation_id "  # noqa: S608
+        f"FROM {_table(Message)} WHERE sender_id {users} AND client_msg_id {ids}",
+        [*users_params, *ids_params],
+    )
+    blocked = execute(
+        f"SELECT m.conversation_id FROM {conversation} c JOIN {membership} m ON m.conversation_id = c.id "  # noqa: S608
+        f"JOIN {membership} o ON o.conversation_id = c.id AND o.user_id <> m.user_id "
+        f"JOIN {_table(Block)} b ON b.blocker_id = m.user_id AND b.blocked_id = o.user_id "
+        f"WHERE c.uuid {rooms} AND c.kind = 'direct'",
+        rooms_params,
+    )
+    return Found(
+        living={row[0] for row in living.fetchall()} if living else set(),
+        rooms={room.uuid: room for row in locked.fetchall() if (room := _room(*row))},
+        members={(row[0], row[1]): Member(*row) for row in members.fetchall()},
+        known={(one.sender_id, one.client_msg_id): one for row in known.fetchall() if (one := _known(*row))}
+        if known
+        else {},
+        blocked={row[0] for row in blocked.fetchall()},
+    )
+
+
+def _room(id: int, name: Any, *rest: Any) -> Room:
+    return Room(id, as_uuid(name), *rest)  # type: ignore[arg-type]
+
+
+def _known(name: Any, seq: int, created_at: Any, client_msg_id: Any, *rest: Any) -> Known:
+    return Known(as_uuid(name), seq, as_time(created_at), as_uuid(client_msg_id), *rest)  # type: ignore[arg-type]
+
+
+def write(rows: Sequence[Row], *, at: datetime, ids: bool) -> None:
+    """Store the messages and their events, move the heads, mark what was written as seen by its writers.
+
+    `ids`: also set `row.id`, which costs a round trip of its own on PostgreSQL.
+    """
+    if pipelined.is_postgresql():
+        _write_at_once(rows, at=at, ids=ids)
+    else:
+        _write_one_by_one(rows, at=at)
+
+
+_MESSAGE_COLUMNS = (
+    "uuid", "conversation", "seq", "message_no", "sender", "content", "client_msg_id", "content_digest", "reply_to",
+    "mentions", "created_at",
+)  # fmt: skip
+_EVENT_COLUMNS = ("conversation", "seq", "kind", "at", "actor", "message", "payload")
+
+
+def _write_at_once(rows: Sequence[Row], *, at: datetime, ids: bool) -> None:
+    """One statement for PostgreSQL, planned once for any number of rows."""
+    mentioned = [(row.room.id, row.seq, user_id) for row in rows for user_id in row.mentions]
+    cursor = execute(
+        _statement(with_mentions=bool(mentioned)),
+        [
+            [row.uuid for row in rows],
+            [row.room.id for row in rows],
+            [row.seq for row in rows],
+            [row.message_no for row in rows],
+            [row.send.user_id for row in rows],
+            [row.send.content for row in rows],
+            [row.send.client_msg_id for row in rows],
+            [row.digest for row in rows],
+            [row.reply_to.pk if row.reply_to else None for row in rows],
+            [json.dumps(row.mentions) for row in rows],
+            at,
+            at,
+            at,
+            at,
+            *([list(column) for column in zip(*mentioned, strict=True)] if mentioned else []),
+        ],
+    )
+    if ids:
+        found = {(conversation_id, seq): pk for pk, conversation_id, seq in cursor.fetchall()}
+        for row in rows:
+            row.id = found[row.room.id, row.seq]
+
+
+def _statement(*, with_mentions: bool) -> str:
+    mentions = (
+        f""",
+    named AS (
+        INSERT INTO {_table(Mention)} (user_id, conversation_id, message_id, message_no)
+        SELECT wanted.user_id, stored.conversation_id, stored.id, stored.message_no
+        FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS wanted(conversation_id, seq, user_id)
+        JOIN stored USING (conversation_id, seq)
+    )"""  # noqa: S608
+        if with_mentions
+        else ""
+    )
+    return f"""
+    WITH given AS (
+        SELECT * FROM unnest(
+            %s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::uuid[], %s::text[],
+            %s::bigint[], %s::jsonb[]
+        ) AS t(uuid, conversation_id, seq, message_no, sender_id, content, client_msg_id, digest, reply_to_id, mentions)
+    ),
+    stored AS (
+        INSERT INTO {_table(Message)} (
+            uuid, conversation_id, seq, message_no, sender_id, content, client_msg_id, content_digest, reply_to_id,
+            mentions, created_at
+        )
+        SELECT given.*, %s::timestamptz FROM given
+        RETURNING id, conversation_id, seq, message_no, sender_id
+    ),
+    logged AS (
+        INSERT INTO {_table(Event)} (conversation_id, seq, kind, at, actor_id, message_id, payload)
+        SELECT conversation_id, seq, 'message.created', %s::timestamptz, sender_id, id, '{{}}'::jsonb FROM stored
+    ),
+    last AS (
+        SELECT DISTINCT ON (conversation_id) conversation_id, id, seq, message_no
+        FROM stored ORDER BY conversation_id, seq DESC
+    ),
+    moved AS (
+        UPDATE {_table(Conversation)} c
+        SET last_seq = last.seq, last_message_no = last.message_no, last_message_id = last.id,
+            updated_at = %s::timestamptz
+        FROM last WHERE c.id = last.conversation_id
+    ),
+    mine AS (
+        SELECT conversation_id, sender_id, max(seq) AS seq, max(message_no) AS message_no FROM stored GROUP BY 1, 2
+    ),
+    seen AS (
+        UPDATE {_table(Membership)} m
+        SET seen_seq = mine.seq, seen_message_no = mine.message_no, seen_at = %s::timestamptz
+        FROM mine WHERE m.conversation_id = mine.conversation_id AND m.user_id = mine.sender_id
+    ){mentions}
+    SELECT id, conversation_id, seq FROM stored
+    """  # noqa: S608
+
+
+def _write_one_by_one(rows: Sequence[Row], *, at: datetime) -> None:
+    """The same for SQLite, which has no writing statement inside another; there a round trip costs nothing."""
+    stored = bulk_insert.insert_returning(
+        Message,
+        _MESSAGE_COLUMNS,
+        [
+            (
+                row.uuid, row.room.id, row.seq, row.message_no, row.send.user_id, row.send.content,
+                row.send.client_msg_id, row.digest, row.reply_to.pk if row.reply_to else None, row.mentions, at,
+            )
+            for row in rows
+        ],
+        ("conversation", "seq", "id"),
+    )  # fmt: skip
+    ids = {(conversation_id, seq): pk for conversation_id, seq, pk in stored}
+    for row in rows:
+        row.id = ids[row.room.id, row.seq]
+    bulk_insert.insert(
+        Event,
+        _EVENT_COLUMNS,
+        [(row.room.id, row.seq, "message.created", at, row.send.user_id, row.id, {}) for row in rows],
+    )
+    bulk_insert.insert(
+        Mention,
+        ("user", "conversation", "message", "message_no"),
+        [(user_id, row.room.id, row.id, row.message_no) for row in rows for user_id in row.mentions],
+    )
+    last = {row.room.id: row for row in rows}
+    mine = {(row.room.id, row.send.user_id): row for row in rows}
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"UPDATE {_table(Conversation)} SET last_seq = %s, last_message_no = %s, last_message_id = %s, "  # noqa: S608
+            "updated_at = %s WHERE id = %s",
+            [(row.seq, row.message_no, row.id, param(at), row.room.id) for row in last.values()],
+        )
+        cursor.executemany(
+            f"UPDATE {_table(Membership)} SET seen_seq = %s, seen_message_no = %s, seen_at = %s "  # noqa: S608
+            "WHERE conversation_id = %s AND user_id = %s",
+            [(row.seq, row.message_no, param(at), room_id, user_id) for (room_id, user_id), row in mine.items()],
+        )

@@ -13,6 +13,7 @@ class ChatConfig(AppConfig):
         from chat.hub import tell
         from chat.log import published
         from chat.media import uploads  # noqa: F401  (its tasks and clean-ups)
+        from chat.push import collect
         from common import lifespan, signals
 
         signals.user_closing.connect(receivers.leave_everything, dispatch_uid="chat.closing")
@@ -25,6 +26,10 @@ class ChatConfig(AppConfig):
         receivers.notice_presence_rules()
         published.listen(tell.publish)
         published.listen_to_receipts(tell.tell_receipt)
+        published.listen(collect.collector.note_messages)
+        published.listen_to_receipts(collect.collector.note_receipt)
         lifespan.on_startup(tell.start)
+        lifespan.on_startup(collect.start)
         lifespan.on_drain(tell.drain)
         lifespan.on_shutdown(tell.stop)
+        lifespan.on_shutdown(collect.stop)

@@ -86,51 +86,49 @@ class Breaker:
 breaker = Breaker()
 
 
-def send(pushes: Sequence[Push]) -> dict[int, Outcome]:
-    """Send each push, `PUSH_CONCURRENCY` side by side; return the outcomes by registration.
-
-    One push for a registration. A device that is gone is forgotten.
-    """
+def send(pushes: Sequence[Push]) -> list[Outcome]:
+    """Send each push, `PUSH_CONCURRENCY` side by side; return the outcomes in order. Forget devices that are gone."""
+    found: list[Outcome] = [OVER] * len(pushes)
     work = deque(_batches(pushes))
-    found: dict[int, Outcome] = {}
     threads = min(settings.PUSH_CONCURRENCY, len(work))
     if threads <= 1:
-        _work(work, found)
+        _work(work, pushes, found)
     else:
         with ThreadPoolExecutor(threads, thread_name_prefix="push") as pool:
-            for future in [pool.submit(_work_and_close, work, found) for _ in range(threads)]:
+            for future in [pool.submit(_work_and_close, work, pushes, found) for _ in range(threads)]:
                 future.result()
     _forget(pushes, found)
     _log(pushes, found)
     return found
 
 
-def _batches(pushes: Sequence[Push]) -> Iterator[list[Push]]:
+def _batches(pushes: Sequence[Push]) -> Iterator[list[int]]:
+    """Return places in `pushes`, as many together as the provider takes in one request."""
     from sessions.push import providers
 
-    by_provider: dict[str, list[Push]] = defaultdict(list)
-    for push in pushes:
-        by_provider[push.provider].append(push)
-    for name, some in by_provider.items():
+    by_provider: dict[str, list[int]] = defaultdict(list)
+    for place, push in enumerate(pushes):
+        by_provider[push.provider].append(place)
+    for name, places in by_provider.items():
         size = providers.of(name).batch
-        yield from (some[start : start + size] for start in range(0, len(some), size))
+        yield from (places[start : start + size] for start in range(0, len(places), size))
 
 
-def _work_and_close(work: deque[list[Push]], found: dict[int, Outcome]) -> None:
+def _work_and_close(work: deque[list[int]], pushes: Sequence[Push], found: list[Outcome]) -> None:
     try:
-        _work(work, found)
+        _work(work, pushes, found)
     finally:
         connection.close()  # of this thread
 
 
-def _work(work: deque[list[Push]], found: dict[int, Outcome]) -> None:
+def _work(work: deque[list[int]], pushes: Sequence[Push], found: list[Outcome]) -> None:
     while True:
         try:
-            batch = work.popleft()
+            places = work.popleft()
         except IndexError:
             return
-        for push, outcome in zip(batch, _sent(batch), strict=True):
-            found[push.registration_id] = outcome
+        for place, outcome in zip(places, _sent([pushes[place] for place in places]), strict=True):
+            found[place] = outcome
 
 
 def _sent(batch: list[Push]) -> list[Outcome]:
@@ -168,17 +166,16 @@ def _tried(batch: list[Push]) -> list[Outcome]:
     return outcomes
 
 
-def _forget(pushes: Sequence[Push], found: dict[int, Outcome]) -> None:
+def _forget(pushes: Sequence[Push], found: Sequence[Outcome]) -> None:
     """Delete the registrations of devices that are gone, unless they have another address by now."""
-    for push in pushes:
-        if found.get(push.registration_id, OVER).kind is Kind.GONE:
+    for push, outcome in zip(pushes, found, strict=True):
+        if outcome.kind is Kind.GONE:
             PushRegistration.objects.filter(pk=push.registration_id, token=push.token).delete()
 
 
-def _log(pushes: Sequence[Push], found: dict[int, Outcome]) -> None:
+def _log(pushes: Sequence[Push], found: Sequence[Outcome]) -> None:
     counts: dict[tuple[str, str], int] = defaultdict(int)
-    for push in pushes:
-        outcome = found[push.registration_id]
+    for push, outcome in zip(pushes, found, strict=True):
         counts[push.provider, outcome.kind.value] += 1
         if outcome.kind is Kind.FAILED:
             log.warning("push.refused", provider=push.provider, registration=push.registration_id, why=outcome.why)

@@ -4,20 +4,26 @@ Written from the RFCs and the vendors' pages, with none of the product's code.
 """
 
 import base64
+import ipaddress
 import json
+import socket
+import ssl
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import http_ece
 import jwt
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 
@@ -221,3 +227,86 @@ class Google:
         details = [{"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code}]
         body = {"error": {"code": status, "message": "no", "status": "X", "details": details}}
         return status, headers, json.dumps(body).encode()
+
+
+class AppleServer:
+    """APNs over TLS and HTTP/2, one stream after another: `answers` by device token, else 200."""
+
+    def __init__(self, folder: Path) -> None:
+        self.asked: list[Asked] = []
+        self.answers: dict[str, tuple[int, str]] = {}
+        self.connections = 0
+        self.certificate, key = _certificate(folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, key)
+        context.set_alpn_protocols(["h2"])
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.context = context
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop(self) -> None:
+        self.listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                plain, _address = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        import h2.config
+        import h2.connection
+        import h2.events
+
+        with suppress(OSError), self.context.wrap_socket(plain, server_side=True) as wire:
+            assert wire.selected_alpn_protocol() == "h2"
+            self.connections += 1
+            state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+            state.initiate_connection()
+            wire.sendall(state.data_to_send())
+            heads: dict[int, dict[str, str]] = {}
+            bodies: dict[int, bytes] = {}
+            while data := wire.recv(65_536):
+                for event in state.receive_data(data):
+                    if isinstance(event, h2.events.RequestReceived):
+                        heads[event.stream_id] = dict(event.headers)
+                        bodies[event.stream_id] = b""
+                    elif isinstance(event, h2.events.DataReceived):
+                        bodies[event.stream_id] += event.data
+                        state.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    elif isinstance(event, h2.events.StreamEnded):
+                        head = heads.pop(event.stream_id)
+                        self.asked.append(Asked(head[":path"], head, bodies.pop(event.stream_id)))
+                        status, reason = self.answers.get(head[":path"].rpartition("/")[2], (200, ""))
+                        state.send_headers(event.stream_id, [(":status", str(status)), ("apns-id", str(uuid.uuid4()))])
+                        answer = json.dumps({"reason": reason}).encode() if reason else b""
+                        state.send_data(event.stream_id, answer, end_stream=True)
+                wire.sendall(state.data_to_send())
+
+
+def _certificate(folder: Path) -> tuple[str, str]:
+    """Make a certificate for 127.0.0.1 that is its own authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stand-in")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    chain, private = folder / "certificate.pem", folder / "key.pem"
+    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return str(chain), str(private)

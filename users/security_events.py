@@ -20,6 +20,7 @@ from common.client import Client
 from common.json import isoformat
 from common.signals import security_event
 from sessions import devices, location
+from users import notices
 from users.mail import enqueue
 from users.models import SecurityEvent
 
@@ -140,6 +141,7 @@ def store(
     )
     if kind in MAILS:
         enqueue.send(user_id, MAILS[kind], event_id=str(event.pk))
+    notices.enqueue(event)
     return event  # so that the sender can name it in a mail
 
 

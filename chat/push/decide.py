@@ -20,13 +20,11 @@ from chat.log import encoding
 from chat.models import Block, Conversation, Membership, Message
 from sessions import sockets
 from sessions.models import PushRegistration
+from sessions.push import devices
+from sessions.push.devices import Device
 from sessions.push.provider import Push
 
 Show = PushRegistration.Show
-DEVICE_FIELDS = (
-    "id", "user_id", "provider", "token", "p256dh", "auth", "environment", "show", "user_session__session_token",
-    "user__language",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,35 +37,10 @@ class Told:
 
 
 @dataclass(frozen=True)
-class _Device:
-    id: int
-    user_id: int
-    provider: str
-    token: str
-    p256dh: str
-    auth: str
-    environment: str
-    show: str
-    sid: uuid.UUID
-    language: str
-
-    def push(self, **fields: Any) -> Push:
-        return Push(
-            registration_id=self.id,
-            provider=self.provider,
-            token=self.token,
-            p256dh=self.p256dh,
-            auth=self.auth,
-            environment=self.environment,
-            **fields,
-        )
-
-
-@dataclass(frozen=True)
 class _Member:
     """A device whose person is in a conversation, with what that person wants of it."""
 
-    device: _Device
+    device: Device
     conversation_id: int
     unseen_after: int
     notify: str
@@ -111,13 +84,13 @@ def seen(positions: Sequence[tuple[int, int, int]], *, shown: Any, only: Collect
 
     `shown(keys)` returns those of `(registration_id, conversation_id)` where something is shown, with its `seq`.
     """
-    devices: dict[int, list[_Device]] = defaultdict(list)
+    by_person: dict[int, list[Device]] = defaultdict(list)
     for device in _devices({user_id for user_id, _conversation, _seq in positions}, only=only):
-        devices[device.user_id].append(device)
+        by_person[device.user_id].append(device)
     wanted = [
         (device, conversation_id, seq)
         for user_id, conversation_id, seq in positions
-        for device in devices.get(user_id, ())
+        for device in by_person.get(user_id, ())
     ]
     on_screen = shown([(device.id, conversation_id) for device, conversation_id, _seq in wanted])
     wanted = [
@@ -187,7 +160,7 @@ def _said(spans: Sequence[tuple[int, int, int]]) -> dict[int, list[Message]]:
 
 def _members(rooms: Collection[int], *, only: Collection[int] | None, at: datetime) -> list[_Member]:
     """Return every device of every member who wants to be told of something in these conversations: one query."""
-    rows = _living(at).filter(
+    rows = devices.living(at).filter(
         Q(user__memberships__muted_until=None) | Q(user__memberships__muted_until__lte=at),
         user__memberships__notify__in=[Membership.Notify.ALL, Membership.Notify.MENTIONS],
         user__memberships__conversation_id__in=list(rooms),
@@ -196,7 +169,7 @@ def _members(rooms: Collection[int], *, only: Collection[int] | None, at: dateti
     if only is not None:
         rows = rows.filter(pk__in=list(only))
     found = rows.values_list(
-        *DEVICE_FIELDS,
+        *devices.FIELDS,
         "user__memberships__conversation_id",
         Greatest("user__memberships__seen_seq", "user__memberships__visible_after_seq"),
         "user__memberships__notify",
@@ -204,24 +177,15 @@ def _members(rooms: Collection[int], *, only: Collection[int] | None, at: dateti
         "user__chat_settings__quiet_from",
         "user__chat_settings__quiet_to",
     )
-    size = len(DEVICE_FIELDS)
-    return [_Member(_Device(*row[:size]), *row[size:]) for row in found]
+    size = len(devices.FIELDS)
+    return [_Member(Device(*row[:size]), *row[size:]) for row in found]
 
 
-def _devices(user_ids: Collection[int], *, only: Collection[int] | None) -> list[_Device]:
-    rows = _living(timezone.now()).filter(user_id__in=user_ids)
+def _devices(user_ids: Collection[int], *, only: Collection[int] | None) -> list[Device]:
+    rows = devices.living(timezone.now()).filter(user_id__in=user_ids)
     if only is not None:
         rows = rows.filter(pk__in=list(only))
-    return [_Device(*row) for row in rows.values_list(*DEVICE_FIELDS)]
-
-
-def _living(at: datetime) -> Any:
-    return PushRegistration.objects.filter(
-        user_session__is_active=True,
-        user_session__expires_at__gt=at,
-        user__is_active=True,
-        user__push_notifications=True,
-    )
+    return list(devices.of(rows))
 
 
 def _blocked(members: Iterable[_Member], said: dict[int, list[Message]]) -> set[tuple[int, int]]:
@@ -243,9 +207,9 @@ def _newest(member: _Member, found: list[Message], blocked: set[tuple[int, int]]
     return None
 
 
-def _without_socket(devices: Iterable[_Device]) -> set[uuid.UUID]:
+def _without_socket(found: Iterable[Device]) -> set[uuid.UUID]:
     """Return the sessions that nothing reaches at the moment: one look into the cache for all."""
-    sids = {device.sid for device in devices}
+    sids = {device.sid for device in found}
     return {sid for sid, open_sockets in sockets.count(sids).items() if not open_sockets} if sids else set()
 
 
@@ -269,7 +233,7 @@ def zone_of(name: str) -> ZoneInfo:
 # --- What -------------------------------------------------------------------------------------------------------------
 
 
-def _message_push(device: _Device, message: Message, badge: int) -> Push:
+def _message_push(device: Device, message: Message, badge: int) -> Push:
     conversation = message.conversation
     data: dict[str, Any] = {"conversation_uuid": str(conversation.uuid), "seq": message.seq, "badge": badge}
     with translation.override(language_of(device.language)):

@@ -1,19 +1,14 @@
 """The task that pushes: decide, send, and decide anew before each further attempt."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.core.cache import cache
-from django.utils import timezone
 from django_tasks import task
 
 from chat.push import decide
 from chat.push.decide import Told
-from common.tasks import retry_after_s
 from sessions.push import delivery
 from sessions.push.provider import Kind, Outcome
 
@@ -47,28 +42,8 @@ def wake(
         return
     outcomes = delivery.send([one.push for one in told])
     _remember(told, outcomes)
-    _again(told, outcomes, rooms=rooms, seen=seen, attempt=attempt)
-
-
-def _again(
-    told: Sequence[Told],
-    outcomes: Sequence[Outcome],
-    *,
-    rooms: Sequence[Sequence[int]],
-    seen: Sequence[Sequence[int]],
-    attempt: int,
-) -> None:
-    """Enqueue what a service could not take now, for when it asked to be asked again."""
-    by_delay: dict[int, set[int]] = defaultdict(set)
-    for one, outcome in zip(told, outcomes, strict=True):
-        if outcome.kind is Kind.LATER:
-            by_delay[round(outcome.retry_after or 0)].add(one.push.registration_id)
-    if by_delay and attempt >= settings.PUSH_ATTEMPTS:
-        log.warning("push.given_up", count=sum(map(len, by_delay.values())), attempts=attempt)
-        return
-    for delay, ids in by_delay.items():
-        at = timezone.now() + timedelta(seconds=max(delay, retry_after_s(attempt)))
-        wake.using(run_after=at).enqueue(rooms=rooms, seen=seen, only=sorted(ids), attempt=attempt + 1)
+    for at, ids_again in delivery.again([one.push for one in told], outcomes, attempt=attempt):
+        wake.using(run_after=at).enqueue(rooms=rooms, seen=seen, only=ids_again, attempt=attempt + 1)
 
 
 def _key(registration_id: int, conversation_id: int) -> str:

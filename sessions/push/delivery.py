@@ -11,6 +11,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
@@ -18,6 +19,7 @@ from django.contrib.auth import get_user_model
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.utils import timezone
 
+from common.tasks import retry_after_s
 from sessions import hot_sql
 from sessions.models import PushRegistration, UserSession
 from sessions.push.http import Unreachable
@@ -171,6 +173,22 @@ def _forget(pushes: Sequence[Push], found: Sequence[Outcome]) -> None:
     for push, outcome in zip(pushes, found, strict=True):
         if outcome.kind is Kind.GONE:
             PushRegistration.objects.filter(pk=push.registration_id, token=push.token).delete()
+
+
+def again(pushes: Sequence[Push], outcomes: Sequence[Outcome], *, attempt: int) -> Iterator[tuple[datetime, list[int]]]:
+    """Return when to try which registrations again: what a service could not take, not before it asked for that.
+
+    Nothing after the last of `PUSH_ATTEMPTS`.
+    """
+    by_delay: dict[int, set[int]] = defaultdict(set)
+    for push, outcome in zip(pushes, outcomes, strict=True):
+        if outcome.kind is Kind.LATER:
+            by_delay[round(outcome.retry_after or 0)].add(push.registration_id)
+    if by_delay and attempt >= settings.PUSH_ATTEMPTS:
+        log.warning("push.given_up", count=sum(map(len, by_delay.values())), attempts=attempt)
+        return
+    for delay, ids in by_delay.items():
+        yield timezone.now() + timedelta(seconds=max(delay, retry_after_s(attempt))), sorted(ids)
 
 
 def _log(pushes: Sequence[Push], found: Sequence[Outcome]) -> None:

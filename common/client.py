@@ -1,11 +1,16 @@
 """Who is at the other end: the client's address behind our own proxies, its user agent, its fingerprint."""
 
 import ipaddress
+import time
 from dataclasses import dataclass
 
+import structlog
 from django.conf import settings
 from django.http import HttpRequest
 
+log = structlog.get_logger(__name__)
+
+WARN_SECONDS = 60.0
 FINGERPRINT_CHARS = 255
 USER_AGENT_CHARS = 512
 
@@ -21,15 +26,32 @@ class Client:
 
 
 def client_address(remote_addr: str | None, forwarded_for: str) -> str | None:
-    """Return the client's address, or None where the transport has none (a Unix socket).
+    """Return the client's address, or None where it is unknown.
 
     With `TRUSTED_PROXY_COUNT` = n the n-th entry of X-Forwarded-For from the right is the one that our outermost proxy
     saw; everything left of it was written by the client and is never read. With 0 the header is ignored.
+
+    A header with fewer entries means that n is above the true number of proxies, or that somebody came past them: what
+    stands there may be the client's own word, so that the address is unknown, and the log says so.
     """
     chain = [*(part.strip() for part in forwarded_for.split(",") if part.strip()), remote_addr or ""]
     trusted = settings.TRUSTED_PROXY_COUNT
-    candidate = chain[-1 - trusted] if trusted < len(chain) else chain[0]
-    return plain_address(candidate) or plain_address(remote_addr or "")
+    if trusted >= len(chain):
+        _warn_of_missing_proxies(len(chain) - 1)
+        return None
+    return plain_address(chain[-1 - trusted])
+
+
+_warned_at = -float("inf")
+
+
+def _warn_of_missing_proxies(found: int) -> None:
+    """Say it once a minute: it may be true of every request."""
+    global _warned_at
+    now = time.monotonic()
+    if now - _warned_at >= WARN_SECONDS:
+        _warned_at = now
+        log.warning("client.address_unknown", trusted_proxy_count=settings.TRUSTED_PROXY_COUNT, forwarded_for=found)
 
 
 def plain_address(text: str) -> str | None:

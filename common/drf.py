@@ -4,6 +4,7 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import DataError
 from django.utils.translation import gettext as _
 from rest_framework import exceptions, pagination, parsers, renderers
 from rest_framework.exceptions import NotFound, ParseError
@@ -54,6 +55,6 @@ class CursorPagination(pagination.CursorPagination):
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
         try:
             return super().paginate_queryset(queryset, request, view)
-        except (ValidationError, ValueError, OverflowError) as error:
+        except (ValidationError, ValueError, OverflowError, DataError) as error:
             # DRF checks the cursor's outside; the position within goes to the database as it came.
             raise NotFound(self.invalid_cursor_message) from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
@@ -202,6 +202,8 @@ def from_exception(exc: BaseException) -> ApplicationError | None:
             return Throttled(retry_after=getattr(exc, "wait", None) or 1)
         case OperationalError() | InterfaceError():
             return TemporarilyUnavailable()
+        case DataError():  # a value that no column of the database can hold, and that nothing checked before
+            return ValidationFailed.of("non_field_errors", "invalid", ValidationFailed.detail)
         case exceptions.APIException(status_code=status):
             error = ApplicationError(exc.detail if isinstance(exc.detail, str) else str(exc.detail))
             error.status, error.code = status, str(getattr(exc.detail, "code", exc.default_code))
@@ -295,8 +297,9 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """handler500; a database that is away is 503, wherever in the request it was noticed."""
+    """handler500; a database that is away is 503, a value that it cannot hold 400, wherever it was noticed."""
     import sys
 
-    error = from_exception(sys.exc_info()[1] or Exception())
-    return respond(error if error and error.status == 503 else InternalError())
+    raised = sys.exc_info()[1] or Exception()
+    error = from_exception(raised)
+    return respond(error if error and (error.status == 503 or isinstance(raised, DataError)) else InternalError())

@@ -18,7 +18,7 @@ from django.db import connection, connections
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
-from common import json
+from common import database_time, json
 from common.request_id import sane_request_id
 from config import metrics
 
@@ -159,7 +159,8 @@ class ProbesGate:
 
 def _look_and_close() -> Health:
     try:
-        return look()
+        with database_time.limited(LOOK_SECONDS):
+            return look()
     finally:
         _close()
 

@@ -34,7 +34,8 @@ WORKERS: int = env.int("WORKERS", 2 if PRODUCTION else 1, low=1, high=256)
 SERVE_TASKS = env.bool("SERVE_TASKS", True)
 SECRET_KEY: str = env.str("SECRET_KEY", "")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [] if PRODUCTION else ["*"])
-ALLOWED_ORIGINS: list[str] = env.list("ALLOWED_ORIGINS", [], check=environment.origin)
+# Browsers write an origin in lower case.
+ALLOWED_ORIGINS: list[str] = [o.lower() for o in env.list("ALLOWED_ORIGINS", [], check=environment.origin)]
 # Where a browser on this machine finds it, whatever HOST it listens on.
 LISTEN_URL = f"http://{f'[{HOST}]' if ':' in HOST else HOST}:{PORT}"
 LISTEN_URL = LISTEN_URL.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")

@@ -14,13 +14,14 @@ from typing import Any
 import jwt
 from django.conf import settings
 from jwt import PyJWS
-from jwt.utils import base64url_decode
+from jwt.utils import base64url_decode, base64url_encode
 
 from common import json
 from common.errors import TokenNotValid
 from sessions import keys
 
 ACCESS, REFRESH = "access", "refresh"
+_NUMBER_MAX = 1 << 37  # as a time: in the year 6325, which a datetime still holds
 TOKEN_CHARS = 8_192  # ours are below 600; more is not worth the decoding
 _JTI = re.compile(r"[0-9a-f]{32}")
 _SID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -120,12 +121,20 @@ def parse(raw: str | bytes) -> Claims:
 def _parse(raw: str | bytes) -> Claims:
     if isinstance(raw, str):
         raw = raw.encode("ascii")  # UnicodeEncodeError is a ValueError
-    if len(raw) > TOKEN_CHARS:
+    if len(raw) > TOKEN_CHARS or not all(map(_is_canonical, raw.split(b"."))):
         raise ValueError
     kid = _kid(raw.partition(b".")[0])
     key = keys.ring(kid=kid).keys[kid]
     body = _jws.decode(raw, key.verifying, algorithms=[key.algorithm])
     return _claims(json.loads(body))
+
+
+def _is_canonical(segment: bytes) -> bool:
+    """Return whether the segment is base64url as we write it: no padding, no bits that decoding drops.
+
+    Otherwise one token would have several spellings (RFC 7515 §2, RFC 4648 §3.5).
+    """
+    return base64url_encode(base64url_decode(segment)) == segment
 
 
 @lru_cache(maxsize=64)
@@ -145,7 +154,7 @@ def _claims(claims: Any) -> Claims:
     if type(claims) is not dict:
         raise TypeError
     for name in ("exp", "iat", "gen"):
-        if type(claims[name]) is not int or not 0 <= claims[name] < 1 << 40:
+        if type(claims[name]) is not int or not 0 <= claims[name] < _NUMBER_MAX:
             raise ValueError
     for name, pattern in (("jti", _JTI), ("user_id", _USER_ID), ("sid", _SID)):
         if type(claims[name]) is not str or not pattern.fullmatch(claims[name]):

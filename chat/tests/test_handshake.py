@@ -19,10 +19,12 @@ def refused(origin: str, host: str) -> bool:
         ("http://chat.example.com", "chat.example.com:80"),
         ("https://public.example.com", "10.0.0.7:8000"),  # a proxy that writes its upstream
         ("http://localhost:8000", "localhost:8000"),
+        ("capacitor://localhost", "chat.example.com"),  # web views of apps
+        ("ionic://localhost", "chat.example.com"),
     ],
 )
 def test_allowed_pages_and_our_own_may(settings, origin, host):
-    settings.ALLOWED_ORIGINS = ["https://app.example.com"]
+    settings.ALLOWED_ORIGINS = ["https://app.example.com", "capacitor://localhost", "ionic://localhost"]
     settings.PUBLIC_URL = "https://Public.example.com/chat"
     assert not refused(origin, host)
 
@@ -37,6 +39,8 @@ def test_allowed_pages_and_our_own_may(settings, origin, host):
         ("http://public.example.com", "10.0.0.7:8000"),  # not as we are known
         ("file://chat.example.com", "chat.example.com"),
         ("null", "chat.example.com"),
+        ("capacitor://localhost", "chat.example.com"),  # not allowed by this server
+        ("capacitor://localhost", "localhost"),
         ("", "chat.example.com"),
     ],
 )

@@ -152,7 +152,19 @@ FORGERIES = {
     "Arabic": lambda t: "رمز.رمز.رمز",
     "newline": lambda t: t[:20] + "\n" + t[20:],
     "padding": lambda t: t.replace(".", "==.", 1),
+    "padding of the claims": lambda t: "==.".join(t.rsplit(".", 1)),
+    "padding of the signature": lambda t: t + "=",
+    "another spelling of the signature": lambda t: t[:-1] + _sibling(t[-1]),
+    "a signature in the other alphabet": lambda t: t.translate(str.maketrans("-_", "+/")) + "+",
+    "exp beyond every calendar": lambda t: mutate(t, exp=2**39),
+    "exp just beyond what we read": lambda t: mutate(t, exp=2**37),
 }
+
+
+def _sibling(char):
+    """Return a character whose four bits of a signature's last byte are the same: only dropped bits differ."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return alphabet[alphabet.index(char) ^ 1]
 
 
 def _secret_key():

@@ -35,6 +35,9 @@ CONNECTIONS_CUT = Counter(
     ["reason"],
 )
 DATABASE_AWAY = _gauge("alviar_database_away", "Processes that cannot reach the database.")
+STORE_FAILURES = Counter(
+    "alviar_store_failures_total", "Background work that failed, mostly for a store that is away.", ["what"]
+)
 DATABASE_REFUSED = Counter("alviar_database_refused_total", "Work refused at once because the database is away.")
 PROCESSES = _gauge("alviar_processes", "Living processes.", ("kind",))
 

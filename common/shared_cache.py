@@ -19,6 +19,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from common.metrics import STORE_FAILURES
+
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
@@ -35,6 +37,7 @@ class Breaker:
 
     def __init__(self) -> None:
         self._closed_at = 0.0
+        self._is_away = False  # and it was said
         self._lock = threading.Lock()
 
     def run(self, call: Callable[[], T]) -> T:
@@ -43,13 +46,16 @@ class Breaker:
         try:
             result = call()
         except (RedisError, OSError) as error:
+            STORE_FAILURES.labels("cache.away").inc()
             with self._lock:
                 self._closed_at = time.monotonic() + PAUSE_SECONDS
-            log.warning("cache.away", error=type(error).__name__)
+                news, self._is_away = not self._is_away, True
+            if news:
+                log.warning("cache.away", error=type(error).__name__)
             raise CacheAway from error
         if tried:
             with self._lock:
-                self._closed_at = 0.0
+                self._closed_at, self._is_away = 0.0, False
             log.info("cache.back")
         return result
 

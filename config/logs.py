@@ -54,6 +54,8 @@ def configure(wanted: dict[str, str]) -> None:
                 "asyncio": {"level": "INFO"},
                 # Warns at each attempt; that the database is away is said once (common/postgresql/monitor.py).
                 "psycopg.pool": {"level": "CRITICAL"},
+                # A traceback for each try; that the layer is broken is said once (chat/hub/layer.py).
+                "channels_redis": {"level": "CRITICAL"},
                 "django_tasks": {"level": "WARNING"},  # common.tasks has its own line
             },
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import live, servers
-from tests.chaos.stores import PostgreSQL
+from tests.chaos.stores import PostgreSQL, Valkey
 
 pytestmark = pytest.mark.live
 
@@ -111,3 +111,51 @@ def test_a_row_that_stays_locked_is_503_and_no_outage(database: PostgreSQL, serv
         assert (status, body["code"]) == (503, "temporarily_unavailable")
         assert server.person().ok("GET", "/api/users/me/")["first_name"] == ""  # everybody else goes on
     _eventually_ok(server, person)
+
+
+@pytest.mark.parametrize("how", ["hanging", "gone"])
+async def test_a_revocation_reaches_the_other_process_while_redis_is_away_and_the_log_says_it_once(
+    database: PostgreSQL, how: str
+) -> None:
+    try:
+        valkey = Valkey()
+        valkey.start()
+    except Exception as error:
+        pytest.skip(f"needs Valkey: {error}")
+    both: list[live.Server] = []
+    with tempfile.TemporaryDirectory(prefix="alviar-live-") as folder:
+        try:
+            for name in ("one", "two"):
+                (Path(folder) / name).mkdir()
+                environment = live.environment_of(
+                    Path(folder) / name,
+                    database_url=database.url,
+                    redis_url=valkey.url,
+                    CHAT_SWEEP_SECONDS="600",  # the sweep is not what finds it
+                    JWT_SIGNING_KEYS="k:0123456789012345678901234567890123456789",
+                )
+                both.append(live.start("uvicorn", environment, Path(folder) / name / "log"))
+            one, two = both
+            alice = one.person()
+            wire = await live.Person(two, alice.name, alice.id, alice.access, alice.refresh, alice.sid).open()
+            other = one.sign_in(alice.name)
+            (valkey.hang if how == "hanging" else valkey.kill)()
+            other.ok("POST", f"/api/users/sessions/{alice.sid}/revoke/")
+            assert await wire.closed() == 4503
+            while not all("layer.broken" in server.log.read_text() for server in both):
+                time.sleep(0.05)
+            assert other.ok("GET", "/api/users/me/")["id"] == alice.id
+            (valkey.resume if how == "hanging" else valkey.start_empty)()
+            while not all("layer.mended" in server.log.read_text() for server in both):
+                time.sleep(0.05)
+            for server in both:
+                log = server.log.read_text()
+                assert "Traceback" not in log
+                assert log.count("cache.away") <= 1
+                assert log.count("layer.broken") == log.count("layer.mended") == 1
+        finally:
+            for server in both:
+                live.end(server.process)
+            if how == "hanging":
+                valkey.resume()
+            valkey.stop()

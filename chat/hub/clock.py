@@ -17,6 +17,7 @@ from chat.hub.hub import Hub
 from chat.hub.presence_board import PresenceBoard
 from chat.protocol.close_codes import Close
 from chat.protocol.outgoing import TokenExpiringFrame
+from common import outages
 from sessions import sockets as session_sockets
 
 log = structlog.get_logger(__name__)
@@ -60,7 +61,7 @@ class Clock:
             try:
                 await database.run(_beat, [(socket.sid, socket.connection_id) for socket in self.hub.sockets.values()])
             except Exception as error:
-                log.warning("hub.beat_failed", error=repr(error))
+                outages.note("hub.beat_failed", error)
 
 
 def _beat(connections: list[tuple[uuid.UUID, str]]) -> None:

@@ -23,8 +23,9 @@ from common.metrics import LAYER_BREAKS, LAYER_BROKEN
 log = structlog.get_logger(__name__)
 
 TIMEOUT_SECONDS = 2.0
-ECHO_SECONDS = 2.0  # how often the process speaks to itself
-SILENT_SECONDS = 7.0  # without hearing itself: the subscription is dead, whatever TCP says
+ECHO_SECONDS = 0.5  # how often the process speaks to itself
+SILENT_SECONDS = 1.5  # without hearing itself: from now on ended sessions are looked up in the database
+RECONNECT_SECONDS = 7.0  # and then the subscription is dead, whatever TCP says
 QUEUE = 10_000
 ALL = "all"
 SHARDS = 64
@@ -190,13 +191,19 @@ class Layer:
 
     async def _listen_to_oneself(self) -> None:
         """Notice a subscription that is dead without any error, and mend what is missing once Redis is back."""
+        reconnected_at = time.monotonic()
         while True:
+            due = time.monotonic() + ECHO_SECONDS
             await asyncio.sleep(ECHO_SECONDS)
+            now = time.monotonic()
+            if now - due > ECHO_SECONDS:  # we stood still, and could not have heard anything
+                self.heard_at += now - due
             self.publish(self.own_group, {"k": "echo"})
-            if time.monotonic() - self.heard_at > SILENT_SECONDS:
+            if now - self.heard_at > SILENT_SECONDS:
                 self._broke(TimeoutError("not heard"))
-                self.heard_at = time.monotonic()
-                await self._reconnect()
+                if now - max(self.heard_at, reconnected_at) > RECONNECT_SECONDS:
+                    reconnected_at = now
+                    await self._reconnect()
             if self.channel and self.wanted - self.subscribed:
                 try:
                     await asyncio.wait_for(self._join(self.wanted - self.subscribed), TIMEOUT_SECONDS)
@@ -216,7 +223,8 @@ class Layer:
             LAYER_BREAKS.inc()
             LAYER_BROKEN.set(1)
             log.warning("layer.broken", error=repr(error))
-        self.broken = True
+            self.broken = True
+            self.on_break()  # what was told a moment ago may not have come
 
     def _reconnected(self) -> None:
         log.info("layer.reconnected")

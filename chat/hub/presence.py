@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db.models import F, Max
 
 from chat.models import Block, ChatSettings, Membership
+from common import outages
 from sessions.models import UserSession
 
 log = structlog.get_logger(__name__)
@@ -234,6 +235,6 @@ def _ask(user_id: int, question: Any) -> Any:
                 )
         return question(_clients[user_id % len(_clients)])
     except Exception as error:
-        log.warning("presence.redis_away", error=type(error).__name__)
+        outages.note("presence.redis_away", error)
         _away_until = time.monotonic() + AWAY_SECONDS
         return None

@@ -61,7 +61,7 @@ class Process:
     def start(self) -> None:
         if self.layer is not None:
             self.layer.start()
-        lives = (self.clock.tick(), self.sweep.keep_sweeping(), self.clock.beat())
+        lives = (self.clock.tick(), self.sweep.keep_sweeping(), self.sweep.keep_checking_sessions(), self.clock.beat())
         self.loops = [self.loop.create_task(work) for work in lives]
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:

@@ -16,6 +16,7 @@ from chat.hub.messages import Message
 from chat.hub.process import Process
 from chat.log import events
 from chat.log.published import Published, Receipt
+from common import outages
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +72,7 @@ def _tell_without_hub(group: str, message: Message) -> None:
         try:
             async_to_sync(_send_once)(group, {"type": "hub", "o": "", **messages.to_wire(message)})
         except Exception as error:  # the others sweep
-            log.warning("hub.tell_failed", error=repr(error))
+            outages.note("hub.tell_failed", error)
 
 
 async def _send_once(group: str, message: dict[str, Any]) -> None:

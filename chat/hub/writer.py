@@ -11,6 +11,7 @@ from django.db import close_old_connections
 
 from chat.services import sending
 from chat.services.sending import Outcome, Send
+from common import database_time, outages
 from common.errors import TemporarilyUnavailable
 from common.metrics import WRITER_BATCH, WRITER_QUEUE, WRITER_SECONDS
 
@@ -60,7 +61,8 @@ class Writer:
         close_old_connections()
         started = time.perf_counter()
         try:
-            outcomes = sending.store(sends)
+            with database_time.limited():
+                outcomes = sending.store(sends)
         except Exception as error:
             log.exception("writer.failed")
             outcomes = [error] * len(sends)
@@ -71,7 +73,7 @@ class Writer:
         WRITER_QUEUE.set(self.queue.qsize())
         for outcome in outcomes:
             if isinstance(outcome, Exception) and not hasattr(outcome, "code"):
-                log.error("writer.refused", error=repr(outcome))
+                outages.note("writer.refused", outcome)
         try:
             self.loop.call_soon_threadsafe(_answer, answers, outcomes)
         except RuntimeError:  # the loop is gone: so are the sockets

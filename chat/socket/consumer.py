@@ -53,7 +53,9 @@ class ChatConsumer(AsyncConsumer):
                 await self._read(here, socket, receive)
             else:
                 await self._until_gone(receive)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) or type(error).__name__ == "ClientDisconnected":  # it hung up before `hello`
+                return
             log.exception("socket.failed", user_id=socket.user_id or None)
             socket.close(Close.INTERNAL)
             await self._until_gone(receive)

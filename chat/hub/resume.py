@@ -11,7 +11,7 @@ from chat.log import catchup
 from chat.log.catchup import Place, Range
 from chat.log.published import Encoded
 from chat.protocol import outgoing
-from chat.protocol.outgoing import GapFrame, RemovedFrame, ResumedFrame
+from chat.protocol.outgoing import GapFrame, Outgoing, RemovedFrame, ResumedFrame
 from common.errors import NotFound
 
 FRAME_BYTES = 512 * 1024
@@ -44,11 +44,10 @@ async def resume(
             for one in (await database.run(catchup.read_one, socket.user_id, name, held[name])).ranges:
                 await _tell(registry, socket, one)
         for name in found.removed:
-            socket.send(RemovedFrame(conversation_uuid=name))
+            await _send(socket, RemovedFrame(conversation_uuid=name))
     finally:
         _let_go(socket)
-    if socket.is_open:
-        socket.send(ResumedFrame(ref=ref))
+    await _send(socket, ResumedFrame(ref=ref))
 
 
 async def sync(registry: Registry, socket: Socket, conversation_uuid: uuid.UUID, after: int, *, ref: Any) -> None:
@@ -90,15 +89,21 @@ async def _tell(registry: Registry, socket: Socket, one: Range, *, ref: Any = No
         feed = registry.feeds.get(one.conversation_id)
         if feed is not None:
             registry.unfollow(socket, feed)
-        socket.send(RemovedFrame(conversation_uuid=one.conversation_uuid))
+        await _send(socket, RemovedFrame(conversation_uuid=one.conversation_uuid))
         return
     if one.is_gap:
-        socket.send(
-            GapFrame(ref=ref, conversation_uuid=one.conversation_uuid, from_seq=one.after + 1, last_seq=one.up_to)
-        )
+        gap = GapFrame(ref=ref, conversation_uuid=one.conversation_uuid, from_seq=one.after + 1, last_seq=one.up_to)
+        await _send(socket, gap)
     else:
         await _send_events(socket, one.events, ref=ref, answer=answer)
     await _go_live(registry, socket, one)
+
+
+async def _send(socket: Socket, frame: Outgoing) -> None:
+    """Send a frame once what was sent before it is taken: a thousand small ones overfill a window like a large one."""
+    await socket.window.drained()
+    if socket.is_open:
+        socket.send(frame)
 
 
 async def _send_events(socket: Socket, events: list[Encoded], *, ref: Any = None, answer: bool = False) -> None:
@@ -138,7 +143,7 @@ async def _go_live(registry: Registry, socket: Socket, one: Range) -> None:
                 follow.until = hole.cut[socket.user_id]
         if follow.until is not None:  # removed meanwhile: what was read may tell of later
             registry.unfollow(socket, feed)
-            socket.send(RemovedFrame(conversation_uuid=feed.uuid))
+            await _send(socket, RemovedFrame(conversation_uuid=feed.uuid))
             return
         if missing:
             await _send_events(socket, feed.seen_by(socket, missing))

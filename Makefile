@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help run serve reload stack lock sbom release test check chaos chaos-short benchmarks client-test
+.PHONY: help run serve reload stack lock sbom release test check chaos chaos-short abuse benchmarks client-test
 
 help:
 	@echo "make run     a server with demo people on http://127.0.0.1:8000 (SQLite, one process)"
@@ -14,6 +14,7 @@ help:
 	@echo "make client-test  the npm package and the page, in Node and in Chromium"
 	@echo "make test-production  the same tests once more, all on PostgreSQL and Valkey"
 	@echo "make check   formatting, types, layers, migrations, deployment checks, OpenAPI"
+	@echo "make abuse   what strangers and bad networks do, with its cost (ONLY=handshakes,pings)"
 	@echo "make chaos   a hundred clients while servers, stores and networks fail (chaos-short: a minute)"
 	@echo "make benchmarks   side by side with the peers; see benchmarks/README.md"
 
@@ -82,6 +83,9 @@ chaos: .venv/.installed-dev
 
 chaos-short: .venv/.installed-dev
 	$(PY) -m tests.chaos.run --short
+
+abuse: .venv/.installed-dev
+	$(PY) -m tests.abuse.run --only "$(ONLY)"
 
 benchmarks: .venv/.installed-dev
 	$(PY) -m benchmarks.fanout

@@ -288,6 +288,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     # --- Out ---
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True  # else uvicorn logs an error for each refused handshake
+
     def resume_writing(self) -> None:
         super().resume_writing()
         self._unread_answers = 0

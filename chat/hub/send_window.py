@@ -67,13 +67,14 @@ class _Close(Frame):
 class Window:
     """One socket's way out."""
 
-    __slots__ = ("_bytes", "_events", "_protocol", "_queue", "_send", "_task", "closed", "closing")
+    __slots__ = ("_bytes", "_events", "_protocol", "_queue", "_send", "_stuck", "_task", "closed", "closing")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._queue: deque[Frame] = deque()
         self._events = self._bytes = 0
         self._task: asyncio.Task[None] | None = None
+        self._stuck: asyncio.TimerHandle | None = None
         self._protocol = _sansio_protocol(send)
         self.closing = False  # a close is on its way: nothing else follows
         self.closed = False  # nobody is there any more
@@ -135,6 +136,9 @@ class Window:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        if self._stuck is not None:  # it would keep everything of this socket for as long
+            self._stuck.cancel()
+            self._stuck = None
 
     @property
     def is_idle(self) -> bool:
@@ -159,7 +163,8 @@ class Window:
             log.info("socket.aborted", unsent_bytes=unsent)
             self.abort()
             return
-        asyncio.get_running_loop().call_later(settings.CHAT_STUCK_SECONDS, self._watch_for_stuck, unsent)
+        later = asyncio.get_running_loop().call_later
+        self._stuck = later(settings.CHAT_STUCK_SECONDS, self._watch_for_stuck, unsent)
 
     def _unsent(self) -> int:
         transport: Any = getattr(getattr(self._send, "__self__", None), "transport", None)

@@ -73,7 +73,7 @@ class ChatConsumer(AsyncConsumer):
                 raise TemporarilyUnavailable
             opened = await _opened(here, token, socket.connection_id, default)
         except Exception as error:
-            failure = error
+            failure = error if from_exception(error) is None else error.with_traceback(None)  # no cycle with this frame
         if opened is not None:
             here.count(socket, opened.authenticated)
         elif isinstance(failure, TokenNotValid) and (throttled := await handshakes.count_refused(scope)):
@@ -132,9 +132,12 @@ async def _opened(here: Process, token: str, connection_id: str, default: Any) -
     finally:
         if not done:  # too late, or the client is gone: what is still counted must not stay so
             opening.add_done_callback(lambda late: here.forget_late(late, connection_id))
-    if not done:
-        raise TemporarilyUnavailable
-    return opening.result()
+    try:
+        if not done:
+            raise TemporarilyUnavailable
+        return opening.result()
+    finally:
+        del opening, done  # they hold the error, the error this frame: a cycle for each refused handshake
 
 
 def _is_too_much(socket: Socket) -> bool:

@@ -13,6 +13,7 @@ help:
 	@echo "make test    the tests, on SQLite and on a private PostgreSQL and Valkey"
 	@echo "make client-test  the npm package and the page, in Node and in Chromium"
 	@echo "make test-production  the same tests once more, all on PostgreSQL and Valkey"
+	@echo "make release  check that this commit is a release; make lock writes requirements.lock, make sbom the SBOM"
 	@echo "make check   formatting, types, layers, migrations, deployment checks, OpenAPI"
 	@echo "make abuse   what strangers and bad networks do, with its cost (ONLY=handshakes,pings)"
 	@echo "make chaos   a hundred clients while servers, stores and networks fail (chaos-short: a minute)"
@@ -42,6 +43,18 @@ reload: .venv/.installed
 # The topology of production on this machine: nginx with TLS, two servers, a task worker, PostgreSQL, Valkey.
 stack: .venv/.installed-dev
 	@exec $(PY) -m tests.stack
+
+# What is installed by the image and by upgrades, with hashes; run it after any change to requirements.txt.
+lock: .venv/.installed-dev
+	$(PY) -m uv pip compile requirements.txt --generate-hashes --universal --python-version 3.11 --no-header \
+		--no-emit-index-url --quiet --upgrade --output-file requirements.lock
+
+sbom: .venv/.installed-dev
+	$(PY) -m tools.sbom dist/sbom.cdx.json
+
+# Checks that version, changelog, upgrade notes, lock and tag fit together, and writes dist/.
+release: .venv/.installed-dev
+	$(PY) -m tools.release
 
 # On SQLite with two processes, then what needs PostgreSQL and Valkey on private ones.
 test: .venv/.installed-dev

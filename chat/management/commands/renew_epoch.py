@@ -9,9 +9,9 @@ from chat.models import Epoch
 
 
 class Command(BaseCommand):
-    help = "After a backup was restored: every cursor of before becomes a gap. Then restart the server processes."
+    help = "After a backup was restored: every cursor of before becomes a gap. Run it before the servers start."
 
     def handle(self, *args: Any, **options: Any) -> None:
         value = str(uuid.uuid4())
         Epoch.objects.update_or_create(pk=1, defaults={"value": value})
-        self.stdout.write(f"The epoch is {value} now. Restart the server processes.")
+        self.stdout.write(f"The epoch is {value} now; sockets that open from here on have it.")

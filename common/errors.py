@@ -139,6 +139,60 @@ class TemporarilyUnavailable(ApplicationError):
         super().__init__(retry_after=retry_after)
 
 
+class InvalidCode(ApplicationError):
+    """A code or a credential that proves nothing, whatever is wrong with it."""
+
+    status, code = 400, "invalid_code"
+    detail = _("This code is not valid.")
+
+
+class MfaRequired(ApplicationError):
+    """Carries `mfa_token`, `methods` and `expires_in`."""
+
+    status, code, action = 401, "mfa_required", "mfa"
+    detail = _("Please confirm that it is you by your second factor.")
+
+
+class ReauthenticationRequired(ApplicationError):
+    """Carries `methods`."""
+
+    status, code, action = 403, "reauthentication_required", "reauthenticate"
+    detail = _("Please confirm that it is you first.")
+
+
+class InvalidIdToken(ApplicationError):
+    status, code = 401, "invalid_id_token"
+    detail = _("The sign-in of the other provider was not accepted.")
+
+
+class AccountExists(ApplicationError):
+    status, code, action = 409, "account_exists", "login"
+    detail = _("There is an account with this address already. Sign in to it first, then link the other one.")
+
+
+class LastFactor(ApplicationError):
+    status, code = 409, "last_factor"
+    detail = _("This is the last way into your account. Add another one first.")
+
+
+class PasskeysUnavailable(ApplicationError):
+    status, code = 409, "passkeys_unavailable"
+    detail = _("Passkeys need a site with a name, not an IP address.")
+
+
+class ProviderUnavailable(ApplicationError):
+    status, code, action = 503, "provider_unavailable", "retry"
+    detail = _("The other provider does not answer. Please try again.")
+
+    def __init__(self, *, retry_after: float = 2) -> None:
+        super().__init__(retry_after=retry_after)
+
+
+class SmsRefused(ApplicationError):
+    status, code, action = 429, "sms_refused", "wait"
+    detail = _("No more text messages can be sent for now.")
+
+
 class ValidationFailed(ApplicationError):
     """`errors` maps a field to its list of `{"message", "code"}`."""
 

@@ -26,3 +26,7 @@ user_closing = Signal()
 
 # user_id: int; each receiver returns a dict that is merged into the export
 user_exporting = Signal()
+
+# Another key of the ring seals from now on: encrypt anew what rests sealed. Each receiver returns how many of its texts
+# no key of the ring opens (see sessions.sealing).
+sealing_key_changed = Signal()

@@ -8,6 +8,10 @@ RATES = {
     "resend_verification": "20/hour",
     "password_reset_confirm": "20/min",
     "verify_email": "20/min",
+    "email_code": "20/hour",
+    "passkey_options": "60/min",
+    # per e-mail address
+    "email_code_tries": "20/day",
     "refresh_address": "300/5min",
     "handshake": "300/min",  # refused handshakes of sockets; good tokens are never counted
     # per account or session
@@ -18,4 +22,16 @@ RATES = {
     "refresh_session": "60/5min",
     # per user
     "chat": "600/min",
+}
+
+# What text messages may cost; `SMS_BUDGET_<NAME>` replaces one (`0` = none).
+SMS_BUDGETS = {
+    "number_minute": "1/min",
+    "number": "5/day",
+    "account": "10/day",
+    "address": "20/day",
+    "country": "500/day",
+    "all": "2000/day",
+    # security notices to one number
+    "notice": "5/day",
 }

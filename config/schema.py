@@ -26,6 +26,7 @@ HEADERS = {
     "429": {"Retry-After": {"schema": {"type": "integer"}}},
     "503": {"Retry-After": {"schema": {"type": "integer"}}},
 }
+ACTIONS = ("refresh", "login", "retry", "wait", "verify_email", "mfa", "reauthenticate", "none")
 ERROR = {
     "type": "object",
     "description": "The only error body. `code`, `reason` and `action` never change with the language.",
@@ -33,9 +34,12 @@ ERROR = {
         "detail": {"type": "string", "description": "For people, in the language of `Accept-Language`."},
         "code": {"type": "string", "examples": ["token_not_valid"]},
         "reason": {"type": "string", "examples": ["expired"]},
-        "action": {"type": "string", "enum": ["refresh", "login", "retry", "wait", "verify_email", "none"]},
+        "action": {"type": "string", "enum": list(ACTIONS)},
         "retry_after": {"type": "integer", "description": "seconds"},
         "locked_until": {"type": "string", "format": "date-time"},
+        "mfa_token": {"type": "string", "description": "With `mfa_required`: send it with the second factor."},
+        "methods": {"type": "array", "items": {"type": "string"}, "description": "What would be accepted."},
+        "expires_in": {"type": "integer", "description": "seconds"},
         "request_id": {"type": "string"},
         "errors": {
             "type": "object",

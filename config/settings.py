@@ -13,7 +13,8 @@ from typing import Any
 
 from corsheaders.defaults import default_headers
 
-from config import VERSION, checks, environment
+from config import VERSION, checks, environment, ways_in
+from config import rates as default_rates
 from config.rates import RATES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -39,7 +40,9 @@ ALLOWED_ORIGINS: list[str] = [o.lower() for o in env.list("ALLOWED_ORIGINS", [],
 # Where a browser on this machine finds it, whatever HOST it listens on.
 LISTEN_URL = f"http://{f'[{HOST}]' if ':' in HOST else HOST}:{PORT}"
 LISTEN_URL = LISTEN_URL.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
-PUBLIC_URL: str = env.str("PUBLIC_URL", LISTEN_URL, check=environment.http_url).rstrip("/")
+# On this machine the site has the name `localhost`: WebAuthn knows no relying party that is an IP address.
+OWN_URL = f"http://localhost:{PORT}" if ways_in.is_loopback(HOST) else LISTEN_URL
+PUBLIC_URL: str = env.str("PUBLIC_URL", OWN_URL, check=environment.http_url).rstrip("/")
 HTTPS_ONLY = env.bool("HTTPS_ONLY", PRODUCTION)
 # How many reverse proxies of our own stand in front: that many entries of X-Forwarded-For are believed, from the right.
 TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", 0, high=10)
@@ -354,6 +357,8 @@ SESSION_IDLE_LIFETIME: int = env.int("SESSION_IDLE_LIFETIME", 7 * 86_400, low=1)
 SESSION_ABSOLUTE_LIFETIME: int = env.int("SESSION_ABSOLUTE_LIFETIME", 30 * 86_400, low=1)
 REMEMBER_ME_IDLE_LIFETIME: int = env.int("REMEMBER_ME_IDLE_LIFETIME", 30 * 86_400, low=1)
 REMEMBER_ME_ABSOLUTE_LIFETIME: int = env.int("REMEMBER_ME_ABSOLUTE_LIFETIME", 90 * 86_400, low=1)
+# A proof of who one is counts as fresh for so long.
+REAUTH_SECONDS: int = env.int("REAUTH_SECONDS", 900, low=1)
 REFRESH_REUSE_INTERVAL: int = env.int("REFRESH_REUSE_INTERVAL", 30, high=60)  # 0 to 60 seconds
 JWT_ALGORITHM: str = env.str("JWT_ALGORITHM", "HS256", choices=("HS256", "EdDSA", "RS256"))
 JWT_SIGNING_KEYS: list[str] = env.list("JWT_SIGNING_KEYS", [])  # kid:key, the first signs, all verify
@@ -387,6 +392,28 @@ LOCKOUT_SECONDS: int = env.int("LOCKOUT_SECONDS", 1_800)
 PASSWORD_RESET_LIFETIME: int = env.int("PASSWORD_RESET_LIFETIME", 3_600, low=1)
 EMAIL_VERIFICATION_LIFETIME: int = env.int("EMAIL_VERIFICATION_LIFETIME", 86_400, low=1)
 SECURITY_EVENT_RETENTION_DAYS: int = env.int("SECURITY_EVENT_RETENTION_DAYS", 365)
+# The name that authenticator apps, passkey managers and text messages show.
+RP_NAME: str = env.str("RP_NAME", "Alviar")
+TOTP_ISSUER: str = env.str("TOTP_ISSUER", RP_NAME)
+# Whose passkeys they are: the host of PUBLIC_URL or a domain above it. Changing it makes every passkey useless.
+RP_ID: str = env.str("RP_ID", ways_in.host_of(PUBLIC_URL))
+# Native apps that share them: ios:TEAM.bundle and android:package:SHA256 of the signing certificate.
+PASSKEY_APPS: list[str] = env.list("PASSKEY_APPS", [], check=ways_in.passkey_app)
+PASSKEY_ORIGINS: list[str] = ways_in.passkey_origins(PUBLIC_URL, ALLOWED_ORIGINS, RP_ID, PASSKEY_APPS)
+EMAIL_CODE_LOGIN = env.bool("EMAIL_CODE_LOGIN", True)
+# Providers for sign-in: google, apple, or any NAME with SOCIAL_NAME_ISSUER and SOCIAL_NAME_CLIENT_IDS.
+SOCIAL_PROVIDERS: list[str] = env.list("SOCIAL_PROVIDERS", [], check=ways_in.provider_name)
+SOCIAL: dict[str, dict[str, Any]] = ways_in.social(env, SOCIAL_PROVIDERS)
+# Who carries text messages (users/phone/senders.py). Embedded: files in var/sms.
+SMS_URL: str = env.str("SMS_URL", "" if PRODUCTION else f"file://{VAR_DIR / 'sms'}", check=ways_in.sms_url)
+SMS_BODY: str = env.str("SMS_BODY", "")
+SMS_TOKEN: str = env.str("SMS_TOKEN", "")
+SMS_COUNTRIES: list[str] = [code.upper() for code in env.list("SMS_COUNTRIES", [], check=ways_in.country)]
+# Count/unit as with rates; 0 is none. Past one nothing leaves.
+SMS_BUDGETS: dict[str, str] = {
+    name: env.str(f"SMS_BUDGET_{name.upper()}", default, check=environment.rate)
+    for name, default in default_rates.SMS_BUDGETS.items()
+}
 BREACHED_PASSWORDS_FILE: str = env.str("BREACHED_PASSWORDS_FILE", "")
 
 # One rate each, "30/min"; 0 means none. Defaults and names stand in config/rates.py.

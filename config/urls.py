@@ -15,7 +15,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Both seeds' prefixes; the first is canonical, the second an alias of the same views.
     path("api/auth/", include("users.http.auth_urls")),
     path("api/auth/", include("sessions.auth_urls")),
+    path("api/auth/", include("users.http.factor_urls")),
     path("api/users/auth/", include("users.http.auth_urls")),
+    path("api/users/auth/", include("users.http.factor_urls")),
     path("api/users/auth/", include("sessions.auth_urls")),
     path("api/users/sessions/", include("sessions.urls")),
     path("api/users/push/", include("sessions.push.urls")),
@@ -27,6 +29,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/asyncapi.json", documentation.read_only(asyncapi.as_json), name="asyncapi"),
     path("api/asyncapi/", documentation.read_only(asyncapi.as_page), name="asyncapi-page"),
     path("", include("sessions.well_known")),
+    path("", include("users.http.well_known")),
     path("", include("users.http.pages")),
 ]
 

@@ -12,7 +12,7 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from common.client import FINGERPRINT_CHARS, clean
 from common.errors import TokenNotValid
-from sessions import devices, hot_sql, tokens, validity
+from sessions import assurance, devices, hot_sql, tokens, validity
 from sessions.models import UserSession
 
 LAST_SEEN_INTERVAL = timedelta(minutes=1)
@@ -28,6 +28,9 @@ FIELDS = (
     "successor_used",
     "last_seen_at",
     "device_fingerprint",
+    "created_at",
+    "authenticated_at",
+    "amr",
 )
 
 
@@ -43,6 +46,8 @@ class Authenticated:
     token_expires_at: datetime
     device_fingerprint: str = ""
     superseded: bool = False  # of before a password change; only a repeat of that request may come with it
+    auth_time: datetime | None = None
+    amr: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)
@@ -83,6 +88,8 @@ def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authent
         token_expires_at=claims.expires_at,
         device_fingerprint=user_session.device_fingerprint,
         superseded=superseded,
+        auth_time=assurance.proved_at(user_session),
+        amr=tuple(assurance.methods(user_session)),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 
-from sessions import tokens
+from sessions import assurance, tokens
 from sessions.models import UserSession
 from sessions.tokens import Signed, TokenPair
 
@@ -27,6 +27,8 @@ def pair_of(user_session: UserSession, refresh: str, *, at: datetime) -> TokenPa
         gen=user_session.generation,
         at=at,
         session_ends_at=user_session.expires_at,
+        auth_time=assurance.proved_at(user_session),
+        amr=assurance.methods(user_session),
     )
     left = int((user_session.expires_at - at).total_seconds())
     return TokenPair(

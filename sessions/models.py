@@ -30,6 +30,9 @@ class UserSession(models.Model):
     last_seen_at = models.DateTimeField(_("last seen at"))
     idle_expires_at = models.DateTimeField(_("idle end"))
     absolute_expires_at = models.DateTimeField(_("absolute end"))
+    # When and by what (RFC 8176) the person last proved who they are; null in rows of an older release.
+    authenticated_at = models.DateTimeField(_("proved at"), null=True, blank=True)
+    amr = models.JSONField(_("proved by"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
     end_reason = models.CharField(_("end reason"), max_length=32, blank=True, default="")
 

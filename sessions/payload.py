@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from sessions import location, sockets
+from sessions import assurance, location, sockets
 from sessions.models import UserSession
 from sessions.tokens import TokenPair
 
@@ -34,6 +34,9 @@ def session(
         "idle_expires_at": user_session.idle_expires_at,
         "absolute_expires_at": user_session.absolute_expires_at,
         "remember_me": user_session.remember_me,
+        "authenticated_at": assurance.proved_at(user_session),
+        "auth_time": assurance.proved_at(user_session),  # the same by the name that tokens and sockets have for it
+        "amr": assurance.methods(user_session),
         "sockets": open_sockets,
     }
 

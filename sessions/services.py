@@ -6,6 +6,7 @@ blacklist and sends `session_revoked` after commit.
 """
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,7 @@ from django.utils import timezone
 from common.client import FINGERPRINT_CHARS, Client
 from common.errors import NoActiveAccount, NotFound, TokenNotValid
 from common.signals import security_event, session_revoked, sessions_ending
-from sessions import devices, hot_sql, issuing, location, tokens, validity
+from sessions import assurance, devices, hot_sql, issuing, location, tokens, validity
 from sessions.models import UserSession
 from sessions.push import registrations
 from sessions.tokens import TokenPair
@@ -44,8 +45,9 @@ def start(
     device_fingerprint: str = "",
     device_name: str = "",
     remember_me: bool = False,
+    amr: Iterable[str] = (assurance.PASSWORD,),
 ) -> Started:
-    """Start a session for a person who has just proved their password, in the caller's transaction or its own.
+    """Start a session for a person who has just proved who they are by `amr`, in the caller's transaction or its own.
 
     Takes the person's row lock, so that a password reset in between ends this login too. The device's earlier session
     is replaced; a device not seen before is told by `security_event("new_device")`.
@@ -68,6 +70,8 @@ def start(
             client=devices.client_of(client.user_agent),
             location=location.lookup(client.ip_address),
             remember_me=remember_me,
+            authenticated_at=now,
+            amr=assurance.ordered(amr),
             created_at=now,
             last_seen_at=now,
             idle_expires_at=now + idle,

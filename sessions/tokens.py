@@ -1,6 +1,7 @@
 """Make and read tokens. What a token says is a claim; whether it still counts, the session's row decides.
 
-Claims, in this order: `token_type, exp, iat, jti, user_id (a string), sid, gen`, then `iss` and `aud` where configured.
+Claims, in this order: `token_type, exp, iat, jti, user_id (a string), sid, gen`, in an access token `auth_time` and
+`amr`, then `iss` and `aud` where configured.
 They are signed as text, and the text of the refresh token rests on the row, so that a retry gets the same bytes again.
 """
 
@@ -70,7 +71,9 @@ class Signed:
     algorithm: str
 
 
-def mint(*, token_type: str, user_id: int, sid: uuid.UUID, gen: int, at: datetime, ends_at: datetime) -> Signed:
+def mint(
+    *, token_type: str, user_id: int, sid: uuid.UUID, gen: int, at: datetime, ends_at: datetime, **further: Any
+) -> Signed:
     """Sign a new token with the first key. `exp` is `ends_at` rounded down: never past the session's end."""
     jti = uuid.uuid4().hex
     exp = int(ends_at.timestamp())
@@ -82,6 +85,7 @@ def mint(*, token_type: str, user_id: int, sid: uuid.UUID, gen: int, at: datetim
         "user_id": str(user_id),
         "sid": str(sid),
         "gen": gen,
+        **further,
     }
     if settings.JWT_ISSUER:
         claims["iss"] = settings.JWT_ISSUER
@@ -92,9 +96,20 @@ def mint(*, token_type: str, user_id: int, sid: uuid.UUID, gen: int, at: datetim
     return Signed(token=key.sign(text), jti=jti, exp=exp, claims=text.decode(), kid=key.kid, algorithm=key.algorithm)
 
 
-def mint_access(*, user_id: int, sid: uuid.UUID, gen: int, at: datetime, session_ends_at: datetime) -> Signed:
+def mint_access(
+    *,
+    user_id: int,
+    sid: uuid.UUID,
+    gen: int,
+    at: datetime,
+    session_ends_at: datetime,
+    auth_time: datetime,
+    amr: list[str],
+) -> Signed:
+    """`auth_time`, `amr`: when and by what the person last proved who they are (`sessions.assurance`)."""
     ends_at = min(at + timedelta(seconds=settings.ACCESS_TOKEN_LIFETIME), session_ends_at)
-    return mint(token_type=ACCESS, user_id=user_id, sid=sid, gen=gen, at=at, ends_at=ends_at)
+    proof = {"auth_time": int(auth_time.timestamp()), "amr": amr}
+    return mint(token_type=ACCESS, user_id=user_id, sid=sid, gen=gen, at=at, ends_at=ends_at, **proof)
 
 
 def sign_again(*, claims: str, kid: str, algorithm: str) -> str:

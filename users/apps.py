@@ -10,6 +10,7 @@ class UsersConfig(AppConfig):
 
     def ready(self) -> None:
         from users import purging, receivers, security_events  # noqa: F401
+        from users.factors import resealing  # noqa: F401
         from users.passwords import breached  # noqa: F401
 
 

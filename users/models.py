@@ -150,6 +150,12 @@ class User(AbstractUser):
         verbose_name_plural = _("people")
         constraints = [
             models.UniqueConstraint(Lower("email"), condition=~models.Q(email=""), name="users_user_email_unique"),
+            # A proven number is one account's; what nobody has proved may stand in several.
+            models.UniqueConstraint(
+                fields=["phone_number"],
+                condition=models.Q(phone_verified=True) & ~models.Q(phone_number=""),
+                name="users_user_phone_unique",
+            ),
         ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
@@ -260,3 +266,14 @@ class SecurityEvent(models.Model):
             models.Index(fields=["user", "-at"], name="users_event_user_at"),
             models.Index(fields=["at"], name="users_event_at"),  # the purge, and the admin's list of all
         ]
+
+
+# The other tables of this app; Django looks for models here.
+from users.factors.models import (  # noqa: E402, F401
+    Challenge,
+    Passkey,
+    RecoveryCode,
+    SmsBudget,
+    SocialLink,
+    TotpFactor,
+)

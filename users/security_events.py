@@ -21,8 +21,9 @@ from common.json import isoformat
 from common.signals import security_event
 from sessions import devices, location
 from users import notices
-from users.mail import enqueue
+from users.mail import enqueue, letters
 from users.models import SecurityEvent
+from users.phone import texts
 
 log = structlog.get_logger(__name__)
 
@@ -36,11 +37,25 @@ KINDS: dict[str, Any] = {
     "session_revoked": _("signed out"),
     "password_changed": _("password changed"),
     "email_changed": _("e-mail address changed"),
+    "mfa_enabled": _("second factor turned on"),
+    "mfa_disabled": _("second factor turned off"),
+    "passkey_added": _("passkey added"),
+    "passkey_removed": _("passkey removed"),
+    "recovery_code_used": _("recovery code used"),
+    "recovery_codes_made": _("new recovery codes made"),
+    "social_linked": _("account of another provider linked"),
+    "social_unlinked": _("account of another provider unlinked"),
+    "phone_changed": _("phone number changed"),
+    "reauthenticated": _("confirmed who they are"),
 }
 # What may come in bursts is one row with a count, and the field that tells one burst from another.
 COALESCED = {"login_failed": "ip_address", "refresh_replayed": "session_id"}
 COALESCE_WITHIN = timedelta(minutes=10)
-MAILS = {"new_device": "new_sign_in", "refresh_reused": "token_reused"}
+MAILS = {"new_device": "new_sign_in", "refresh_reused": "token_reused"} | {kind: kind for kind in letters.OF_FACTORS}
+# What is also told by SMS to who wants that (`sms_notifications`) on a proven number.
+TEXTED = frozenset(
+    {*letters.OF_FACTORS, "new_device", "lockout", "refresh_reused", "password_changed", "email_changed"}
+)
 
 
 def record(
@@ -142,6 +157,8 @@ def store(
     if kind in MAILS:
         enqueue.send(user_id, MAILS[kind], event_id=str(event.pk))
     notices.enqueue(event)
+    if kind in TEXTED:
+        texts.ask(user_id, kind)
     return event  # so that the sender can name it in a mail
 
 

@@ -59,6 +59,8 @@ class HelloFrame(Outgoing, kw_only=True, tag="hello"):
     server_time: Time
     heartbeat_interval_ms: int
     token_expires_at: Time
+    auth_time: Time
+    amr: list[str]
     limits: Limits
 
 

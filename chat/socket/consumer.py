@@ -95,7 +95,7 @@ class ChatConsumer(AsyncConsumer):
             return False
         if opened.superseded:
             here.endings.supersede(opened.superseded)
-        _greet(socket, opened.epoch)
+        _greet(socket, opened)
         if not opened.default_is_mine:
             socket.refuse(NotFound())
         else:
@@ -180,16 +180,19 @@ def _take(here: Process, socket: Socket, text: str) -> None:
         socket.refuse(error, ref=ref, client_msg_id=None if client_msg_id is None else str(client_msg_id))
 
 
-def _greet(socket: Socket, epoch: str) -> None:
+def _greet(socket: Socket, opened: handshake.Opened) -> None:
+    known = opened.authenticated
     hello = HelloFrame(
         v=outgoing.VERSION,
         connection_id=socket.connection_id,
         session_id=socket.sid,
         user_id=socket.user_id,
-        epoch=epoch,
+        epoch=opened.epoch,
         server_time=isoformat(timezone.now()),
         heartbeat_interval_ms=settings.CHAT_HEARTBEAT_MS,
         token_expires_at=isoformat(socket.token_expires_at),
+        auth_time=isoformat(known.auth_time or timezone.now()),
+        amr=list(known.amr),
         limits=Limits(
             frame_bytes=settings.CHAT_FRAME_BYTES,
             content_chars=settings.CHAT_CONTENT_CHARS,

@@ -175,9 +175,9 @@ def test_the_launcher_says_so_without_a_traceback():
 
 def test_public_url_follows_host_and_port():
     show = "import config.settings as s; print(s.PUBLIC_URL)"
-    assert start("-c", show, PORT="8123")[1].strip() == "http://127.0.0.1:8123"
+    assert start("-c", show, PORT="8123")[1].strip() == "http://localhost:8123"
     assert start("-c", show, HOST="0.0.0.0", PORT="1")[1].strip() == "http://127.0.0.1:1"
-    assert start("-c", show, HOST="::1")[1].strip() == "http://[::1]:8000"
+    assert start("-c", show, HOST="::1")[1].strip() == "http://localhost:8000"
     assert start("-c", show, PUBLIC_URL="https://x.example/")[1].strip() == "https://x.example"
 
 

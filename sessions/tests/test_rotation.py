@@ -64,7 +64,8 @@ def test_both_prefixes_are_the_same_view(api, started):
 def test_the_claims_are_the_contract_s(started):
     for token, kind in ((started.tokens.access, "access"), (started.tokens.refresh, "refresh")):
         claims = jwt.decode(token, options={"verify_signature": False})
-        assert list(claims) == ["token_type", "exp", "iat", "jti", "user_id", "sid", "gen"]
+        assurance = ["auth_time", "amr"] if kind == "access" else []
+        assert list(claims) == ["token_type", "exp", "iat", "jti", "user_id", "sid", "gen", *assurance]
         assert claims["token_type"] == kind
         assert claims["user_id"] == str(started.user_session.user_id)
         assert claims["sid"] == str(started.user_session.session_token)

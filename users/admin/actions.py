@@ -5,11 +5,15 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from common.client import Client, clean
 from common.signals import user_suspended
 from sessions import services as sessions
+from users.factors import totp
 from users.mail import enqueue
 from users.models import User
 from users.passwords import lockout, replace
+
+REASON_CHARS = 200
 
 
 class Refused(Exception):
@@ -52,6 +56,20 @@ def mark_verified(*, user: User) -> None:
 def sign_out(*, user: User) -> None:
     """Revoke every session, and with it what would let a remembered device past the lockout."""
     sessions.revoke_all(user_id=user.pk, reason="admin")
+
+
+def remove_second_factor(*, user: User, reason: str, client: Client | None) -> None:
+    """Turn somebody's second factor off, because they lost it; they are told, with the reason.
+
+    Raises: Refused without a reason, or where none is on.
+    """
+    reason = clean(reason)[:REASON_CHARS]
+    if not reason:
+        raise Refused(_("Say why: the person is told."))
+    try:
+        totp.remove(user_id=user.pk, sid=None, client=client, by="admin", reason=reason)
+    except totp.NotEnrolled:
+        raise Refused(_("No second factor is on.")) from None
 
 
 def force_reset(*, user: User) -> None:

@@ -29,10 +29,12 @@ from sessions import location
 from sessions.models import UserSession
 from users import security_events
 from users.admin import actions
+from users.factors import listing
 from users.flows import register
 from users.identity import addresses
 from users.mail import enqueue
 from users.models import SecurityEvent, User
+from users.phone import numbers
 
 
 def _checked(field: str, **wanted: Any) -> None:
@@ -52,7 +54,7 @@ class PersonForm(forms.ModelForm):
     class Meta:
         model = User
         fields = (
-            *("username", "first_name", "last_name", "email", "email_verified", "phone_number", "phone_verified"),
+            *("username", "first_name", "last_name", "email", "email_verified"),
             *("is_active", "language", "timezone", "email_notifications", "sms_notifications", "push_notifications"),
             *("is_staff", "is_superuser", "groups", "user_permissions"),
         )
@@ -178,11 +180,13 @@ class PersonAdmin(Audited, UserAdmin):
         "lockout",
         "login_attempts",
         "fingerprint",
+        "phone",
+        "phone_verified",
     )
     # No password, not even its hash: a new one is the person's to choose ("Force a new password").
     fieldsets = (
         (None, {"fields": ("username", "first_name", "last_name")}),
-        (_("Contact"), {"fields": ("email", "email_verified", "phone_number", "phone_verified")}),
+        (_("Contact"), {"fields": ("email", "email_verified", "phone", "phone_verified")}),
         (_("State"), {"fields": ("is_active", "lockout", "login_attempts", "closed_at")}),
         (
             _("Sign-in"),
@@ -224,6 +228,11 @@ class PersonAdmin(Audited, UserAdmin):
     @admin.display(description=_("device fingerprint"))
     def fingerprint(self, user: User) -> str:
         return f"…{user.device_fingerprint[-6:]}" if user.device_fingerprint else "-"
+
+    @admin.display(description=_("phone number"))
+    def phone(self, user: User) -> str:
+        """Enough to know it again on the telephone, too little to call somebody; its owner proves another one."""
+        return numbers.masked(user.phone_number) or "-"
 
     # --- Who may ---
 
@@ -294,7 +303,35 @@ class PersonAdmin(Audited, UserAdmin):
         # Setting somebody's password here would have to show or invent it; both end in a mail in clear.
         urls = [url for url in super().get_urls() if url.name != "auth_user_password_change"]
         act = self.admin_site.admin_view(self.act_view)
-        return [path("<int:pk>/act/<slug:name>/", act, name="users_user_act"), *urls]
+        remove = self.admin_site.admin_view(self.second_factor_view)
+        return [
+            path("<int:pk>/act/<slug:name>/", act, name="users_user_act"),
+            path("<int:pk>/second-factor/", remove, name="users_user_second_factor"),
+            *urls,
+        ]
+
+    def second_factor_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Remove a second factor that its owner has lost; never one's own, so that a stolen cookie cannot."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        user = User.objects.filter(pk=pk).first()
+        if user is None:
+            raise Http404
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        label = _("Remove the second factor")
+        try:
+            if user.pk == request.user.pk:
+                raise actions.Refused(_("You cannot do this to your own account."))
+            with transaction.atomic():
+                reason = request.POST.get("reason", "")
+                actions.remove_second_factor(user=user, reason=reason, client=client_of(request))
+                self.log_act(request, user, "remove_second_factor")
+        except actions.Refused as refusal:
+            self._refuse(request, user, str(refusal))
+        else:
+            self.message_user(request, _("Done: %(act)s.") % {"act": label}, messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:users_user_change", args=[pk]))
 
     def act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
         if request.method != "POST":
@@ -313,7 +350,12 @@ class PersonAdmin(Audited, UserAdmin):
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         user = kwargs.get("obj")
         if user is not None:
-            context |= self._acts(request, user) | self._sessions(request, user) | self._timeline(request, user)
+            context |= (
+                self._acts(request, user)
+                | self._factors(request, user)
+                | self._sessions(request, user)
+                | self._timeline(request, user)
+            )
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _acts(self, request: HttpRequest, user: User) -> dict[str, Any]:
@@ -328,6 +370,13 @@ class PersonAdmin(Audited, UserAdmin):
         names = [name for name, act in ACTS.items() if name not in left_out and (act.own or not own)]
         url = "admin:users_user_act"
         return {"acts": [{"label": ACTS[name].label, "url": reverse(url, args=[user.pk, name])} for name in names]}
+
+    def _factors(self, request: HttpRequest, user: User) -> dict[str, Any]:
+        """Show which ways in somebody has, and no secret of them."""
+        shown = listing.of(user)
+        may = self.has_change_permission(request, user) and user.pk != request.user.pk
+        url = reverse("admin:users_user_second_factor", args=[user.pk]) if may and shown["totp"] else ""
+        return {"factors": shown, "second_factor_url": url}
 
     def _sessions(self, request: HttpRequest, user: User) -> dict[str, Any]:
         if not request.user.has_perm("user_sessions.view_usersession"):
@@ -411,4 +460,6 @@ class LogEntryAdmin(History):
     @admin.display(description=_("what"))
     def said(self, entry: LogEntry) -> str:
         message = entry.get_change_message()
+        if message == "remove_second_factor":
+            return str(_("Remove the second factor"))
         return str(ACTS[message].label) if message in ACTS else message

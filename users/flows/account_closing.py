@@ -1,6 +1,7 @@
 """Close one's account: what is the person's is erased, what others hold stays without a name."""
 
 import uuid
+from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
@@ -9,26 +10,35 @@ from django.utils import timezone
 from common.client import Client
 from common.signals import user_closing
 from sessions import services as sessions
+from users.factors import social_tokens
+from users.factors.models import Challenge, Passkey, RecoveryCode, SocialLink, TotpFactor
 from users.identity import names
 from users.mail import enqueue
 from users.models import EmailVerificationToken, PasswordResetToken, SecurityEvent, User
 from users.passwords import check, lockout
 
+FACTORS: tuple[Any, ...] = (TotpFactor, RecoveryCode, Passkey, SocialLink, Challenge)
 
-def close(*, user_id: int, password: str, client: Client, sid: uuid.UUID | None = None) -> None:
+
+def close(*, user_id: int, password: str | None, client: Client, sid: uuid.UUID | None = None) -> None:
     """Revoke every session, erase the personal data and keep an empty row, all or nothing.
 
     `user_closing` is sent inside the transaction, so that each app erases its part of it.
 
+    `password` None: the caller has seen another proof (`reauthentication.require_fresh`).
+
     Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
     """
     user = User.objects.get(pk=user_id)
-    check.require(user=user, password=password, field="password", client=client, sid=sid)
+    if password is not None:
+        check.require(user=user, password=password, field="password", client=client, sid=sid)
     with transaction.atomic():
         address, language = user.email, user.language
         sessions.revoke_all(user_id=user_id, reason="account_closed")
         user_closing.send(sender=User, user_id=user_id)
-        for model in (PasswordResetToken, EmailVerificationToken, SecurityEvent):
+        for link in SocialLink.objects.filter(user_id=user_id):
+            social_tokens.revoke(link)
+        for model in (*FACTORS, PasswordResetToken, EmailVerificationToken, SecurityEvent):
             model.objects.filter(user_id=user_id).delete()
         lockout.unlock(user_id)
         _erase(user)

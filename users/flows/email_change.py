@@ -14,15 +14,17 @@ from users.models import User
 from users.passwords import check
 
 
-def request(*, user_id: int, email: str, password: str, client: Client, sid: uuid.UUID | None = None) -> None:
+def request(*, user_id: int, email: str, password: str | None, client: Client, sid: uuid.UUID | None = None) -> None:
     """Mail the new address a link and tell the old one; where it is taken, tell its owner. The answer is the same.
 
     An address gets so many mails an hour because of what others type, whoever they are: beyond, nothing is mailed.
+    `password` None: the caller has seen another proof (`reauthentication.require_fresh`).
 
     Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
     """
     user = User.objects.get(pk=user_id)
-    check.require(user=user, password=password, field="password", client=client, sid=sid)
+    if password is not None:
+        check.require(user=user, password=password, field="password", client=client, sid=sid)
     if rates.hit(name="mail_account_hourly", key=f"email_change:{user_id}") is not None:
         return
     if not limits.within_target(email):

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from common.signals import user_exporting
 from users import payload
+from users.factors import listing
 from users.models import SecurityEvent, User
 
 _EVENT = ("id", "kind", "at", "ip_address", "location", "client", "session_id", "detail")
@@ -22,6 +23,7 @@ def export(*, user_id: int) -> dict[str, Any]:
             "device_fingerprint": user.device_fingerprint,
             "password_changed_at": user.password_changed_at,
         },
+        "factors": listing.of(user),
         "security_events": list(SecurityEvent.objects.filter(user_id=user_id).order_by("-at").values(*_EVENT)),
     }
     answers: list[tuple[Any, Any]] = user_exporting.send(sender=User, user_id=user_id)

@@ -1,5 +1,6 @@
 """Sign in with a username or an e-mail address and a password."""
 
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,8 +13,10 @@ from common import rates
 from common.client import Client, address_key
 from common.errors import EmailNotVerified, NoActiveAccount
 from common.signals import security_event
+from sessions import assurance
 from sessions import services as sessions
 from users import people
+from users.factors import second_factor
 from users.models import User
 from users.passwords import check, device_tokens, lockout
 
@@ -35,11 +38,12 @@ def login(
     remember_me: bool = False,
     device_token: str = "",
 ) -> LoggedIn:
-    """Check the password and start a session on the device.
+    """Check the password and start a session on the device, or ask for the second factor.
 
     The time, body and status of a refusal do not tell whether the account exists. Counting commits before the refusal.
 
-    Raises: Throttled, AccountLocked, NoActiveAccount, EmailNotVerified (where mandatory, after a right password).
+    Raises: Throttled, AccountLocked, NoActiveAccount, EmailNotVerified (where mandatory, after a right password),
+    MfaRequired (401 with an `mfa_token`).
     """
     rates.allow(name="login", key=address_key(client.ip_address))
     user, name = people.find(username)
@@ -54,6 +58,46 @@ def login(
         raise NoActiveAccount from None
     if user is None:  # never: nobody's password is never right
         raise NoActiveAccount
+    return finish(
+        user=user,
+        guess=guess,
+        amr=[assurance.PASSWORD],
+        client=client,
+        device_id=device_id,
+        device_fingerprint=device_fingerprint,
+        device_name=device_name,
+        remember_me=remember_me,
+    )
+
+
+def finish(
+    *,
+    user: User,
+    guess: lockout.Guess,
+    amr: list[str],
+    client: Client,
+    device_id: uuid.UUID | None = None,
+    device_fingerprint: str = "",
+    device_name: str = "",
+    remember_me: bool = False,
+) -> LoggedIn:
+    """Do what every way to sign in does once its proof is right: ask for the second factor, else start the session.
+
+    `guess`: reserved in the counter of account or device, so that a locked account is locked for every factor. It is
+    settled or given back here, whatever happens.
+
+    Raises: MfaRequired, EmailNotVerified, NoActiveAccount (the account ended or changed its password meanwhile).
+    """
+    if assurance.MULTIPLE not in amr and second_factor.is_on(user.pk):
+        lockout.give_back(guess)
+        raise second_factor.ask(
+            user,
+            amr=amr,
+            device_id=device_id,
+            device_fingerprint=device_fingerprint,
+            device_name=device_name,
+            remember_me=remember_me,
+        )
     if settings.EMAIL_VERIFICATION == "mandatory" and not user.email_verified:
         with check.at_no_cost(guess):
             lockout.succeed(guess)
@@ -68,6 +112,7 @@ def login(
             device_fingerprint=device_fingerprint,
             device_name=device_name,
             remember_me=remember_me,
+            amr=amr,
         )
         security_event.send(
             sender=User,

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
+from rest_framework.fields import Field
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,6 +22,7 @@ from common.views import OpenAPIView, no_store
 from sessions import payload as sessions_payload
 from sessions.authentication import SessionJWTAuthentication, current_sid
 from users import payload
+from users.factors import reauthentication
 from users.flows import (
     account_closing,
     email_change,
@@ -55,6 +57,19 @@ def read(serializer: type[Serializer], request: Request, **kwargs: Any) -> dict[
 def person(request: Request) -> User:
     """Return who is signed in; for views that let nobody else pass."""
     return cast(User, request.user)
+
+
+def password_or_fresh(request: Request, given: dict[str, Any]) -> str | None:
+    """Return the password that proves the call; None where somebody without one has proved who they are lately.
+
+    Raises: ValidationFailed (`required`), ReauthenticationRequired.
+    """
+    if "password" in given:
+        return str(given["password"])
+    if person(request).has_usable_password():
+        raise ValidationFailed.of("password", "required", Field.default_error_messages["required"])
+    reauthentication.require_fresh(user=person(request), sid=current_sid(request))
+    return None
 
 
 class RegisterView(OpenAPIView):
@@ -192,9 +207,9 @@ class EmailChangeView(APIView):
         email_change.request(
             user_id=person(request).pk,
             email=given["new_email"],
-            password=given["password"],
-            client=client_of(request),
+            password=password_or_fresh(request, given),
             sid=current_sid(request),
+            client=client_of(request),
         )
         return Response({"detail": _("Please follow the link that we mailed to the new address.")})
 
@@ -212,6 +227,8 @@ class MeView(APIView):
     def patch(self, request: Request) -> Response:
         """Change oneself. Another phone number is an unverified one."""
         changes = read(serializers.UserSerializer, request, partial=True)
+        if changes.get("phone_number", person(request).phone_number) != person(request).phone_number:
+            reauthentication.require_fresh(user=person(request), sid=current_sid(request))
         return Response(payload.user(profile.update(user_id=person(request).pk, changes=changes)))
 
     @documented("me_close", request=serializers.PasswordSerializer, responses={204: None})
@@ -220,9 +237,9 @@ class MeView(APIView):
         given = read(serializers.PasswordSerializer, request)
         account_closing.close(
             user_id=person(request).pk,
-            password=given["password"],
-            client=client_of(request),
+            password=password_or_fresh(request, given),
             sid=current_sid(request),
+            client=client_of(request),
         )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -231,6 +248,7 @@ class ExportView(APIView):
     @documented("me_export", responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request) -> Response:
         """Download what is held about oneself."""
+        reauthentication.require_fresh(user=person(request), sid=current_sid(request))
         response = Response(export.export(user_id=person(request).pk))
         response["Content-Disposition"] = 'attachment; filename="alviar-export.json"'
         response["Cache-Control"] = "no-store"

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import formats, timezone, translation
-from django.utils.translation import get_language_bidi, get_supported_language_variant, ngettext
+from django.utils.translation import get_language_bidi, get_supported_language_variant, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from common.wording import device, place
@@ -278,6 +278,87 @@ def account_closed(user: User, context: dict[str, Any]) -> Letter:
     )
 
 
+def email_code(user: User, context: dict[str, Any]) -> Letter:
+    """`code`: made by the task that writes this mail (`users.factors.email_code`)."""
+    return Letter(
+        subject=_("%(code)s is your code to sign in") % {"code": context.get("code", "")},
+        paragraphs=[
+            _("Your code to sign in: %(code)s") % {"code": context.get("code", "")},
+            _("It works once, for %(time)s. Nobody of ours will ever ask you for it.") % {"time": lasts(600)},
+        ],
+        closing=_("If you did not ask for this, ignore this mail: nobody signs in without the code."),
+    )
+
+
+# Kind of the event: (subject, what happened). All of them say when, where from and what to do if it was not you.
+OF_FACTORS: dict[str, tuple[Any, Any]] = {
+    "mfa_enabled": (
+        gettext_lazy("Your second factor is on"),
+        gettext_lazy("From now on signing in to your account also asks for a code of your authenticator app."),
+    ),
+    "mfa_disabled": (
+        gettext_lazy("Your second factor is off"),
+        gettext_lazy("Signing in to your account no longer asks for a code of your authenticator app."),
+    ),
+    "passkey_added": (
+        gettext_lazy("A passkey was added to your account"),
+        gettext_lazy("A new passkey can sign in to your account, without a password."),
+    ),
+    "passkey_removed": (
+        gettext_lazy("A passkey was removed from your account"),
+        gettext_lazy("One of your passkeys can no longer sign in to your account."),
+    ),
+    "recovery_code_used": (
+        gettext_lazy("A recovery code of your account was used"),
+        gettext_lazy("Somebody signed in with one of your recovery codes. It does not work again."),
+    ),
+    "recovery_codes_made": (
+        gettext_lazy("New recovery codes for your account"),
+        gettext_lazy("New recovery codes were made for your account. The old ones no longer work."),
+    ),
+    "social_linked": (
+        gettext_lazy("An account elsewhere was linked to yours"),
+        gettext_lazy("An account of another provider can sign in to your account from now on."),
+    ),
+    "social_unlinked": (
+        gettext_lazy("An account elsewhere is no longer linked to yours"),
+        gettext_lazy("An account of another provider can no longer sign in to your account."),
+    ),
+    "phone_changed": (
+        gettext_lazy("The phone number of your account was changed"),
+        gettext_lazy("Another phone number was confirmed for your account."),
+    ),
+}
+
+
+def of_factor(kind: str) -> Callable[[User, dict[str, Any]], Letter]:
+    def letter(user: User, context: dict[str, Any]) -> Letter:
+        subject, happened = OF_FACTORS[kind]
+        return Letter(
+            subject=str(subject),
+            paragraphs=[str(happened), *because(context)],
+            facts=facts(user, context, kind),
+            advice=[not_you()],
+            button=_("Choose a new password"),
+            link=reset_page(),
+        )
+
+    return letter
+
+
+def because(context: dict[str, Any]) -> list[str]:
+    """Return why it happened, where it was not the person themself who did it."""
+    event = SecurityEvent.objects.filter(pk=context["event_id"]).first() if context.get("event_id") else None
+    detail = event.detail if event else {}
+    if detail.get("reason") == "counter" and "by" not in detail:
+        return [_("It was used in a way that only a copy of it could be. We ended it for your safety.")]
+    if detail.get("by") == "admin":
+        why = harmless(str(detail.get("reason", "")))
+        said = _("Our support did this.")
+        return [f"{said} {why}".strip()]
+    return []
+
+
 LETTERS: dict[str, Callable[[User, dict[str, Any]], Letter]] = {
     "verify_email": verify_email,
     "password_reset": password_reset,
@@ -288,4 +369,6 @@ LETTERS: dict[str, Callable[[User, dict[str, Any]], Letter]] = {
     "email_change_old_address": email_change_old_address,
     "email_taken": email_taken,
     "account_closed": account_closed,
+    "email_code": email_code,
+    **{kind: of_factor(kind) for kind in OF_FACTORS},
 }

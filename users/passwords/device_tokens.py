@@ -17,7 +17,7 @@ _SALT = "users.device_token"
 
 def make(user: User, *, device_id: uuid.UUID | None = None) -> str:
     """Return the token of a device; `device_id` keeps the counter of one that already had a token."""
-    facts = [user.pk, user.device_token_version, _password_mark(user), (device_id or uuid.uuid4()).hex]
+    facts = [user.pk, user.device_token_version, password_mark(user), (device_id or uuid.uuid4()).hex]
     return signing.dumps(facts, salt=_SALT)
 
 
@@ -32,8 +32,9 @@ def read(raw: str, *, user: User | None) -> uuid.UUID | None:
         return None
     if user is None or (user_id, version) != (user.pk, user.device_token_version):
         return None
-    return uuid.UUID(device_id) if constant_time_compare(mark, _password_mark(user)) else None
+    return uuid.UUID(device_id) if constant_time_compare(mark, password_mark(user)) else None
 
 
-def _password_mark(user: User) -> str:
+def password_mark(user: User) -> str:
+    """Return a fragment that another password would not give."""
     return salted_hmac(_SALT, user.password, algorithm="sha256").hexdigest()[:16]

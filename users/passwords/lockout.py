@@ -8,8 +8,10 @@ counter; a remembered device (`device_tokens`) has its own, so that a stranger c
 Source: OWASP Authentication Cheat Sheet, account lockout; ASVS 5.0 6.1.1 and 6.3.1; section "Verrouillage de Compte".
 """
 
+import contextlib
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -219,6 +221,18 @@ def forgive(user_id: int) -> None:
     with transaction.atomic():
         if LoginCounter.objects.filter(key=counter_of_user(user_id).key, locked_until=None).delete()[0]:
             User.objects.filter(pk=user_id).rewrite(login_attempts=0, locked_until=None)
+
+
+@contextlib.contextmanager
+def given_back_on_failure(guess: Guess, *, but: type[Exception] | tuple[type[Exception], ...]) -> Iterator[None]:
+    """Give the attempt back where anything but a wrong answer (`but`) keeps it from being decided."""
+    try:
+        yield
+    except but:
+        raise
+    except Exception:
+        give_back(guess)
+        raise
 
 
 def unlock(user_id: int) -> None:

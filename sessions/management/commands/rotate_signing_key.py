@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from common.json import isoformat
+from common.signals import sealing_key_changed
 from sessions import keys
 
 
@@ -36,6 +37,8 @@ class Command(BaseCommand):
         gone = isoformat(old_keys_end(timezone.now()))
         if files and algorithm == settings.JWT_ALGORITHM:
             keys.write_ring(files[0], [entry, *keys.read_ring(files[0])])
+            keys.ring(kid=new.kid)
+            self._reseal()
             self.stdout.write(f"{new.kid} signs from now on, in every process within a second: {files[0]}")
             self.stdout.write(f"Older keys verify on ({old}). They may go at {gone}: rotate_signing_key --remove KID")
             return None
@@ -51,10 +54,18 @@ class Command(BaseCommand):
                 continue
             if keys.ring().signer.kid == kid:
                 raise CommandError(f"{kid} signs. Rotate first.")
+            self._reseal()
             keys.write_ring(file, left)
             self.stdout.write(f"{kid} is out of {file}: tokens signed with it are refused from now on.")
             return
         raise CommandError(f"{kid} is in no ring file.")
+
+    def _reseal(self) -> None:
+        """Move sealed secrets to the key that signs, before another one may go."""
+        answers: list[tuple[Any, Any]] = sealing_key_changed.send(sender=type(self))
+        unreadable = sum(count for _receiver, count in answers)
+        if unreadable:
+            self.stderr.write(f"{unreadable} sealed secrets open with no key: their owners have to set them up anew.")
 
     def _print_steps(self, entry: str, kid: str, algorithm: str, gone: str) -> None:
         """Say how to do it by hand: every process must know a key before any signs with it."""
@@ -68,6 +79,7 @@ class Command(BaseCommand):
             f"   JWT_SIGNING_KEYS={kid}:…,{old} JWT_ALGORITHM={algorithm}",
             f"3. Take the old ones out, not before {gone}: the last token signed with them ends.",
             "",
+            "What is encrypted at rest moves to the new key within a day; at once by: manage.py reseal_secrets",
             "With JWT_SIGNING_KEYS=@/path/to/a/ring-file this command does it all, without a restart.",
         ]
         if keys.ring().derived:

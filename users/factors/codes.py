@@ -1,0 +1,19 @@
+"""One field takes both: six digits of the app, or a recovery code."""
+
+from common.client import Client
+from sessions import assurance
+from users.factors import challenges, events, recovery_codes, totp
+
+
+def use(user_id: int, typed: str, *, client: Client) -> list[str] | None:
+    """Accept a code once and return what it proves (`amr`), None where it is wrong.
+
+    Call inside the transaction of what it opens: a recovery code stays good where that fails.
+    """
+    if challenges.six_digits(typed) is not None:
+        return [assurance.OTP, assurance.MULTIPLE] if totp.use(user_id, typed) else None
+    if not recovery_codes.use(user_id, typed):
+        return None
+    left = recovery_codes.left(user_id)
+    events.tell("recovery_code_used", user_id=user_id, client=client, left=left)
+    return [assurance.OTP, assurance.MULTIPLE]

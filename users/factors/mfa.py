@@ -1,0 +1,58 @@
+"""The second step of a login: a code or a passkey for the `mfa_token` that the first step got.
+
+A wrong answer takes one of the token's five tries and counts towards the lockout of the account; the right password
+before it does not reset that.
+"""
+
+import uuid
+from typing import Any
+
+from django.db import transaction
+
+from common.client import Client
+from common.errors import InvalidCode
+from users.factors import challenges, codes, passkeys, second_factor
+from users.flows import login
+from users.passwords import lockout
+
+
+def options(*, token: str) -> dict[str, Any]:
+    """Return WebAuthn request options for the person's own passkeys. Raises InvalidOrExpiredToken."""
+    challenge = challenges.peek(second_factor.PURPOSE, token)
+    user = second_factor.user_of(challenge)
+    return passkeys.request_options(purpose=passkeys.SECOND, user_id=user.pk, of=challenge.digest)
+
+
+def verify(*, token: str, client: Client, code: str = "", credential: dict[str, Any] | None = None) -> login.LoggedIn:
+    """Finish the login that the token stands for.
+
+    Raises: InvalidOrExpiredToken, InvalidCode (after it was counted), AccountLocked.
+    """
+    challenge = challenges.attempt(second_factor.PURPOSE, token)
+    user = second_factor.user_of(challenge)
+    device_id = uuid.UUID(challenge.data["device_id"]) if challenge.data["device_id"] else None
+    counter = lockout.counter_of_device(device_id) if device_id else lockout.counter_of_user(user.pk)
+    guess = lockout.reserve(counter)
+    try:
+        with lockout.given_back_on_failure(guess, but=InvalidCode):
+            if credential is not None:
+                passkeys.authenticate(
+                    credential, purpose=passkeys.SECOND, client=client, user_id=user.pk, of=challenge.digest
+                )
+            with transaction.atomic():
+                proof = passkeys.AMR if credential is not None else codes.use(user.pk, code, client=client)
+                if proof is None:
+                    raise InvalidCode
+                challenges.spend(challenge)
+
+    except InvalidCode:
+        lockout.fail(guess, user_id=user.pk, client=client)
+        raise
+    return login.finish(
+        user=user,
+        guess=guess,
+        amr=[*challenge.data["amr"], *proof],
+        client=client,
+        device_id=device_id,
+        **challenge.data["login"],
+    )

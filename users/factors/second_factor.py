@@ -1,0 +1,66 @@
+"""Whether a second factor is on, which ways there are to give it, and the question that a login gets.
+
+TOTP turns it on; a passkey alone turns nothing on (`docs/adr/passkeys-turn-nothing-on.md`).
+"""
+
+import uuid
+from typing import Any
+
+from django.utils.crypto import constant_time_compare
+
+from common.errors import InvalidOrExpiredToken, MfaRequired
+from users.factors import challenges
+from users.factors.models import Challenge, Passkey, RecoveryCode, SocialLink, TotpFactor
+from users.models import User
+from users.passwords import device_tokens
+
+PURPOSE = "mfa"
+
+
+def is_on(user_id: int) -> bool:
+    return TotpFactor.objects.filter(user_id=user_id, confirmed_at__isnull=False).exists()
+
+
+def methods(user_id: int) -> list[str]:
+    """Return the ways to give the second factor, in the order in which to offer them."""
+    found = ["totp"]
+    if RecoveryCode.objects.filter(user_id=user_id, used_at__isnull=True).exists():
+        found.append("recovery_code")
+    if Passkey.objects.filter(user_id=user_id).exists():
+        found.append("passkey")
+    return found
+
+
+def ways_to_reauthenticate(user: User) -> list[str]:
+    """Return what makes a session of this person fresh."""
+    if is_on(user.pk):
+        return methods(user.pk)
+    found = ["password"] if user.has_usable_password() else []
+    if Passkey.objects.filter(user_id=user.pk).exists():
+        found.append("passkey")
+    if SocialLink.objects.filter(user_id=user.pk).exists():
+        found.append("social")
+    return found
+
+
+def ask(user: User, *, amr: list[str], device_id: uuid.UUID | None, **login: Any) -> MfaRequired:
+    """Return the refusal that carries an `mfa_token`, bound to this login, this device and this password."""
+    token = challenges.issue(
+        PURPOSE,
+        user_id=user.pk,
+        amr=amr,
+        device_id=device_id.hex if device_id else None,
+        password=device_tokens.password_mark(user),
+        login=login,
+    )
+    return MfaRequired(mfa_token=token, methods=methods(user.pk), expires_in=challenges.SECONDS)
+
+
+def user_of(challenge: Challenge) -> User:
+    """Return who signs in. Raises InvalidOrExpiredToken where the password changed or the account ended meanwhile."""
+    user: User | None = challenge.user
+    if user is None or not user.is_active:
+        raise InvalidOrExpiredToken
+    if not constant_time_compare(challenge.data["password"], device_tokens.password_mark(user)):
+        raise InvalidOrExpiredToken
+    return user

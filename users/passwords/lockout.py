@@ -175,6 +175,7 @@ def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
         LOCKOUTS.inc()
     counter = guess.counter
     with transaction.atomic():
+        _hold(counter.user_id)
         rows = LoginCounter.objects.filter(key=counter.key)
         rows.update(settled=F("settled") + 1)  # takes the row's lock, so that mirrors are written in order
         User.objects.filter(pk=counter.user_id or 0).update(
@@ -190,6 +191,11 @@ def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
             enqueue.send(user_id, "account_locked", **({"event_id": event_id} if event_id else {}))
 
 
+def _hold(user_id: int | None) -> None:
+    """Lock the person before the counter, as a login and a new password do: two at once must not wait in a circle."""
+    User.objects.select_for_update(no_key=True).filter(pk=user_id or 0).values_list("pk").first()
+
+
 def _tell(user_id: int, kind: str, at: datetime, client: Client | None, detail: dict[str, str]) -> str:
     """Send the event; return the id of the row that a receiver stored, if one did."""
     told: list[tuple[Any, Any]] = security_event.send(
@@ -203,6 +209,7 @@ def count_as_well(counter: Counter) -> None:
     guess = _reserve(counter, timezone.now())
     if guess is not None:
         with transaction.atomic():
+            _hold(counter.user_id)
             rows = LoginCounter.objects.filter(key=counter.key)
             rows.update(settled=F("settled") + 1)
             User.objects.filter(pk=counter.user_id or 0).update(
@@ -219,6 +226,7 @@ def succeed(guess: Guess) -> None:
 def forgive(user_id: int) -> None:
     """Forget failures that have not locked the account yet: its owner has just typed the password right."""
     with transaction.atomic():
+        _hold(user_id)
         if LoginCounter.objects.filter(key=counter_of_user(user_id).key, locked_until=None).delete()[0]:
             User.objects.filter(pk=user_id).rewrite(login_attempts=0, locked_until=None)
 
@@ -238,5 +246,6 @@ def given_back_on_failure(guess: Guess, *, but: type[Exception] | tuple[type[Exc
 def unlock(user_id: int) -> None:
     """Lift the lockout of an account: after a reset, and by the admin. Atomic."""
     with transaction.atomic():
+        _hold(user_id)
         LoginCounter.objects.filter(key=counter_of_user(user_id).key).delete()
         User.objects.filter(pk=user_id).rewrite(login_attempts=0, locked_until=None)

@@ -191,7 +191,7 @@ def authenticate(
 def _of(credential: dict[str, Any], user_id: int | None) -> Passkey:
     """Return the passkey that a credential names, and whose it says it is. Raises InvalidCode."""
     credential_id, handle = credential.get("id"), credential["response"].get("userHandle")
-    if not isinstance(credential_id, str):
+    if not isinstance(credential_id, str) or "\0" in credential_id:  # PostgreSQL takes no NUL
         raise InvalidCode
     passkey = Passkey.objects.select_related("user").filter(credential_id=credential_id.rstrip("=")[:1400]).first()
     if passkey is None or not passkey.user.is_active or user_id not in (None, passkey.user_id):

@@ -189,6 +189,8 @@ def link(
 
 def unlink(*, user_id: int, provider: str, sid: uuid.UUID | None, client: Client) -> None:
     """Raises NotFound (404), LastFactor (409) for the last way in."""
+    if "\0" in provider:  # PostgreSQL takes none
+        raise NotFound
     with transaction.atomic():
         user = ways_in.locked(user_id)
         held = SocialLink.objects.filter(user_id=user_id, provider=provider).first()

@@ -306,6 +306,7 @@ def test_a_link_is_removed_and_told(issuer, alice_api, run_tasks, mailoutbox):
     alice_api.post(LINK, {"id_token": issuer.token()})
     assert alice_api.delete(LINK).status_code == 204
     refused(alice_api.delete(LINK), "not_found", 404)
+    refused(alice_api.delete("/api/auth/factors/social/%00/"), "not_found", 404)
     run_tasks()
     assert "An account elsewhere is no longer linked to yours" in [mail.subject for mail in mailoutbox]
 

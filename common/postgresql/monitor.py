@@ -64,9 +64,9 @@ class Monitor:
 
     def _look(self) -> None:
         """Ask on our own connection; where it has died, on a new one before anything is concluded."""
+        started = time.monotonic()
         error = self._ask()
-        if error is not None:
-            self._close()
+        if error is not None and time.monotonic() - started < ANSWER_SECONDS / 2:  # not by waiting in vain
             error = self._ask()
             if error is None:
                 self._renew_pool()  # it was away for a moment, and what the pool holds has died with ours

@@ -10,13 +10,12 @@ export * from './core/frames.js';
 export * from './core/jwt.js';
 export * from './core/lifecycle.js';
 export type * from './core/logger.js';
-export type { OfflineStore } from './core/offline.js';
+export type { ChatStore, StoredChats, StoredConversation } from './core/offline.js';
 export type { Draft, OutboxItem } from './core/outbox.js';
 export type * from './core/platform.js';
 export * from './core/sequencer.js';
 export * from './core/share.js';
 export * from './core/storage.js';
-export * from './core/stores.js';
 export * from './core/types.js';
 export * from './core/uuid.js';
 /** The server's documents as types, made by `npm run types`. */

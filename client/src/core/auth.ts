@@ -554,10 +554,10 @@ export class AuthClient {
         clock_offset_ms: this.clockOffsetMs,
         ...who,
       } satisfies SessionFacts);
-    const all = text({ user, session });
-    if (encodeURIComponent(all).length <= FACTS_BYTES) return all;
-    const less = text({ user, session: null });
-    return encodeURIComponent(less).length <= FACTS_BYTES ? less : text({ user: null, session: null });
+    for (const who of [{ user, session }, { user, session: null }]) {
+      if (encodeURIComponent(text(who)).length <= FACTS_BYTES) return text(who);
+    }
+    return text({ user: null, session: null });
   }
 
   private async readItem(key: string): Promise<string | null> {
@@ -717,18 +717,19 @@ export class AuthClient {
         `${this.baseUrl}/${address.replace(/^[/\\]+/, '')}`;
   }
 
+  /** The token goes to this server only, whatever stands before an `@` or after another port. */
   private isOurs(url: string): boolean {
-    const origin = originOf(url);
-    return origin === null ? !url.startsWith('//') : origin === originOf(this.baseUrl || (globalThis.location?.href ?? ''));
+    const base = this.baseUrl || (globalThis.location?.origin ?? '');
+    return originOf(url) === originOf(base) || (!this.baseUrl && /^\/(?![/\\])/.test(url));
   }
 }
 
-/** `https://host:port`, or null for a path. By hand: React Native's `URL` has no `origin`. */
-function originOf(url: string): string | null {
-  const [, scheme, authority] = /^([a-z][a-z0-9+.-]*:)\/\/([^/?#]*)/i.exec(url) ?? [];
-  if (scheme === undefined || authority === undefined) return /^[a-z][a-z0-9+.-]*:/i.test(url) ? url : null;
-  const host = authority.toLowerCase().replace(scheme.toLowerCase() === 'https:' ? /:443$/ : /:80$/, '');
-  return `${scheme.toLowerCase()}//${host}`;
+/** `https://host:port`. By hand: React Native's `URL` has no `origin`. */
+function originOf(url: string): string | undefined {
+  return /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i
+    .exec(url)?.[0]
+    .toLowerCase()
+    .replace(/^(https:.*):443$|^(http:.*):80$/, '$1$2');
 }
 
 async function readAnswer<Answer>(response: HttpResponse): Promise<Answer> {

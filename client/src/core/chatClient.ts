@@ -17,7 +17,7 @@ import type {
   ServerFrame,
   Typing,
 } from './frames.js';
-import { Offline, type OfflineStore } from './offline.js';
+import type { ChatStore } from './offline.js';
 import { Outbox, wellFormed, type Draft, type OutboxItem } from './outbox.js';
 import type { WebSocketConstructor } from './platform.js';
 import { Share } from './share.js';
@@ -31,7 +31,7 @@ export interface ChatClientOptions {
   maxReconnectAttempts?: number;
   WebSocket?: WebSocketConstructor | undefined;
   /** Where chats and unsent messages rest between two starts; without one they live in memory. */
-  store?: OfflineStore;
+  store?: ChatStore;
   random?: () => number;
 }
 
@@ -99,7 +99,7 @@ export class ChatClient {
   private readonly events = new Emitter<ChatEvents>();
   private readonly share: Share;
   private readonly outbox: Outbox;
-  private readonly offline: Offline | null;
+  private readonly offline: ChatStore | undefined;
   /** The session whose kept chats have been taken up. */
   private restored: string | null = null;
   private readonly unsaved = new Set<Uuid>();
@@ -141,10 +141,7 @@ export class ChatClient {
         this.timelineChanged(conversation);
       },
     });
-    const { logger } = options.auth;
-    this.offline = options.store
-      ? new Offline(options.store, (error) => logger.warn('Chats could not be kept or read', error))
-      : null;
+    this.offline = options.store;
     this.share.on('frame', (frame) => this.received(frame));
     this.share.on('state', (state) => this.stateChanged(state));
     const stops = [
@@ -554,7 +551,7 @@ export class ChatClient {
   private transmit(item: OutboxItem): boolean {
     if (!this.connection.isOpen || !this.hello) return false;
     const { conversation_uuid, content, client_msg_id, reply_to, attachments } = item;
-    return this.connection.sendFrame({
+    return this.connection.sendAtOnce({
       type: 'message',
       conversation_uuid,
       content,
@@ -570,7 +567,7 @@ export class ChatClient {
     const ref = `c${this.nextRef++}`;
     return new Promise((resolve, reject) => {
       this.answers.set(ref, { resolve, reject });
-      if (!this.connection.sendFrame({ ...frame, ref })) {
+      if (!this.connection.sendAtOnce({ ...frame, ref })) {
         this.answers.delete(ref);
         reject(new Error('The connection was lost'));
       }

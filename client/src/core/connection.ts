@@ -236,7 +236,7 @@ export class Connection {
     const wasOpen = this.current?.opened ?? false;
     this.dropAll();
     this.setState(ConnectionState.Idle);
-    if (wasOpen) this.events.emit('close', closeEvent(1000, ''));
+    if (wasOpen) this.events.emit('close', closeEvent(1000));
   }
 
   /**
@@ -247,10 +247,13 @@ export class Connection {
 
   sendFrame = (frame: ClientFrame): boolean => this.write(JSON.stringify(frame), false);
 
-  private write(data: string, keep: boolean): boolean {
+  /** Only if it can go out now: for what has a queue, and an order, of its own. */
+  sendAtOnce = (frame: ClientFrame): boolean => this.write(JSON.stringify(frame), false, false);
+
+  private write(data: string, keep: boolean, wait = true): boolean {
     const signedIn = this.session();
     if (signedIn === null) {
-      this.auth.logger?.warn('Nobody is signed in: nothing was sent');
+      this.auth.logger?.warn('Not sent: signed out');
       return false;
     }
     this.belongTo(signedIn);
@@ -260,7 +263,7 @@ export class Connection {
       if (current.live) this.awaitAnswer();
       return true;
     }
-    this.queue.push(data);
+    if (wait) this.queue.push(data);
     if (this.queue.length > SEND_QUEUE_LIMIT) this.queue.shift();
     return false;
   }
@@ -271,7 +274,7 @@ export class Connection {
     if (frame?.type !== 'message') return data;
     const id = frame.client_msg_id ?? uuid4();
     const text = frame.client_msg_id ? data : JSON.stringify({ ...frame, client_msg_id: id });
-    if (this.unacknowledged.size < SEND_QUEUE_LIMIT) this.unacknowledged.set(id, text);
+    this.unacknowledged.set(id, text);
     return text;
   }
 
@@ -279,6 +282,7 @@ export class Connection {
   greet(to: Emitter<ConnectionEvents>): void {
     const { hello } = this;
     if (!hello) return;
+    to.emit('hello', hello);
     to.emit('frame', hello);
     to.emit('message', messageEvent(JSON.stringify(hello)));
   }
@@ -386,9 +390,8 @@ export class Connection {
       ws = new Constructor(this.url, ['access_token', token]);
     } catch (error) {
       this.lastError = error instanceof ConnectionError ? error : new ConnectionError('no_socket', error);
-      this.auth.logger?.error(this.lastError.message);
       if (this.forbidden) this.setState(ConnectionState.Stopped);
-      this.events.emit('error', errorEvent(error));
+      this.events.emit('error', Object.assign(made<SocketEvent>('Event', 'error', {}), { error }));
       return null;
     }
     const link: Link = {
@@ -572,8 +575,8 @@ export class Connection {
     this.fillHoles();
   }
 
-  private acknowledged(clientMsgId: Uuid | undefined): void {
-    if (clientMsgId) this.unacknowledged.delete(clientMsgId);
+  private acknowledged(clientMsgId = ''): void {
+    this.unacknowledged.delete(clientMsgId);
   }
 
   /** What was sent on a socket that is gone, and not acknowledged. The server knows each by its id. */
@@ -854,18 +857,12 @@ function detach(ws: SocketLike): void {
 
 // React Native and Node 20 have not all of the event classes; the shape is what callers read.
 
-function messageEvent(data: string): SocketMessage {
-  return typeof MessageEvent === 'function'
-    ? new MessageEvent('message', { data })
-    : ({ type: 'message', data } as SocketMessage);
+function made<Kind>(name: 'MessageEvent' | 'CloseEvent' | 'Event', type: string, fields: object): Kind {
+  const Constructor = globalThis[name] as (new (type: string, fields: object) => Kind) | undefined;
+  return Constructor ? new Constructor(type, fields) : ({ type, ...fields } as Kind);
 }
 
-export function closeEvent(code: number, reason: string): SocketClose {
-  return typeof CloseEvent === 'function'
-    ? new CloseEvent('close', { code, reason, wasClean: code === 1000 })
-    : ({ type: 'close', code, reason, wasClean: code === 1000 } as SocketClose);
-}
+const messageEvent = (data: string) => made<SocketMessage>('MessageEvent', 'message', { data });
 
-function errorEvent(error: unknown): SocketEvent {
-  return Object.assign(typeof Event === 'function' ? new Event('error') : ({ type: 'error' } as SocketEvent), { error });
-}
+export const closeEvent = (code: number, reason = '') =>
+  made<SocketClose>('CloseEvent', 'close', { code, reason, wasClean: code === 1000 });

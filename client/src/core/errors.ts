@@ -77,9 +77,7 @@ export class ConnectionError extends Error {
     cause?: unknown,
   ) {
     super(
-      code === 'no_websocket'
-        ? 'There is no WebSocket here: hand one in, in Node `{ WebSocket }` of the package `ws`'
-        : `The socket is not open (${code})`,
+      code === 'no_websocket' ? 'No WebSocket here: hand in one, such as `ws`' : `Not open: ${code}`,
       { cause },
     );
     this.name = 'ConnectionError';

@@ -9,7 +9,7 @@ export const noLifecycle: Lifecycle = { subscribe: () => () => {} };
 
 /** A hidden tab keeps its socket, so the browser never says `background`. */
 export function browserLifecycle(): Lifecycle {
-  if (typeof globalThis.addEventListener !== 'function') return noLifecycle;
+  const { document } = globalThis;
   return {
     subscribe(listener) {
       const online = () => listener('online');
@@ -17,16 +17,15 @@ export function browserLifecycle(): Lifecycle {
       const shown = () => {
         if (document.visibilityState === 'visible') listener('foreground');
       };
-      globalThis.addEventListener('online', online);
-      globalThis.addEventListener('offline', offline);
-      globalThis.addEventListener('focus', shown);
-      globalThis.document?.addEventListener('visibilitychange', shown);
-      return () => {
-        globalThis.removeEventListener('online', online);
-        globalThis.removeEventListener('offline', offline);
-        globalThis.removeEventListener('focus', shown);
-        globalThis.document?.removeEventListener('visibilitychange', shown);
+      const each = (act: 'addEventListener' | 'removeEventListener') => {
+        // React Native and Node have no events of their own.
+        globalThis[act]?.('online', online);
+        globalThis[act]?.('offline', offline);
+        if (document) globalThis[act]?.('focus', shown);
+        document?.[act]?.('visibilitychange', shown);
       };
+      each('addEventListener');
+      return () => each('removeEventListener');
     },
   };
 }

@@ -1,8 +1,8 @@
 import type { OutboxItem } from './outbox.js';
 import type { Conversation, Message, Uuid } from './types.js';
 
-/** Where chats rest between two starts: AsyncStorage has this shape, the adapters of `stores.ts` give it to others. */
-export interface OfflineStore {
+/** AsyncStorage has this shape; the adapters of `stores.ts` give it to others. */
+export interface KeyValueStore {
   getItem(key: string): string | null | Promise<string | null>;
   setItem(key: string, value: string): unknown;
   removeItem(key: string): unknown;
@@ -24,6 +24,19 @@ export interface StoredChats {
   outbox: OutboxItem[];
 }
 
+/** Where the chats of one session rest between two starts. Each call is done after those before it; none ever raises. */
+export interface ChatStore {
+  /** What was kept for this session. What another one has left is removed first. */
+  load(session: string): Promise<StoredChats | null>;
+  /** @param items Asked for when it is written: what was read before is among them by then. */
+  saveOutbox(items: () => readonly OutboxItem[]): Promise<unknown>;
+  saveConversation(uuid: Uuid, stored: StoredConversation | null, epoch: string | null): Promise<unknown>;
+  /** Nothing of this session stays. */
+  clear(): Promise<unknown>;
+  /** Resolves when everything asked for so far has been written. */
+  settled(): Promise<unknown>;
+}
+
 interface Index {
   session: string;
   epoch: string | null;
@@ -36,16 +49,15 @@ const INDEX = 'alviar_chats';
  * The chats of one session in a store. What belongs to another session is removed before anything is kept, and never
  * read. One record holds one conversation with its cursor, so that a kill between two writes leaves nothing torn.
  */
-export class Offline {
+export class Offline implements ChatStore {
   private index: Index | null = null;
   private work: Promise<unknown> = Promise.resolve();
 
   constructor(
-    private readonly store: OfflineStore,
-    private readonly failed: (error: unknown) => void,
+    private readonly store: KeyValueStore,
+    private readonly failed: (error: unknown) => void = (error) => console.warn('Chats could not be kept or read', error),
   ) {}
 
-  /** What was kept for this session. */
   load(session: string): Promise<StoredChats | null> {
     return this.inTurn(async () => {
       const index = parse<Index>(await this.store.getItem(INDEX));
@@ -58,7 +70,6 @@ export class Offline {
     });
   }
 
-  /** @param items Asked for when it is written: what was read before is among them by then. */
   saveOutbox(items: () => readonly OutboxItem[]): Promise<unknown> {
     return this.inTurn(async () => {
       const { index } = this;
@@ -85,7 +96,6 @@ export class Offline {
     });
   }
 
-  /** Nothing of this session stays. */
   clear(): Promise<unknown> {
     return this.inTurn(async () => {
       const index = this.index ?? parse<Index>(await this.store.getItem(INDEX));
@@ -94,7 +104,6 @@ export class Offline {
     });
   }
 
-  /** Resolves when everything asked for so far has been written. */
   settled(): Promise<unknown> {
     return this.work;
   }

@@ -51,13 +51,9 @@ export class Share {
       this.unsubscribe = EVENTS.map((name) => connection.on(name, (payload) => events.emit(name, payload as never)));
       if (connection.isOpen) {
         // Open already, by others: this one hears what it has missed.
-        const { websocket, hello } = connection;
         events.emit('state', connection.state);
-        if (websocket) events.emit('open', websocket);
-        if (hello) {
-          events.emit('hello', hello);
-          connection.greet(events);
-        }
+        events.emit('open', connection.websocket!);
+        connection.greet(events);
       }
     }
     connection.connect(this.options);
@@ -65,11 +61,11 @@ export class Share {
 
   disconnect = (): void => {
     if (!this.isConnected) return;
-    const wasOpen = this.connection.isOpen;
+    const wasOpen = this.websocket;
     for (const stop of this.unsubscribe.splice(0)) stop();
     this.connection.disconnect(this.options);
     this.events.emit('state', ConnectionState.Idle);
-    if (wasOpen) this.events.emit('close', closeEvent(1000, ''));
+    if (wasOpen) this.events.emit('close', closeEvent(1000));
   };
 
   /** For good. What is unsent waits for the next one with this account and address. */

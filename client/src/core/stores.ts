@@ -1,7 +1,14 @@
-import type { OfflineStore } from './offline.js';
+import { Offline, type ChatStore, type KeyValueStore } from './offline.js';
+
+export type { ChatStore, KeyValueStore };
+
+/** Any storage of texts under keys: `keyValueStore(AsyncStorage)`. */
+export function keyValueStore(items: KeyValueStore, failed?: (error: unknown) => void): ChatStore {
+  return new Offline(items, failed);
+}
 
 /** IndexedDB: what a browser keeps much in. Nothing is opened before the first call. */
-export function indexedDbStore(name = 'alviar'): OfflineStore {
+export function indexedDbStore(name = 'alviar'): ChatStore {
   let opening: Promise<IDBDatabase> | undefined;
   const open = () =>
     (opening ??= new Promise<IDBDatabase>((resolve, reject) => {
@@ -21,11 +28,11 @@ export function indexedDbStore(name = 'alviar'): OfflineStore {
       transaction.onerror = transaction.onabort = () => reject(transaction.error ?? new Error('IndexedDB failed'));
     });
   };
-  return {
+  return keyValueStore({
     getItem: async (key) => (await run<string | undefined>('readonly', (items) => items.get(key))) ?? null,
     setItem: (key, value) => run('readwrite', (items) => items.put(value, key)),
     removeItem: (key) => run('readwrite', (items) => items.delete(key)),
-  };
+  });
 }
 
 /** The part of `react-native-mmkv` that is used. */
@@ -35,12 +42,12 @@ export interface MmkvModule {
   delete(key: string): void;
 }
 
-export function mmkvStore(mmkv: MmkvModule): OfflineStore {
-  return {
+export function mmkvStore(mmkv: MmkvModule): ChatStore {
+  return keyValueStore({
     getItem: (key) => mmkv.getString(key) ?? null,
     setItem: (key, value) => mmkv.set(key, value),
     removeItem: (key) => mmkv.delete(key),
-  };
+  });
 }
 
 /** The part of `expo-sqlite`'s database that is used. */
@@ -50,9 +57,9 @@ export interface SqliteDatabase {
   getFirstAsync<Row>(sql: string, ...values: string[]): Promise<Row | null>;
 }
 
-export function sqliteStore(database: SqliteDatabase): OfflineStore {
+export function sqliteStore(database: SqliteDatabase): ChatStore {
   const ready = database.execAsync('CREATE TABLE IF NOT EXISTS alviar (key TEXT PRIMARY KEY, value TEXT NOT NULL)');
-  return {
+  return keyValueStore({
     async getItem(key) {
       await ready;
       return (await database.getFirstAsync<{ value: string }>('SELECT value FROM alviar WHERE key = ?', key))?.value ?? null;
@@ -65,5 +72,5 @@ export function sqliteStore(database: SqliteDatabase): OfflineStore {
       await ready;
       await database.runAsync('DELETE FROM alviar WHERE key = ?', key);
     },
-  };
+  });
 }

@@ -95,9 +95,7 @@ export function useWebSocketWithAuth(options: UseWebSocketWithAuthOptions): UseW
     return () => {
       share.current = null;
       made.release();
-      const undelivered = waiting.current ?? [];
-      waiting.current = null;
-      for (const work of undelivered) work();
+      for (const work of takeAll(waiting)) work();
     };
   }, [url, maxReconnectAttempts, source]);
 

@@ -8,6 +8,7 @@ import { Connection, ConnectionState } from '@/core/connection';
 import type { ChatEvent } from '@/core/frames';
 import { ApiError } from '@/core/errors';
 import { memoryStorage } from '@/core/storage';
+import { keyValueStore } from '@/core/stores';
 import { uuid4 } from '@/core/uuid';
 import { wireTo } from '../support/proxy';
 import { startServer, until } from '../support/server';
@@ -35,7 +36,7 @@ function authClient(baseUrl = server!.url) {
 async function signedIn(username: string, baseUrl = server!.url) {
   const auth = authClient(baseUrl);
   await auth.login(username, PASSWORD);
-  const chat = new ChatClient({ auth, WebSocket: WebSocket as never });
+  const chat = new ChatClient({ auth, WebSocket });
   closing.push(chat.close);
   const seen: ChatEvent[] = [];
   chat.on('event', (event) => seen.push(event));
@@ -156,7 +157,7 @@ describe.skipIf(!server)('against a real server', () => {
     const seqs: number[] = [];
     let opened = 0;
     let closed = 0;
-    const hook = new Connection({ url: server!.socketUrl, auth: phone, WebSocket: WebSocket as never });
+    const hook = new Connection({ url: server!.socketUrl, auth: phone, WebSocket });
     hook.on('open', () => opened++);
     hook.on('close', () => closed++);
     hook.on('frame', (frame) => {
@@ -199,7 +200,7 @@ describe.skipIf(!server)('against a real server', () => {
     await phone.login('bob', PASSWORD);
     const received: string[] = [];
     const socketUrl = `${wire.url.replace('http', 'ws')}/ws/chat/`;
-    const hook = new Connection({ url: socketUrl, auth: phone, WebSocket: WebSocket as never, maxReconnectAttempts: Infinity });
+    const hook = new Connection({ url: socketUrl, auth: phone, WebSocket, maxReconnectAttempts: Infinity });
     let live = 0;
     hook.on('hello', () => live++);
     hook.on('message', ({ data }) => {
@@ -260,6 +261,55 @@ describe.skipIf(!server)('against a real server', () => {
     expect(bobs()).toEqual(written);
     expectInOrder(bob.seen);
     expect(alice.auth.getSnapshot().status).toBe('signed_in');
+  });
+
+  it('sends what was typed before it was killed, after its next start: once, in order, and shown meanwhile', async () => {
+    const wire = await wireTo(server!.url);
+    const bob = await signedIn('bob');
+    const items = new Map<string, string>();
+    const storage = memoryStorage();
+    const phone = () => {
+      let alive = true;
+      const write = (work: () => unknown) => void (alive && work());
+      const store = keyValueStore({
+        getItem: async (key) => items.get(key) ?? null,
+        setItem: async (key, value) => write(() => items.set(key, value)),
+        removeItem: async (key) => write(() => items.delete(key)),
+      });
+      const auth = new AuthClient({ baseUrl: wire.url, storage });
+      const chat = new ChatClient({ auth, WebSocket, store });
+      closing.push(auth.start(), chat.close);
+      const kill = () => {
+        alive = false;
+        chat.close();
+      };
+      return { auth, chat, kill };
+    };
+    const first = phone();
+    await first.auth.login('alice', PASSWORD);
+    await first.chat.connect();
+    const { uuid } = await first.chat.openDirect(bob.auth.user!.id);
+    await until('the phone is connected', () => first.chat.hello);
+    await bob.chat.loadNewest(uuid);
+    const tag = uuid4().slice(0, 8);
+    wire.cut();
+    await until('the phone has noticed', () => first.chat.state !== ConnectionState.Open);
+    for (let i = 0; i < 30; i++) first.chat.sendMessage(uuid, `${tag} ${i}`);
+    await first.chat.save();
+    first.kill();
+
+    const second = phone();
+    second.chat.connect().catch(() => {});
+    await until('it is shown without a network', () => second.chat.timeline(uuid).length >= 30);
+    expect(second.chat.conversation(uuid)).toBeDefined();
+    wire.mend();
+    second.chat.connection.connect();
+    await until('all is acknowledged', () => second.chat.unsentCount === 0, 40_000);
+    const written = Array.from({ length: 30 }, (_, i) => `${tag} ${i}`);
+    const bobs = () => stored(bob.chat, uuid).filter((content) => content.startsWith(tag));
+    await until('bob has everything', () => bobs().length >= 30);
+    expect(bobs()).toEqual(written);
+    await wire.close();
   });
 
   it('moves when the server is drained, without a word to the user', async () => {

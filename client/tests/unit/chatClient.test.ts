@@ -107,6 +107,20 @@ describe('sending', () => {
     expect(sentIds()[0]).toBe(first);
   });
 
+  it('keeps the order where the socket is closing already and nobody knows yet', async () => {
+    await connected();
+    chat.sendMessage('k1', 'a');
+    FakeSocket.last.readyState = 2;
+    chat.sendMessage('k1', 'b');
+    const refused = await chat.edit('k1-m1', 'new').catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(Error);
+    FakeSocket.last.serverClose(1006);
+    await vi.advanceTimersByTimeAsync(500);
+    FakeSocket.last.greet();
+    expect(FakeSocket.last.framesOf('message').map((frame) => frame.content)).toEqual(['a', 'b']);
+    expect(FakeSocket.last.framesOf('edit')).toEqual([]);
+  });
+
   it('sends again without an ack after 10 s, and stops once it has one', async () => {
     await connected();
     chat.sendMessage('k1', 'a');

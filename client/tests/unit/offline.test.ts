@@ -5,9 +5,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AuthClient } from '@/core/auth';
 import { ChatClient } from '@/core/chatClient';
 import { NotSignedInError } from '@/core/errors';
-import type { OfflineStore } from '@/core/offline';
+import type { KeyValueStore } from '@/core/offline';
 import { memoryStorage, type TokenStorage } from '@/core/storage';
-import { indexedDbStore, mmkvStore, sqliteStore } from '@/core/stores';
+import { indexedDbStore, keyValueStore, mmkvStore, sqliteStore } from '@/core/stores';
 import { conversation, created, FakeSocket, fakeFetch, message, pair, settle, user } from '../support/fakes';
 
 let network: boolean;
@@ -23,7 +23,7 @@ function killable(items: Map<string, string>) {
     if (state.failing) throw new Error('full');
     if (state.alive) work();
   };
-  const store: OfflineStore = {
+  const store: KeyValueStore = {
     getItem: async (key) => items.get(key) ?? null,
     setItem: async (key, value) => write(() => items.set(key, value)),
     removeItem: async (key) => write(() => items.delete(key)),
@@ -33,7 +33,8 @@ function killable(items: Map<string, string>) {
 
 const unlessAway = (body: () => unknown) => () => (network ? { body: body() } : new TypeError('offline'));
 
-function app(tokens: TokenStorage, store: OfflineStore) {
+function app(tokens: TokenStorage, items: KeyValueStore) {
+  const store = keyValueStore(items, () => {});
   const server = fakeFetch({
     'POST /api/auth/login/': () => ({ body: { ...pair(1, { sid }), user } }),
     'POST /api/auth/logout/': () => ({ body: {} }),
@@ -278,12 +279,13 @@ describe('a store', () => {
     }],
   ])('made of %s keeps, replaces and forgets', async (_name, make) => {
     const store = make();
-    expect(await store.getItem('a')).toBeNull();
-    await store.setItem('a', '1');
-    await store.setItem('a', '2');
-    expect(await store.getItem('a')).toBe('2');
-    await store.removeItem('a');
-    expect(await store.getItem('a')).toBeNull();
+    expect(await store.load('s1')).toEqual({ epoch: null, conversations: [], outbox: [] });
+    const item = { client_msg_id: 'i', conversation_uuid: 'k1', content: 'x', createdAt: 0, problem: null };
+    await store.saveOutbox(() => [item]);
+    await store.saveOutbox(() => [item, { ...item, client_msg_id: 'j' }]);
+    expect((await store.load('s1'))?.outbox.map(({ client_msg_id }) => client_msg_id)).toEqual(['i', 'j']);
+    await store.clear();
+    expect((await store.load('s1'))?.outbox).toEqual([]);
   });
 
   it('made of IndexedDB opens nothing before it is used', () => {

@@ -25,6 +25,8 @@ export default defineConfig({
     modulePreload: false,
     target: 'es2022',
     rollupOptions: {
+      // The package says `'use client'` for Next.js; here everything is.
+      onwarn: (warning, warn) => warning.code !== 'MODULE_LEVEL_DIRECTIVE' && warn(warning),
       input: here('./main.tsx'),
       output: { entryFileNames: 'app.js', assetFileNames: 'app[extname]', codeSplitting: false },
     },

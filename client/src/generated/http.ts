@@ -1,5 +1,25 @@
 // Made by `npm run types` from the server's OpenAPI document. Change the server, not this file.
 
+export type AttachmentOutput = {
+  uuid: string;
+  kind: AttachmentOutputKindEnum;
+  state: StateEnum;
+  name: string;
+  content_type: string;
+  size: number;
+  width: number | null;
+  height: number | null;
+  duration_ms: number | null;
+  /** Base64. */
+  thumbhash: string | null;
+  /** 64 of 0 to 255. */
+  waveform: Array<number> | null;
+  thumbnail_url: string | null;
+  url: string;
+};
+
+export type AttachmentOutputKindEnum = "image" | "video" | "audio" | "file";
+
 export type BlockOutput = {
   user: PersonOutput;
   created_at: string;
@@ -14,6 +34,11 @@ export type BlockPageOutput = {
 export type ChatSettingsOutput = {
   share_receipts: boolean;
   share_presence: boolean;
+  /** in the profile's time zone; null for none */
+  quiet_hours: {
+    from: string;
+    to: string;
+  } | null;
 };
 
 export type ConversationKindEnum = "direct" | "group";
@@ -67,6 +92,36 @@ export type ConversationRowPageOutput = {
   results: Array<ConversationRowOutput>;
 };
 
+export type ConversationSettingsOutput = {
+  muted_until: string | null;
+  pinned: boolean;
+  archived: boolean;
+  notify: NotifyEnum;
+};
+
+export type ConversationWithSettingsOutput = {
+  uuid: string;
+  kind: ConversationKindEnum;
+  title: string;
+  members_count: number;
+  /** at most 20 */
+  members: Array<MemberOutput>;
+  last_message: MessageOutput | null;
+  last_seq: number;
+  seen_seq: number;
+  unread_count: number;
+  mention_count: number;
+  muted_until: string | null;
+  pinned: boolean;
+  archived: boolean;
+  my_role: RoleEnum;
+  history_visible: boolean;
+  created_at: string;
+  updated_at: string;
+  description: string;
+  notify: NotifyEnum;
+};
+
 export type Detail = {
   detail: string;
 };
@@ -77,16 +132,12 @@ export type Device = {
   device: string | null;
 };
 
-export type DeviceClient = {
-  browser: string | null;
-  os: string | null;
-  device: string | null;
-};
-
 export type EmailChangeRequest = {
   new_email: string;
   password: string;
 };
+
+export type EnvironmentEnum = "production" | "sandbox";
 
 export type Error = {
   /** For people, in the language of `Accept-Language`. */
@@ -103,6 +154,10 @@ export type Error = {
     message: string;
     code: string;
   }>>;
+};
+
+export type FileInputRequest = {
+  file: string;
 };
 
 export type Location = {
@@ -219,6 +274,10 @@ export type NewMessageInputRequest = {
   attachments?: Array<string>;
 };
 
+export type NotifyEnum = "all" | "mentions" | "none";
+
+export type NullEnum = null;
+
 export type PaginatedSecurityEventList = {
   next?: string | null;
   previous?: string | null;
@@ -233,6 +292,8 @@ export type PasswordChangeRequest = {
 
 export type PasswordChanged = {
   detail: string;
+  /** the password has voided the one of before */
+  device_token: string;
   access?: string;
   refresh?: string;
   token_type?: TokenTypeEnum;
@@ -256,6 +317,10 @@ export type PasswordResetRequest = {
 export type PatchedChatSettingsInputRequest = {
   share_receipts?: boolean;
   share_presence?: boolean;
+  quiet_hours?: {
+    from: string;
+    to: string;
+  } | null;
 };
 
 export type PatchedConversationInputRequest = {
@@ -268,6 +333,7 @@ export type PatchedConversationSettingsInputRequest = {
   muted_until?: string | null;
   pinned?: boolean;
   archived?: boolean;
+  notify?: NotifyEnum;
 };
 
 export type PatchedEditInputRequest = {
@@ -276,10 +342,6 @@ export type PatchedEditInputRequest = {
 
 export type PatchedRenameRequest = {
   device_name?: string;
-};
-
-export type PatchedRoleInputRequest = {
-  role?: RoleEnum;
 };
 
 export type PatchedUserRequest = {
@@ -316,6 +378,32 @@ export type PersonOutput = {
   username: string;
   first_name: string;
   last_name: string;
+};
+
+export type ProviderEnum = "webpush" | "fcm" | "apns" | "expo";
+
+export type PushInputRequest = {
+  provider: ProviderEnum;
+  /** fcm, apns, expo */
+  token?: string | null;
+  /** webpush */
+  subscription?: SubscriptionInputRequest | null;
+  /** apns * `production` - production * `sandbox` - sandbox */
+  environment?: EnvironmentEnum | NullEnum;
+  /** what a push may say; without it, nothing but where to look * `full` - sender and text * `sender` - sender * `nothing` - nothing */
+  show?: ShowEnum | NullEnum;
+};
+
+export type PushKeyOutput = {
+  /** the browser's applicationServerKey, base64url */
+  vapid_public_key: string;
+};
+
+export type PushOutput = {
+  provider: ProviderEnum;
+  environment: EnvironmentEnum | NullEnum;
+  show: ShowEnum;
+  updated_at: string;
 };
 
 export type ReactionOutput = {
@@ -401,13 +489,33 @@ export type Session = {
   ip_address: string | null;
   location: Location | null;
   user_agent: string;
-  client: DeviceClient;
+  client: Device;
   created_at: string;
   last_seen_at: string;
   idle_expires_at: string;
   absolute_expires_at: string;
   remember_me: boolean;
   sockets: number;
+};
+
+export type SessionPage = {
+  next: string | null;
+  previous: string | null;
+  results: Array<Session>;
+};
+
+export type ShowEnum = "full" | "sender" | "nothing";
+
+export type StateEnum = "processing" | "ready";
+
+export type SubscriptionInputRequest = {
+  endpoint: string;
+  keys: SubscriptionKeysInputRequest;
+};
+
+export type SubscriptionKeysInputRequest = {
+  p256dh: string;
+  auth: string;
 };
 
 export type Success = {

@@ -2,6 +2,7 @@
 
 export type AckFrame = {
   type: "ack";
+  /** As the client sent it. */
   ref?: string | number;
   client_msg_id?: string;
   message_uuid: string;
@@ -9,6 +10,20 @@ export type AckFrame = {
   seq: number;
   created_at: string;
   duplicate: boolean;
+};
+
+export type AttachmentReady = {
+  kind: "attachment.ready";
+  conversation_uuid: string;
+  seq: number;
+  at: string;
+  actor_id: number | null;
+  data: AttachmentReadyData | HiddenData;
+};
+
+export type AttachmentReadyData = {
+  message_uuid: string;
+  attachment: Record<string, unknown> | null;
 };
 
 export type AuthenticateFrame = {
@@ -21,6 +36,7 @@ export type AuthenticateFrame = {
 
 export type AuthenticatedFrame = {
   type: "authenticated";
+  /** As the client sent it. */
   ref?: string | number;
   token_expires_at: string;
 };
@@ -30,6 +46,31 @@ export type ByeFrame = {
   code: string;
   close: 4401 | 4408 | 4410 | 4411 | 4412 | 4413 | 4429 | 4440 | 4503 | 4504 | 4506 | 4507;
   reconnect_in_ms?: number;
+};
+
+export type ConversationCreated = {
+  kind: "conversation.created";
+  conversation_uuid: string;
+  seq: number;
+  at: string;
+  actor_id: number | null;
+  data: ConversationData;
+};
+
+export type ConversationData = {
+  uuid: string;
+  kind: string;
+  title: string;
+  description: string;
+};
+
+export type ConversationUpdated = {
+  kind: "conversation.updated";
+  conversation_uuid: string;
+  seq: number;
+  at: string;
+  actor_id: number | null;
+  data: ConversationData;
 };
 
 export type DeleteFrame = {
@@ -52,7 +93,9 @@ export type EditFrame = {
 
 export type ErrorFrame = {
   type: "error";
+  /** As the client sent it. */
   ref?: string | number;
+  /** As the client sent it. */
   client_msg_id?: string | number;
   code: "bad_frame" | "unknown_type" | "conversation_required" | "not_found" | "permission_denied" | "blocked" | "validation_error" | "too_long" | "throttled" | "idempotency_conflict" | "token_not_valid" | "temporarily_unavailable" | "internal";
   detail: string;
@@ -62,19 +105,14 @@ export type ErrorFrame = {
 
 export type EventsFrame = {
   type: "events";
+  /** As the client sent it. */
   ref?: string | number;
-  events: Array<{
-    conversation_uuid: string;
-    seq: number;
-    kind: "message.created" | "message.edited" | "message.deleted" | "reaction.added" | "reaction.removed" | "member.joined" | "member.left" | "member.role_changed" | "conversation.created" | "conversation.updated";
-    at: string;
-    actor_id: number | null;
-    data: Record<string, unknown>;
-  }>;
+  events: Array<MessageCreated | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved | AttachmentReady | MemberJoined | MemberLeft | MemberRoleChanged | ConversationCreated | ConversationUpdated>;
 };
 
 export type GapFrame = {
   type: "gap";
+  /** As the client sent it. */
   ref?: string | number;
   conversation_uuid: string;
   /** The first one missing. */
@@ -100,14 +138,94 @@ export type HelloFrame = {
   };
 };
 
+export type HiddenData = {
+  message_uuid: string;
+  hidden: true;
+};
+
 export type MarkAsSeenFrame = {
   type: "mark_as_seen";
   /** Echoed in the answer. */
   ref?: string | number;
   /** Absent only on a socket with a default conversation. */
   conversation_uuid?: string;
-  /** Absent: the newest sent on this socket, else the newest there is. */
-  up_to_seq?: number;
+  /** Absent: the newest sent on this socket, else of all. */
+  up_to_seq?: number | null;
+};
+
+export type MemberData = {
+  user: Person | null;
+  role: string | null;
+};
+
+export type MemberJoined = {
+  kind: "member.joined";
+  conversation_uuid: string;
+  seq: number;
+  at: string;
+  actor_id: number | null;
+  data: MemberData;
+};
+
+export type MemberLeft = {
+  kind: "member.left";
+  conversation_uuid: string;
+  seq: number;
+  at: string;
+  actor_id: number | null;
+  data: MemberData;
+};
+
+export type MemberRoleChanged = {
+  kind: "member.role_changed";
+  conversation_uuid: string;
+  seq: number;
+  at: string;
+  actor_id: number | null;
+  data: MemberData;
+};
+
+export type MessageCreated = {
+  kind: "message.created";
+  conversation_uuid: string;
+  seq: number;
+  at: string;
+  actor_id: number | null;
+  data: MessageData | HiddenData;
+};
+
+export type MessageData = {
+  uuid: string;
+  conversation_uuid: string;
+  seq: number;
+  sender: Person | null;
+  content: string;
+  client_msg_id: string | null;
+  reply_to: ReplyTo | null;
+  attachments: Array<Record<string, unknown>>;
+  reactions: Array<ReactionCount>;
+  mentions: Array<number>;
+  created_at: string;
+  edited_at: string | null;
+  deleted_at: string | null;
+};
+
+export type MessageDeleted = {
+  kind: "message.deleted";
+  conversation_uuid: string;
+  seq: number;
+  at: string;
+  actor_id: number | null;
+  data: MessageData | HiddenData;
+};
+
+export type MessageEdited = {
+  kind: "message.edited";
+  conversation_uuid: string;
+  seq: number;
+  at: string;
+  actor_id: number | null;
+  data: MessageData | HiddenData;
 };
 
 export type MessageFrame = {
@@ -123,7 +241,14 @@ export type MessageFrame = {
   /** A message of the same conversation. */
   reply_to?: string;
   /** Uploaded before. */
-  attachments?: Array<string>;
+  attachments?: Array<string> | null;
+};
+
+export type Person = {
+  id: number;
+  username: string;
+  first_name: string;
+  last_name: string;
 };
 
 export type PingFrame = {
@@ -134,6 +259,7 @@ export type PingFrame = {
 
 export type PongFrame = {
   type: "pong";
+  /** As the client sent it. */
   ref?: string | number;
   server_time: string;
 };
@@ -148,6 +274,7 @@ export type PresenceFrame = {
 
 export type PresenceShownFrame = {
   type: "presence";
+  /** As the client sent it. */
   ref?: string | number;
   users: Array<{
     user_id: number;
@@ -168,8 +295,38 @@ export type ReactFrame = {
   remove?: boolean;
 };
 
+export type ReactionAdded = {
+  kind: "reaction.added";
+  conversation_uuid: string;
+  seq: number;
+  at: string;
+  actor_id: number | null;
+  data: ReactionData | HiddenData;
+};
+
+export type ReactionCount = {
+  emoji: string;
+  count: number;
+};
+
+export type ReactionData = {
+  message_uuid: string;
+  emoji: string;
+  user_id: number;
+};
+
+export type ReactionRemoved = {
+  kind: "reaction.removed";
+  conversation_uuid: string;
+  seq: number;
+  at: string;
+  actor_id: number | null;
+  data: ReactionData | HiddenData;
+};
+
 export type ReceiptFrame = {
   type: "receipt";
+  /** As the client sent it. */
   ref?: string | number;
   conversation_uuid: string;
   user_id: number;
@@ -179,6 +336,12 @@ export type ReceiptFrame = {
 export type RemovedFrame = {
   type: "removed";
   conversation_uuid: string;
+};
+
+export type ReplyTo = {
+  uuid: string;
+  sender: Person | null;
+  excerpt: string;
 };
 
 export type ResumeFrame = {
@@ -195,6 +358,7 @@ export type ResumeFrame = {
 
 export type ResumedFrame = {
   type: "resumed";
+  /** As the client sent it. */
   ref?: string | number;
 };
 

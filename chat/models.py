@@ -5,17 +5,35 @@ written with every message and, chosen by a planner, read a whole conversation w
 """
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from chat.media.models import Attachment, Upload, UploadPart
+from common.text import fold
 
 __all__ = [
     "Attachment", "Block", "ChatSettings", "Conversation", "Epoch", "Event", "Membership", "Mention", "Message",
     "MessageRevision", "Reaction", "Report", "Upload", "UploadPart",
 ]  # fmt: skip
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def living(self) -> "MembershipQuerySet":
+        """Return those of people who are in the conversation now."""
+        return self.filter(left_seq=None)
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def visible_to(self, user_id: int) -> "MessageQuerySet":
+        """Return what the person may see now: of their conversations, from their first visible message on."""
+        return self.filter(
+            conversation__memberships__user_id=user_id,
+            conversation__memberships__left_seq=None,
+            conversation__memberships__visible_after_seq__lt=models.F("seq"),
+        )
 
 
 class Conversation(models.Model):
@@ -28,6 +46,7 @@ class Conversation(models.Model):
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(_("kind"), max_length=8, choices=Kind)
     title = models.CharField(_("title"), max_length=100, blank=True, default="")
+    search_title = models.CharField(max_length=600, default="", db_default="", editable=False)  # folded, as names are
     description = models.CharField(_("description"), max_length=500, blank=True, default="")
     history_visible = models.BooleanField(_("history visible to new members"), default=False)
     # "7:12", the two ids in order: two people have one direct conversation.
@@ -48,6 +67,13 @@ class Conversation(models.Model):
 
     def __str__(self) -> str:
         return str(self.uuid)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.search_title = fold(self.title)[:600]
+        fields = kwargs.get("update_fields")
+        if fields is not None and "title" in fields:
+            kwargs["update_fields"] = {*fields, "search_title"}
+        super().save(*args, **kwargs)
 
 
 class Membership(models.Model):
@@ -79,6 +105,8 @@ class Membership(models.Model):
     pinned = models.BooleanField(default=False)
     archived = models.BooleanField(default=False)
     notify = models.CharField(max_length=8, choices=Notify, default=Notify.ALL, db_default="all")
+
+    objects = MembershipQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["conversation", "user"], name="chat_membership_unique")]
@@ -114,10 +142,20 @@ class Message(models.Model):
     edited_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
 
+    objects = MessageQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["conversation", "seq"], name="chat_message_seq"),
             models.UniqueConstraint(fields=["sender", "client_msg_id"], name="chat_message_idempotent"),
+        ]
+        indexes = [
+            # Unread counts leave out what was taken back.
+            models.Index(
+                fields=["conversation", "message_no"],
+                condition=models.Q(deleted_at__isnull=False),
+                name="chat_message_taken_back",
+            ),
         ]
 
 

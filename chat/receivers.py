@@ -43,7 +43,7 @@ def leave_before_deletion(instance: Any, **kwargs: Any) -> None:
 
 def _end_memberships(user_id: int, *, actor_id: int | None) -> None:
     now = timezone.now()
-    ids = Membership.objects.filter(user_id=user_id, left_seq=None).order_by("conversation_id")
+    ids = Membership.objects.living().filter(user_id=user_id).order_by("conversation_id")
     for conversation_id in list(ids.values_list("conversation_id", flat=True)):
         conversation = events.locked(conversation_id)
         if member := members.living(conversation, user_id):

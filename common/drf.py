@@ -1,15 +1,21 @@
 """How DRF reads and writes: one JSON renderer and parser, cursor pages. No view here: DRF imports this for its own."""
 
+import base64
+from collections.abc import Sequence
+from datetime import datetime
 from typing import IO, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DataError
+from django.db.models import Q
 from django.utils.translation import gettext as _
 from rest_framework import exceptions, pagination, parsers, renderers
 from rest_framework.exceptions import NotFound, ParseError
+from rest_framework.utils.urls import replace_query_param
 
 from common import json
+from common.fields import BIGINT_MAX
 
 
 class JSONRenderer(renderers.BaseRenderer):
@@ -53,8 +59,78 @@ class CursorPagination(pagination.CursorPagination):
         return min(limit, self.max_page_size)
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
+        """Return a page: what follows the position of the last row shown, whatever else has the same first value.
+
+        DRF's own positions hold the first value and count rows of it, up to 1,000: a list never ended for more. The
+        position here holds every value of `ordering`, of which the last is unique. Raises NotFound for a forged cursor.
+        """
+        self.request = request
+        self.base_url = request.build_absolute_uri()
+        limit = self.get_page_size(request)
+        ordering = [self.ordering] if isinstance(self.ordering, str) else list(self.ordering)
+        if ordering[-1].lstrip("-") not in {"id", "pk"}:
+            ordering.append("-id")
+        self.names = [name.lstrip("-") for name in ordering]
+        backwards, position = self._position(queryset, request.query_params.get(self.cursor_query_param))
+        directions = [name.startswith("-") != backwards for name in ordering]
+        rows = queryset.order_by(
+            *(f"-{name}" if down else name for name, down in zip(self.names, directions, strict=True))
+        )
+        if position is not None:
+            rows = rows.filter(_beyond(self.names, directions, position))
         try:
-            return super().paginate_queryset(queryset, request, view)
+            found = list(rows[: limit + 1])
         except (ValidationError, ValueError, OverflowError, DataError) as error:
-            # DRF checks the cursor's outside; the position within goes to the database as it came.
             raise NotFound(self.invalid_cursor_message) from error
+        more, self.page = len(found) > limit, found[:limit]
+        if backwards:
+            self.page.reverse()
+        self.has_next, self.has_previous = (True, more) if backwards else (more, position is not None)
+        if position is not None and not self.page:
+            self.has_next = self.has_previous = False
+        return self.page
+
+    def get_next_link(self) -> str | None:
+        return self._link(self.page[-1], backwards=False) if self.has_next and self.page else None
+
+    def get_previous_link(self) -> str | None:
+        return self._link(self.page[0], backwards=True) if self.has_previous and self.page else None
+
+    def _link(self, row: Any, *, backwards: bool) -> str:
+        values = [row[name] if isinstance(row, dict) else getattr(row, name) for name in self.names]
+        place = {"p": [value.isoformat() if isinstance(value, datetime) else value for value in values]}
+        raw = json.dumps(place | ({"r": 1} if backwards else {}))
+        cursor = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        return str(replace_query_param(self.base_url or "", self.cursor_query_param, cursor))
+
+    def _position(self, queryset: Any, cursor: str | None) -> tuple[bool, list[Any] | None]:
+        """Return the direction and the values that the cursor names. Raises NotFound for what is none of ours."""
+        if not cursor:
+            return False, None
+        try:
+            place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+            values = place["p"]
+            if len(values) != len(self.names) or any(isinstance(value, dict | list) for value in values):
+                raise ValueError
+            fields = [queryset.model._meta.get_field("id" if name == "pk" else name) for name in self.names]
+            position = [field.to_python(value) for field, value in zip(fields, values, strict=True)]
+            if any(value is None or (isinstance(value, str) and "\x00" in value) for value in position):
+                raise ValueError
+            if any(isinstance(value, int) and not -BIGINT_MAX <= value <= BIGINT_MAX for value in position):
+                raise ValueError
+            if any(isinstance(value, datetime) and value.tzinfo is None for value in position):
+                raise ValueError
+        except (ValueError, TypeError, KeyError, ValidationError, OverflowError) as error:
+            raise NotFound(self.invalid_cursor_message) from error
+        return bool(place.get("r")), position
+
+
+def _beyond(names: Sequence[str], directions: Sequence[bool], position: Sequence[Any]) -> Q:
+    """Return the condition that a row follows the position, in the order of all of the names."""
+    first, down = names[0], directions[0]
+    strictly = Q(**{f"{first}__{'lt' if down else 'gt'}": position[0]})
+    if len(names) == 1:
+        return strictly
+    # An index answers the first condition alone; the rest is a filter on its few equal rows.
+    within = Q(**{f"{first}__{'lte' if down else 'gte'}": position[0]})
+    return within & (strictly | _beyond(names[1:], directions[1:], position[1:]))

@@ -116,6 +116,13 @@ class Blocked(ApplicationError):
     detail = _("You cannot write to this person.")
 
 
+class AccountClosed(PermissionRefused):
+    """A direct conversation whose other person is gone takes no more messages."""
+
+    reason = "account_closed"
+    detail = _("This person has closed their account.")
+
+
 class NotFound(ApplicationError):
     status, code = 404, "not_found"
     detail = _("Not found.")

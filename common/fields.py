@@ -4,6 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from common.text import is_blank
+
 # What a bigint column holds.
 BIGINT_MAX = 2**63 - 1
 
@@ -13,6 +15,18 @@ class StrictCharField(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return str(super().to_internal_value(data))
+
+
+class VisibleCharField(StrictCharField):
+    """A text that shows something: one of invisible characters alone is blank."""
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if is_blank(text):
+            if not self.allow_blank:
+                self.fail("blank")
+            return ""
+        return text
 
 
 class StrictBooleanField(serializers.BooleanField):

@@ -1,4 +1,4 @@
-"""Timed work of the sockets of one process: token ends, silence, maximum age, typing, and the beats of presence."""
+"""Timed work of the sockets of one process: token ends, silence, maximum age, and the beats of presence."""
 
 import asyncio
 import time
@@ -12,7 +12,6 @@ from django.utils import timezone
 from chat import database
 from chat.hub import presence
 from chat.hub.connection import Socket
-from chat.hub.ephemeral import Typing
 from chat.hub.hub import Hub
 from chat.hub.presence_board import PresenceBoard
 from chat.protocol.close_codes import Close
@@ -26,8 +25,8 @@ TICK_SECONDS = 1.0
 
 
 class Clock:
-    def __init__(self, hub: Hub, *, typing: Typing, presence_board: PresenceBoard) -> None:
-        self.hub, self.typing, self.presence = hub, typing, presence_board
+    def __init__(self, hub: Hub, *, presence_board: PresenceBoard) -> None:
+        self.hub, self.presence = hub, presence_board
 
     async def tick(self) -> None:
         """Do once a second what depends on time alone; one loop over the sockets instead of timers in each."""
@@ -51,8 +50,6 @@ class Clock:
             socket.close(Close.HEARTBEAT_TIMEOUT)
         if now >= socket.max_age_at:
             socket.close(Close.MAX_AGE)
-        if socket.typing:
-            self.typing.expire(socket, now)
 
     async def beat(self) -> None:
         """Keep the process and its sockets counted as alive."""

@@ -1,7 +1,7 @@
 """What is told and not stored: receipts and typing, to whoever follows the conversation, here and elsewhere."""
 
 import asyncio
-import time
+import dataclasses
 from collections.abc import Callable, Mapping
 
 from django.conf import settings
@@ -28,6 +28,9 @@ class Receipts:
     def show(self, receipt: Receipt) -> None:
         key = (receipt.conversation_id, receipt.user_id)
         if key in self.waiting:
+            before = self.waiting[key]
+            if before is not None and before.shared and not receipt.shared:  # of what both say the others may know
+                receipt = dataclasses.replace(receipt, shared=True)
             self.waiting[key] = receipt
             return
         self.waiting[key] = None
@@ -57,29 +60,28 @@ class Receipts:
 
 
 class Typing:
-    """Who is typing ends by saying so, by the end of the socket, or after 6 s."""
+    """Who is typing: it ends by saying so, by the end of the socket, or 6 s after it was last heard.
 
-    def __init__(self, feeds: Mapping[int, Feed], tell_others: Callable[[str, Message], None]) -> None:
-        self.feeds, self.tell_others = feeds, tell_others
+    Every process counts the 6 s for itself, so that it ends also where the typist's process died.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, feeds: Mapping[int, Feed], tell_others: Callable[[str, Message], None]
+    ) -> None:
+        self.loop, self.feeds, self.tell_others = loop, feeds, tell_others
+        self.ends: dict[tuple[int, int], asyncio.TimerHandle] = {}
 
     def start(self, socket: Socket, feed: Feed) -> None:
-        fresh = feed.id not in socket.typing
-        socket.typing[feed.id] = time.monotonic()
-        if fresh:
-            self._tell(feed.id, socket.user_id, active=True)
+        socket.typing.add(feed.id)
+        self._tell(feed.id, socket.user_id, active=True)
 
     def stop(self, socket: Socket, conversation_id: int) -> None:
-        if socket.typing.pop(conversation_id, None) is not None:
+        if conversation_id in socket.typing:
+            socket.typing.discard(conversation_id)
             self._tell(conversation_id, socket.user_id, active=False)
 
     def stop_all(self, socket: Socket) -> None:
         for conversation_id in list(socket.typing):
-            self.stop(socket, conversation_id)
-
-    def expire(self, socket: Socket, now: float) -> None:
-        for conversation_id in [
-            name for name, since in socket.typing.items() if now - since >= settings.CHAT_TYPING_SECONDS
-        ]:
             self.stop(socket, conversation_id)
 
     def _tell(self, conversation_id: int, user_id: int, *, active: bool) -> None:
@@ -87,10 +89,25 @@ class Typing:
         self.tell_others(group_of(conversation_id), TypingChanged(c=conversation_id, u=user_id, a=active))
 
     def show_here(self, conversation_id: int, user_id: int, active: bool) -> None:
+        """Show it to the others' sockets of this process: each repeat, and the end once."""
+        timer = self.ends.pop((conversation_id, user_id), None)
+        if timer is not None:
+            timer.cancel()
+        elif not active:
+            return  # nobody here was shown that they type
         feed = self.feeds.get(conversation_id)
         if feed is None:
             return
+        if active:
+            self.ends[conversation_id, user_id] = self.loop.call_later(
+                settings.CHAT_TYPING_SECONDS, self._expire, conversation_id, user_id
+            )
         frame = TypingShownFrame(conversation_uuid=feed.uuid, user_id=user_id, active=active).encode()
         for socket in list(feed.sockets()):
             if socket.user_id != user_id:
                 socket.write(frame, droppable=True)
+            elif not active:
+                socket.typing.discard(conversation_id)
+
+    def _expire(self, conversation_id: int, user_id: int) -> None:
+        self.show_here(conversation_id, user_id, active=False)

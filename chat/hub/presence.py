@@ -133,9 +133,9 @@ def visible(watching: Mapping[int, Iterable[int]]) -> dict[int, set[int]]:
         Block.objects.filter(blocker_id__in=targets, blocked_id__in=viewers).values_list("blocked_id", "blocker_id")
     )
     shared = set(
-        Membership.objects.filter(
+        Membership.objects.living()
+        .filter(
             user_id__in=viewers,
-            left_seq=None,
             conversation__memberships__user_id__in=targets,
             conversation__memberships__left_seq=None,
         )

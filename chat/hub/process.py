@@ -50,10 +50,10 @@ class Process:
         self.layer = layer.Layer(self.name, self.on_message, self.sweep_soon) if layer.is_needed() else None
         self.hub = Hub(loop, layer=self.layer, watcher=self)
         self.receipts = Receipts(loop, self.hub.feeds, self.tell_others)
-        self.typing = Typing(self.hub.feeds, self.tell_others)
+        self.typing = Typing(loop, self.hub.feeds, self.tell_others)
         self.presence = PresenceBoard(self.spawn, self.tell_others)
         self.endings = Endings(self.hub, self.tell_others)
-        self.clock = Clock(self.hub, typing=self.typing, presence_board=self.presence)
+        self.clock = Clock(self.hub, presence_board=self.presence)
         self.sweep = Sweep(self.hub, is_degraded=self._is_degraded, check_presence=self.presence.check_all)
 
     # --- Its life ---

@@ -67,8 +67,10 @@ class Catchup:
 
 def places(user_id: int) -> list[Place]:
     """Return what the person is a member of, with the heads as they are now."""
-    rows = Membership.objects.filter(user_id=user_id, left_seq=None).values_list(
-        "conversation_id", "conversation__uuid", "conversation__last_seq", "visible_after_seq"
+    rows = (
+        Membership.objects.living()
+        .filter(user_id=user_id)
+        .values_list("conversation_id", "conversation__uuid", "conversation__last_seq", "visible_after_seq")
     )
     return [Place(*row) for row in rows]
 
@@ -191,8 +193,10 @@ def heads(conversation_ids: list[int]) -> dict[int, int]:
 def joined_since(user_ids: list[int], since: Any) -> list[tuple[int, Place]]:
     """Return who joined what lately, with the place from which they see: a lost note of a membership is found here."""
     ours = set(user_ids)
-    rows = Membership.objects.filter(joined_at__gte=since, left_seq=None).values_list(
-        "user_id", "conversation_id", "conversation__uuid", "joined_seq", "visible_after_seq"
+    rows = (
+        Membership.objects.living()
+        .filter(joined_at__gte=since)
+        .values_list("user_id", "conversation_id", "conversation__uuid", "joined_seq", "visible_after_seq")
     )
     return [(row[0], Place(row[1], row[2], row[3] - 1, row[4])) for row in rows if row[0] in ours]
 

@@ -60,23 +60,39 @@ def _own(row: Conversation, mine: Any) -> dict[str, Any]:
     }
 
 
-def unread_count(row: Conversation, mine: Membership) -> int:
-    """Return how many messages came after the last one seen: numbers are subtracted, no row is counted."""
-    return max(0, row.last_message_no - mine.seen_message_no)
+def unread_count(row: Conversation, mine: Any) -> int:
+    """Return how many messages came after the last one seen and were not taken back (`mine` is of `_own_rows`).
+
+    Numbers are subtracted; only what was taken back is counted, by an index of such messages alone.
+    """
+    return max(0, row.last_message_no - mine.seen_message_no - mine.taken_back)
 
 
 def _own_rows(viewer_id: int) -> QuerySet[Any]:
-    """Return the viewer's memberships with `mention_count`, for which only unread mentions are read.
+    """Return the viewer's memberships with `mention_count` and `taken_back`, for which only what is unread is read.
 
     A subquery for each row and not a join: a join lets PostgreSQL read all mentions of a conversation and drop most.
     """
     unread = Mention.objects.filter(
         user_id=viewer_id, conversation_id=OuterRef("conversation_id"), message_no__gt=OuterRef("seen_message_no")
     )
-    counted = unread.order_by().values("conversation_id").annotate(count=Count("pk")).values("count")
-    return Membership.objects.filter(user_id=viewer_id, left_seq=None).annotate(
-        mention_count=Coalesce(Subquery(counted), 0)
+    gone = Message.objects.filter(
+        conversation_id=OuterRef("conversation_id"),
+        message_no__gt=OuterRef("seen_message_no"),
+        deleted_at__isnull=False,
     )
+    return (
+        Membership.objects.living()
+        .filter(user_id=viewer_id)
+        .annotate(
+            mention_count=Coalesce(Subquery(_count(unread)), 0),
+            taken_back=Coalesce(Subquery(_count(gone)), 0),
+        )
+    )
+
+
+def _count(rows: QuerySet[Any]) -> QuerySet[Any]:
+    return rows.order_by().values("conversation_id").annotate(count=Count("pk")).values("count")
 
 
 def _last_messages(
@@ -96,7 +112,7 @@ def _last_messages(
 def member_rows() -> QuerySet[Membership]:
     """Return living memberships with all that a row of the members list needs."""
     return (
-        Membership.objects.filter(left_seq=None)
+        Membership.objects.living()
         .select_related("user")
         .only(
             "conversation_id", "user", "role", "seen_seq", "joined_at",
@@ -113,7 +129,8 @@ def _first_members(viewer_id: int, ids: Sequence[int]) -> dict[int, list[dict[st
     # The window runs over an index of ids alone, and people are joined to the few rows that it leaves: by a query of
     # their own, since a planner that cannot guess how few would rather read the whole table.
     first = (
-        Membership.objects.filter(conversation_id__in=ids, left_seq=None)
+        Membership.objects.living()
+        .filter(conversation_id__in=ids)
         .annotate(place=Window(RowNumber(), partition_by="conversation_id", order_by="pk"))
         .filter(place__lte=MEMBERS_SHOWN)
     )

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from chat.models import Conversation, Membership, Report
 from chat.rest.message_serializers import MessageOutput
-from common.fields import StrictBooleanField, StrictCharField, StrictIntegerField
+from common.fields import StrictBooleanField, StrictIntegerField, VisibleCharField
 
 # --- Input ------------------------------------------------------------------------------------------------------------
 
@@ -30,7 +30,7 @@ class NewDirectInput(UserIdInput):
 
 class NewGroupInput(PeopleInput):
     kind = serializers.ChoiceField(choices=["group"])
-    title = StrictCharField(max_length=100)
+    title = VisibleCharField(max_length=100)
     history_visible = StrictBooleanField(default=False)
 
 
@@ -41,8 +41,8 @@ class KindInput(serializers.Serializer[Any]):
 class ConversationInput(serializers.Serializer[Any]):
     """Every key optional: what is absent stays."""
 
-    title = StrictCharField(max_length=100, required=False)
-    description = StrictCharField(max_length=500, allow_blank=True, required=False)
+    title = VisibleCharField(max_length=100, required=False)
+    description = VisibleCharField(max_length=500, allow_blank=True, required=False)
     history_visible = StrictBooleanField(required=False)
 
 
@@ -75,7 +75,7 @@ class SeenInput(serializers.Serializer[Any]):
 
 class ReportInput(serializers.Serializer[Any]):
     message_uuid = serializers.UUIDField()
-    reason = StrictCharField(max_length=500)
+    reason = VisibleCharField(max_length=500)
 
 
 QUIET_HOURS_SCHEMA = {

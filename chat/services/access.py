@@ -9,8 +9,9 @@ from common.errors import NotFound
 def member_of(user_id: int, conversation_uuid: uuid.UUID) -> Membership:
     """Return the living membership, with its `conversation`. Raises NotFound, for a stranger as for nothing."""
     membership = (
-        Membership.objects.select_related("conversation")
-        .filter(user_id=user_id, conversation__uuid=conversation_uuid, left_seq=None)
+        Membership.objects.living()
+        .select_related("conversation")
+        .filter(user_id=user_id, conversation__uuid=conversation_uuid)
         .first()
     )
     if membership is None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -15,21 +15,25 @@ from chat.log import events
 from chat.models import Conversation, Membership
 from chat.services import access, blocks, members, people
 from common.errors import Blocked, PermissionRefused, ValidationFailed
+from common.text import fold
 
 
 def listed(*, user_id: int, archived: bool = False, q: str = "") -> QuerySet[Conversation]:
     """Return the person's conversations, archived or not; with `q` those of that title or with such another member."""
-    mine = Membership.objects.filter(user_id=user_id, left_seq=None, archived=archived)
+    mine = Membership.objects.living().filter(user_id=user_id, archived=archived)
     rows = Conversation.objects.filter(pk__in=mine.values("conversation_id"))
-    if not (q := q.strip()):
+    if not (q := fold(q).strip()):
         return rows
     named = (
-        Membership.objects.filter(conversation_id=OuterRef("pk"), left_seq=None)
+        Membership.objects.living()
+        .filter(conversation_id=OuterRef("pk"))
         .exclude(user_id=user_id)
-        .alias(full_name=Concat("user__first_name", Value(" "), "user__last_name"))
-        .filter(Q(full_name__icontains=q) | Q(user__username__icontains=q))
+        .alias(
+            full_name=Concat("user__search_first_name", Value(" "), "user__search_last_name", output_field=CharField())
+        )
+        .filter(Q(full_name__contains=q) | Q(user__search_username__contains=q))
     )
-    return rows.filter(Q(title__icontains=q) | Exists(named))
+    return rows.filter(Q(search_title__contains=q) | Exists(named))
 
 
 def direct_key(one: int, other: int) -> str:
@@ -130,7 +134,7 @@ def update(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> Con
         setattr(conversation, name, value)
     conversation.save(update_fields=list(changed))
     if changed.get("history_visible"):
-        conversation.memberships.filter(left_seq=None).update(visible_after_seq=0)
+        Membership.objects.living().filter(conversation=conversation).update(visible_after_seq=0)
     opened = {"history_opened": True} if changed.get("history_visible") else {}
     events.append(
         conversation,
@@ -146,6 +150,4 @@ def update_settings(*, user_id: int, conversation_uuid: uuid.UUID, **changes: An
     """Set `muted_until`, `pinned`, `archived` or `notify` for this person alone. Raises NotFound for strangers."""
     membership = access.member_of(user_id, conversation_uuid)
     if changes:
-        Membership.objects.filter(conversation_id=membership.conversation_id, user_id=user_id, left_seq=None).update(
-            **changes
-        )
+        Membership.objects.living().filter(pk=membership.pk).update(**changes)

@@ -42,7 +42,7 @@ def _locked_group(*, user_id: int, conversation_uuid: uuid.UUID) -> tuple[Conver
 
 def living(conversation: Conversation, user_id: int) -> Membership | None:
     """Return the person's membership if they are in the conversation now."""
-    return Membership.objects.filter(conversation=conversation, user_id=user_id, left_seq=None).first()
+    return Membership.objects.living().filter(conversation=conversation, user_id=user_id).first()
 
 
 def require_room(count: int) -> None:
@@ -142,7 +142,7 @@ def change_role(*, user_id: int, conversation_uuid: uuid.UUID, member_id: int, r
 
 
 def _other_owner(conversation: Conversation, member: Membership) -> bool:
-    owners = conversation.memberships.filter(left_seq=None, role=Role.OWNER)
+    owners = Membership.objects.living().filter(conversation=conversation, role=Role.OWNER)
     return owners.exclude(pk=member.pk).exists()
 
 
@@ -201,4 +201,4 @@ def end(conversation: Conversation, member: Membership, *, actor_id: int | None,
 
 def _heir(conversation: Conversation) -> Membership | None:
     rank = Case(When(role=Role.ADMIN, then=Value(0)), default=Value(1), output_field=IntegerField())
-    return conversation.memberships.filter(left_seq=None).order_by(rank, "joined_seq", "pk").first()
+    return Membership.objects.living().filter(conversation=conversation).order_by(rank, "joined_seq", "pk").first()

@@ -12,11 +12,13 @@ from django.utils.translation import gettext_lazy as _
 
 from chat.log import events
 from chat.media import removal
-from chat.models import Block, Conversation, Event, Membership, Mention, Message, MessageRevision, Reaction
+from chat.models import Conversation, Event, Membership, Mention, Message, MessageRevision, Reaction
+from chat.services import blocks, sending
 from chat.services import content as contents
-from chat.services import sending
+from chat.services import emoji as one_emoji
 from chat.services.sending import Send, Sent
-from common.errors import Blocked, NotFound, PermissionRefused, ValidationFailed
+from common.errors import NotFound, PermissionRefused, ValidationFailed
+from common.text import is_blank
 from sessions.validity import require_living
 
 DISTINCT_REACTIONS = 50
@@ -78,8 +80,8 @@ def edit(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID, conte
     window = settings.CHAT_EDIT_WINDOW
     if window and now > message.created_at + timedelta(seconds=window):
         raise PermissionRefused(_("This message can no longer be changed."))
-    _refuse_blocked(conversation)
-    contents.require_sayable(content, may_be_empty=not content.strip() and message.attachments.exists())
+    blocks.refuse_blocked(conversation)
+    contents.require_sayable(content, may_be_empty=is_blank(content) and message.attachments.exists())
     if content == message.content:
         return Changed(message=message, conversation_uuid=conversation.uuid, seq=message.seq, at=now)
     _keep_revision(message, by=user_id, at=now)
@@ -134,13 +136,14 @@ def react(
 ) -> Changed:
     """Add or remove one's own reaction; doing it twice changes nothing. Raises NotFound, ValidationFailed, Blocked."""
     _require_living(session_id)
-    contents.require_emoji(emoji)
+    # One that was stored before only emoji were taken can still be removed.
+    emoji = (one_emoji.qualified(emoji) or emoji) if remove else one_emoji.require(emoji)
     conversation, _membership, message = _locked(user_id, message_uuid)
     now = timezone.now()
     if remove:
         changed = Reaction.objects.filter(message=message, user_id=user_id, emoji=emoji).delete()[0] > 0
     else:
-        _refuse_blocked(conversation)
+        blocks.refuse_blocked(conversation)
         _require_room(message, emoji)
         _reaction, changed = Reaction.objects.get_or_create(
             message=message, user_id=user_id, emoji=emoji, defaults={"created_at": now}
@@ -178,28 +181,16 @@ def _require_living(session_id: int | None) -> None:
 def _locked(user_id: int, message_uuid: uuid.UUID) -> tuple[Conversation, Membership, Message]:
     """Lock the message's conversation; return them as they are under the lock. Raises NotFound."""
     conversation_id = (
-        Message.objects.filter(
-            uuid=message_uuid, conversation__memberships__user_id=user_id, conversation__memberships__left_seq=None
-        )
-        .values_list("conversation_id", flat=True)
-        .first()
+        Message.objects.visible_to(user_id).filter(uuid=message_uuid).values_list("conversation_id", flat=True).first()
     )
     if conversation_id is None:
         raise NotFound
     conversation = events.locked(conversation_id)
-    membership = Membership.objects.filter(conversation=conversation, user_id=user_id, left_seq=None).first()
+    membership = Membership.objects.living().filter(conversation=conversation, user_id=user_id).first()
     message = Message.objects.filter(uuid=message_uuid, deleted_at=None).first()
     if membership is None or message is None or message.seq <= membership.visible_after_seq:
         raise NotFound
     return conversation, membership, message
-
-
-def _refuse_blocked(conversation: Conversation) -> None:
-    if conversation.kind != Conversation.Kind.DIRECT:
-        return
-    pair = list(conversation.memberships.values_list("user_id", flat=True))
-    if Block.objects.filter(blocker_id__in=pair, blocked_id__in=pair).exists():
-        raise Blocked
 
 
 def _require_room(message: Message, emoji: str) -> None:

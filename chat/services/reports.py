@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import structlog
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from chat.models import Message, MessageRevision, Report
@@ -27,12 +26,7 @@ CONTEXT = 5
 
 def visible_message(*, user_id: int, message_uuid: uuid.UUID) -> Message:
     """Return a message that the person can see. Raises NotFound."""
-    message = Message.objects.filter(
-        uuid=message_uuid,
-        conversation__memberships__user_id=user_id,
-        conversation__memberships__left_seq=None,
-        conversation__memberships__visible_after_seq__lt=F("seq"),
-    ).first()
+    message = Message.objects.visible_to(user_id).filter(uuid=message_uuid).first()
     if message is None:
         raise NotFound
     return message

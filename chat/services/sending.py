@@ -10,25 +10,23 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
-from operator import or_
 
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chat.log import encoding
-from chat.log.published import Encoded, Published, hand_over
+from chat.log.published import Encoded, Published, Receipt, hand_over, hand_over_receipt
 from chat.media import sent as sent_files
 from chat.media.models import Attachment
 from chat.media.payload import attachment as attachment_payload
 from chat.models import Membership, Message
 from chat.services import content as contents
-from chat.services import store_sql
+from chat.services import mentions, store_sql
 from chat.services.store_sql import Member, Room
 from common import pipelined
 from common.errors import (
+    AccountClosed,
     ApplicationError,
     Blocked,
     IdempotencyConflict,
@@ -157,8 +155,35 @@ def _store(sends: Sequence[Send]) -> list[Outcome]:
             store_sql.write(written, at=now, ids=any(row.attachments for row in written))
             sent_files.attach((row.id, row.attachments) for row in written if row.attachments)
             published = _encode(written, found.members, now)
-            transaction.on_commit(lambda: hand_over(published), robust=True)
+            receipts = _receipts(written, found.members)
+            transaction.on_commit(lambda: _publish(published, receipts), robust=True)
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _publish(published: list[Published], receipts: list[Receipt]) -> None:
+    hand_over(published)
+    for receipt in receipts:
+        hand_over_receipt(receipt)
+
+
+def _receipts(written: list[_Row], members: dict[tuple[int, int], Member]) -> list[Receipt]:
+    """Return how far the senders have read: their own message is the last thing.
+
+    The other members get it only where more was unread than that, which their copy of the message shows anyway.
+    """
+    last = {(row.room.id, row.send.user_id): row for row in written}
+    first = {(row.room.id, row.send.user_id): row for row in reversed(written)}
+    return [
+        Receipt(
+            conversation_id=row.room.id,
+            conversation_uuid=row.room.uuid,
+            user_id=row.send.user_id,
+            up_to_seq=row.seq,
+            moved=True,
+            shared=members[key].share_receipts and members[key].seen_message_no < first[key].message_no - 1,
+        )
+        for key, row in last.items()
+    ]
 
 
 def _sent(row: _Row, now: datetime, *, duplicate: bool = False) -> Sent:
@@ -207,6 +232,8 @@ def _admit(
                 client_msg_id=stored.client_msg_id,
                 duplicate=True,
             )
+    if room.id in found.closed:
+        raise AccountClosed
     if room.id in found.blocked:
         raise Blocked
     contents.require_sayable(send.content, may_be_empty=bool(send.attachments))
@@ -247,34 +274,33 @@ def mentions_of(content: str, *, conversation_id: int, sender_id: int | None, se
 
     Never strangers, never oneself, and nobody from whom the message is hidden.
     """
-    found = _members_named({conversation_id}, set(names := contents.mentioned(content)), visible_to=seq)
-    ids = (found.get((conversation_id, name)) for name in names)
-    return [user_id for user_id in dict.fromkeys(ids) if user_id and user_id != sender_id]
+    found = mentions.mentioned(content)
+    members = _members_named({conversation_id}, {name for names in found for name in names}, visible_to=seq)
+    return [user_id for user_id in mentions.chosen(found, members.get(conversation_id, {})) if user_id != sender_id]
 
 
 def _resolve_mentions(written: list[_Row]) -> None:
-    names = {row.place: contents.mentioned(row.send.content) for row in written}
-    wanted = {name for found in names.values() for name in found}
-    members = _members_named({row.room.id for row in written if names[row.place]}, wanted)
+    found = {row.place: mentions.mentioned(row.send.content) for row in written}
+    wanted = {name for one in found.values() for names in one for name in names}
+    members = _members_named({row.room.id for row in written if found[row.place]}, wanted)
     for row in written:
-        ids = (members.get((row.room.id, name)) for name in names[row.place])
-        row.mentions = [user_id for user_id in dict.fromkeys(ids) if user_id and user_id != row.send.user_id]
+        meant = mentions.chosen(found[row.place], members.get(row.room.id, {}))
+        row.mentions = [user_id for user_id in meant if user_id != row.send.user_id]
 
 
 def _members_named(
     conversation_ids: set[int], names: set[str], *, visible_to: int | None = None
-) -> dict[tuple[int, str], int]:
-    """Return the members of these names, whatever case either is written in."""
+) -> dict[int, dict[str, int]]:
+    """Return the members of these folded names, by conversation and name."""
     if not names:
         return {}
-    named = reduce(or_, (Q(user__username__iexact=name) for name in names))
-    found = Membership.objects.filter(named, conversation_id__in=conversation_ids, left_seq=None)
+    found = Membership.objects.living().filter(user__search_username__in=names, conversation_id__in=conversation_ids)
     if visible_to is not None:
         found = found.filter(visible_after_seq__lt=visible_to)
-    return {
-        (conversation_id, username.casefold()): user_id
-        for conversation_id, user_id, username in found.values_list("conversation_id", "user_id", "user__username")
-    }
+    members: dict[int, dict[str, int]] = defaultdict(dict)
+    for conversation_id, user_id, name in found.values_list("conversation_id", "user_id", "user__search_username"):
+        members[conversation_id][name] = user_id
+    return members
 
 
 def _encode(written: list[_Row], members: dict[tuple[int, int], Member], now: datetime) -> list[Published]:

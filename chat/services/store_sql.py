@@ -15,7 +15,7 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db import connection
 
-from chat.models import Block, Conversation, Event, Membership, Mention, Message
+from chat.models import Block, ChatSettings, Conversation, Event, Membership, Mention, Message
 from common import bulk_insert, pipelined
 from common.pipelined import any_of, as_time, as_uuid, execute, param
 from sessions.validity import living_statement
@@ -39,6 +39,8 @@ class Member:
     conversation_id: int
     user_id: int
     visible_after_seq: int
+    seen_message_no: int
+    share_receipts: bool
     id: int
     username: str
     first_name: str
@@ -67,6 +69,7 @@ class Found:
     members: dict[tuple[int, int], Member]
     known: dict[tuple[int, UUID], Known]
     blocked: set[int]  # direct conversations in which one of the two blocks the other
+    closed: set[int]  # direct conversations whose other person has closed their account
 
 
 class Row(Protocol):
@@ -110,9 +113,11 @@ def read(
         rooms_params,
     )
     members = execute(
-        "SELECT m.conversation_id, m.user_id, m.visible_after_seq, u.id, u.username, u.first_name, u.last_name "  # noqa: S608
+        "SELECT m.conversation_id, m.user_id, m.visible_after_seq, m.seen_message_no, "  # noqa: S608
+        "COALESCE(s.share_receipts, TRUE), u.id, u.username, u.first_name, u.last_name "
         f"FROM {membership} m JOIN {conversation} c ON c.id = m.conversation_id "
         f"JOIN {person} u ON u.id = m.user_id "
+        f"LEFT JOIN {_table(ChatSettings)} s ON s.user_id = m.user_id "
         f"WHERE c.uuid {rooms} AND m.user_id {users} AND m.left_seq IS NULL",
         [*rooms_params, *users_params],
     )
@@ -128,6 +133,11 @@ def read(
         f"WHERE c.uuid {rooms} AND c.kind = 'direct'",
         rooms_params,
     )
+    closed = execute(
+        f"SELECT c.id FROM {conversation} c WHERE c.uuid {rooms} AND c.kind = 'direct' AND 2 > "  # noqa: S608
+        f"(SELECT count(*) FROM {membership} m WHERE m.conversation_id = c.id AND m.left_seq IS NULL)",
+        rooms_params,
+    )
     return Found(
         living={row[0] for row in living.fetchall()} if living else set(),
         rooms={room.uuid: room for row in locked.fetchall() if (room := _room(*row))},
@@ -136,6 +146,7 @@ def read(
         if known
         else {},
         blocked={row[0] for row in blocked.fetchall()},
+        closed={row[0] for row in closed.fetchall()},
     )
 
 

@@ -17,7 +17,6 @@ from chat.hub import resume
 from chat.hub.connection import Socket
 from chat.hub.endings import close_of
 from chat.hub.process import Process
-from chat.models import Conversation
 from chat.protocol.close_codes import Close
 from chat.protocol.incoming import (
     AuthenticateFrame,
@@ -37,7 +36,7 @@ from chat.protocol.incoming import (
 from chat.protocol.outgoing import AckFrame, AuthenticatedFrame, ErrorFrame, PongFrame, ReceiptFrame
 from chat.services import access, blocks, messages, receipts
 from chat.services.sending import Outcome, Send, Sent
-from common.errors import Blocked, PermissionRefused, TokenNotValid, ValidationFailed
+from common.errors import PermissionRefused, TokenNotValid, ValidationFailed
 from common.json import isoformat
 from sessions.authentication import authenticate
 
@@ -221,11 +220,7 @@ async def _type(process: Process, socket: Socket, name: uuid.UUID, active: bool)
 
 def _require_unblocked(user_id: int, name: uuid.UUID) -> None:
     """Raises NotFound, Blocked: who may not write here does not show up as typing either."""
-    conversation = access.member_of(user_id, name).conversation
-    if conversation.kind == Conversation.Kind.DIRECT:
-        pair = list(conversation.memberships.values_list("user_id", flat=True))
-        if len(pair) == 2 and blocks.is_blocked_between(*pair):
-            raise Blocked
+    blocks.refuse_blocked(access.member_of(user_id, name).conversation)
 
 
 def _presence(process: Process, socket: Socket, frame: PresenceFrame) -> None:

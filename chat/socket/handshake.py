@@ -49,9 +49,14 @@ def is_refused(scope: dict[str, Any]) -> bool:
 
 
 def token_of(scope: dict[str, Any]) -> str:
-    """Return the subprotocol that is the token, "" for none. It is never selected, hence in no response header."""
-    others = [name for name in scope["subprotocols"] if name != SUBPROTOCOL]
-    return others[0] if len(others) == 1 else ""
+    """Return the subprotocol that is the token, "" for none. It is never selected, hence in no response header.
+
+    It follows `access_token`; other subprotocols before, between or behind are ignored.
+    """
+    offered = list(scope["subprotocols"])
+    place = offered.index(SUBPROTOCOL)
+    others = [name for name in offered[place + 1 :] + offered[:place] if name != SUBPROTOCOL]
+    return next((name for name in others if name.count(".") == 2), others[0] if others else "")
 
 
 def language_of(scope: dict[str, Any]) -> str:

@@ -9,6 +9,8 @@ import unicodedata
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from common.text import fold as folded
+
 MAXIMUM_CHARS = 150
 PUNCTUATION = frozenset("_.-+")
 CLOSED_PREFIX = "deleted-"
@@ -44,7 +46,7 @@ def skeleton(name: str) -> str:
 
 def fold(text: str) -> str:
     """Return `text` for search: NFKC and without case."""
-    return unicodedata.normalize("NFKC", normalise(text).casefold())
+    return folded(text)
 
 
 def closed(user_id: int) -> str:

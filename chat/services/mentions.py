@@ -1,0 +1,73 @@
+"""Whom a text mentions: `@name`, whatever its case and the script around it, but not in code or in a quotation."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from common.text import fold
+
+MENTIONS = 50
+NAME_CHARS = 150
+SPELLINGS = 40  # of one mention where nothing says where the name ends
+
+_CODE = re.compile(
+    r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1|\Z)|(?<!`)(`+)(?!`)[^\n]*?(?<!`)\2(?!`)", re.DOTALL | re.MULTILINE
+)
+_QUOTED = re.compile(r"^[ \t]*>.*$", re.MULTILINE)
+# Scripts written with spaces between words: a letter right before the `@` makes it an address, as in joe@example.com.
+# In others (Chinese, Thai) words touch, and in Arabic and Hebrew "and" is written on to the word that follows.
+_SPACED = ("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "GEORGIAN")
+# Scripts without spaces, where nothing shows the end of a name.
+_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+_PUNCTUATION = "_.-+"
+
+
+def mentioned(content: str) -> list[list[str]]:
+    """Return for each mention, at most 50, the folded names that it may mean: the longest first."""
+    if "@" not in content and "\uff20" not in content:
+        return []
+    text = unicodedata.normalize("NFKC", _QUOTED.sub("", _CODE.sub(" ", content)))
+    found: dict[tuple[str, ...], None] = {}
+    at = text.find("@")
+    while at >= 0 and len(found) < MENTIONS:
+        if not at or not _is_address(text[at - 1]):
+            end = at + 1
+            while end < len(text) and end - at <= NAME_CHARS and _is_name_char(text[end]):
+                end += 1
+            if names := _spellings(text[at + 1 : end]):
+                found[tuple(names)] = None
+        at = text.find("@", at + 1)
+    return [list(names) for names in found]
+
+
+def chosen(mentions: Iterable[list[str]], members: dict[str, int]) -> list[int]:
+    """Return whom the mentions mean, in order and each once: of each the longest name that is a member's."""
+    ids = (next((members[name] for name in names if name in members), None) for names in mentions)
+    return [user_id for user_id in dict.fromkeys(ids) if user_id is not None]
+
+
+def _is_address(before: str) -> bool:
+    return before in {"@", *_PUNCTUATION} or before.isdigit() or _script(before) in _SPACED
+
+
+def _is_name_char(char: str) -> bool:
+    return char in _PUNCTUATION or unicodedata.category(char) in {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"}
+
+
+def _spellings(token: str) -> list[str]:
+    """Return the token without the punctuation that ends the sentence, and what is left where another script begins."""
+    names, script = [token], ""
+    for place, char in enumerate(token):
+        following = _script(char)
+        if script and following and place and (following != script or following in _UNSPACED):
+            names.append(token[:place])
+        script = following or script
+    folded = [fold(name.rstrip(".-+")) for name in sorted(names, key=len, reverse=True)]
+    return [name for name in dict.fromkeys(folded) if name][:SPELLINGS]
+
+
+def _script(char: str) -> str:
+    """Return the script of a letter, by the first word of its name; "" for digits, marks and punctuation."""
+    if unicodedata.category(char)[0] != "L":
+        return ""
+    return unicodedata.name(char, "").replace("-", " ").split(" ")[0]

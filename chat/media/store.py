@@ -90,6 +90,7 @@ class Bucket:
         from botocore.config import Config
         from storages.backends.s3 import S3Storage
 
+        self.is_found = False
         parts = urlsplit(url)
         endpoint = f"{'http' if parts.scheme == 's3+http' else 'https'}://{parts.hostname}"
         endpoint += f":{parts.port}" if parts.port else ""
@@ -115,12 +116,26 @@ class Bucket:
         )
 
     def save(self, key: str, source: IO[bytes], *, content_type: str, disposition: str) -> None:
-        source.seek(0)
         parameters = {"ContentType": content_type, "ContentDisposition": disposition, "CacheControl": "private"}
         # Not `storage.save`: it has one set of parameters for all objects.
+        self._find_or_make_bucket()
+        source.seek(0)
         self.storage.bucket.Object(key).upload_fileobj(
             _Unclosed(source), ExtraArgs=parameters, Config=self.storage.transfer_config
         )
+
+    def _find_or_make_bucket(self) -> None:
+        """Look for the bucket once; a key that may not look for it may still write to it."""
+        from botocore.exceptions import ClientError
+
+        if self.is_found:
+            return
+        try:
+            self.storage.connection.meta.client.head_bucket(Bucket=self.storage.bucket_name)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                self.storage.bucket.create()
+        self.is_found = True
 
     def open(self, key: str) -> IO[bytes]:
         body: IO[bytes] = self.storage.bucket.Object(key).get()["Body"]

@@ -14,6 +14,7 @@ class ChatConfig(AppConfig):
         from chat.log import published
         from chat.media import uploads  # noqa: F401  (its tasks and clean-ups)
         from chat.push import collect
+        from chat.services import retention  # noqa: F401
         from common import lifespan, signals
 
         signals.user_closing.connect(receivers.leave_everything, dispatch_uid="chat.closing")

@@ -122,12 +122,17 @@ def moderate(*, moderator_id: int, message_uuid: uuid.UUID) -> bool:
 def _take_back(conversation: Conversation, message: Message, user_id: int) -> Changed:
     now = timezone.now()
     _keep_revision(message, by=user_id, at=now)
-    message.content, message.deleted_at, message.mentions = "", now, []
+    return empty(conversation, message, actor_id=user_id, at=now)
+
+
+def empty(conversation: Conversation, message: Message, *, actor_id: int | None, at: datetime) -> Changed:
+    """Delete what a message of the *locked* conversation said and held; its place and number stay, and are told."""
+    message.content, message.deleted_at, message.mentions = "", at, []
     message.save(update_fields=["content", "deleted_at", "mentions"])
     message.reactions.all().delete()
     removal.remove(message.attachments.all())
     Mention.objects.filter(message=message).delete()
-    return _told(conversation, message, "message.deleted", user_id, now)
+    return _told(conversation, message, "message.deleted", actor_id, at)
 
 
 @transaction.atomic
@@ -230,7 +235,7 @@ def _told(
     conversation: Conversation,
     message: Message,
     kind: str,
-    user_id: int,
+    user_id: int | None,
     at: datetime,
     payload: dict[str, object] | None = None,
 ) -> Changed:

@@ -1,0 +1,1 @@
+"""Conversations as JSON lines, from one installation to another."""

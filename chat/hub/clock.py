@@ -1,6 +1,8 @@
 """Timed work of the sockets of one process: token ends, silence, maximum age, and the beats of presence."""
 
 import asyncio
+import heapq
+import itertools
 import time
 import uuid
 from typing import Any
@@ -22,20 +24,41 @@ from sessions import sockets as session_sockets
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
+LOOK_SECONDS = 60.0  # every socket is looked at this often at least
 
 
 class Clock:
     def __init__(self, hub: Hub, *, presence_board: PresenceBoard) -> None:
         self.hub, self.presence = hub, presence_board
+        self.due: list[tuple[float, int, Socket]] = []  # a heap by time
+        self.order = itertools.count()
+
+    def watch(self, socket: Socket) -> None:
+        """Look at the socket when something of it falls due, from its `hello` on."""
+        self._schedule(socket, time.monotonic(), timezone.now())
+
+    def _schedule(self, socket: Socket, now: float, at: Any) -> None:
+        heapq.heappush(self.due, (self._next_due(socket, now, at), next(self.order), socket))
+
+    def _next_due(self, socket: Socket, now: float, at: Any) -> float:
+        """Return when to look next: what cannot come earlier than a whole silence is looked at once in that time."""
+        left = (socket.token_expires_at - at).total_seconds()
+        is_to_warn = settings.CHAT_TOKEN_EXPIRING and not socket.warned
+        token = now + left + (-settings.CHAT_TOKEN_EXPIRING if is_to_warn else settings.JWT_LEEWAY)
+        patience = settings.CHAT_HEARTBEAT_TIMEOUT or LOOK_SECONDS
+        silence = (socket.last_frame_at if socket.pings else now) + patience
+        return max(now, min(token, silence, socket.max_age_at, now + LOOK_SECONDS))
 
     async def tick(self) -> None:
-        """Do once a second what depends on time alone; one loop over the sockets instead of timers in each."""
+        """Do once a second what has fallen due: an idle socket costs nothing but its place in the heap."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now, at = time.monotonic(), timezone.now()
-            for socket in list(self.hub.sockets.values()):
-                if socket.is_joined:  # nothing comes before `hello`
+            while self.due and self.due[0][0] <= now:
+                socket = heapq.heappop(self.due)[2]
+                if socket.connection_id in self.hub.sockets and socket.is_open:
                     self.check_times(socket, now, at)
+                    self._schedule(socket, now, at)
             self.presence.tick(now)
 
     def check_times(self, socket: Socket, now: float, at: Any) -> None:

@@ -149,6 +149,9 @@ class Process:
     def user_left(self, user_id: int) -> None:
         self.presence.left(user_id)
 
+    def socket_joined(self, socket: Socket) -> None:
+        self.clock.watch(socket)
+
     def socket_left(self, socket: Socket) -> None:
         self.typing.stop_all(socket)
         self.presence.watch(socket, frozenset())

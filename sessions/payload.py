@@ -34,8 +34,7 @@ def session(
         "idle_expires_at": user_session.idle_expires_at,
         "absolute_expires_at": user_session.absolute_expires_at,
         "remember_me": user_session.remember_me,
-        "authenticated_at": assurance.proved_at(user_session),
-        "auth_time": assurance.proved_at(user_session),  # the same by the name that tokens and sockets have for it
+        "auth_time": assurance.proved_at(user_session),
         "amr": assurance.methods(user_session),
         "sockets": open_sockets,
     }

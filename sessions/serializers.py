@@ -68,8 +68,7 @@ class SessionSerializer(serializers.Serializer[Any]):
     idle_expires_at = serializers.DateTimeField()
     absolute_expires_at = serializers.DateTimeField()
     remember_me = serializers.BooleanField()
-    authenticated_at = serializers.DateTimeField()
-    auth_time = serializers.DateTimeField(help_text="the same as `authenticated_at`, by its name in tokens")
+    auth_time = serializers.DateTimeField(help_text="of the last proof of who one is, as in tokens")
     amr = serializers.ListField(child=serializers.CharField(), help_text="RFC 8176")
     sockets = serializers.IntegerField()
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.live
 
 SESSION_KEYS = {
     "id", "is_current", "device_name", "device_fingerprint", "ip_address", "location", "user_agent", "client",
-    "created_at", "last_seen_at", "idle_expires_at", "absolute_expires_at", "remember_me", "sockets",
+    "created_at", "last_seen_at", "idle_expires_at", "absolute_expires_at", "remember_me", "sockets", "auth_time", "amr",
 }  # fmt: skip
 LOGIN_KEYS = {
     "access", "refresh", "token_type", "access_expires_in", "refresh_expires_in", "server_time", "user", "session",

@@ -5,12 +5,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
 from common.signals import session_revoked, user_closing, user_exporting, user_suspended
 from sessions import services
-from sessions.models import UserSession
+from sessions.models import PushRegistration, UserSession
 
 EXPORTED = (
     "session_token",
@@ -75,4 +76,8 @@ def erase_sessions_of_a_closed_account(user_id: int, **kwargs: Any) -> None:
 def export_sessions(user_id: int, **kwargs: Any) -> dict[str, Any]:
     """Return what we hold of a person's sessions, ended ones included."""
     rows = UserSession.objects.filter(user_id=user_id).order_by("-pk").values(*EXPORTED)
-    return {"sessions": [{"id": row.pop("session_token"), **row} for row in rows]}
+    devices = PushRegistration.objects.filter(user_id=user_id).order_by("pk")
+    pushed = devices.values(
+        "provider", "environment", "show", "updated_at", session_id=F("user_session__session_token")
+    )
+    return {"push": list(pushed), "sessions": [{"id": row.pop("session_token"), **row} for row in rows]}

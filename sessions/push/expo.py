@@ -1,16 +1,28 @@
-"""Expo's push service: up to 100 messages a request, on to FCM and APNs by Expo's own keys."""
+"""Expo's push service: up to 100 messages a request, on to FCM and APNs by Expo's own keys.
+
+Expo answers before it has asked Google or Apple: whether a device is gone stands in a receipt, some minutes later.
+"""
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+import structlog
 from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+from django_tasks import task
 
-from sessions.push import http
+from sessions.models import PushRegistration
+from sessions.push import http, registrations
 from sessions.push.delivery import Over, still_there
 from sessions.push.provider import GONE, OVER, SENT, TOO_LARGE, Kind, Outcome, Provider, Push
 
 LATER = {"MessageRateExceeded", "ExpoError"}
+RECEIPTS_AFTER = timedelta(minutes=15)  # Expo's advice
+
+log = structlog.get_logger(__name__)
 
 
 class Expo(Provider):
@@ -34,28 +46,76 @@ class Expo(Provider):
             except Over as error:  # one of them signed out a moment ago: the others still go
                 ended |= error.registration_ids
                 wanted = [push for push in wanted if push.registration_id not in ended]
+        if answer is not None:
+            ask_for_receipts(answer, wanted)
         found = iter(outcomes(answer, len(wanted)) if answer else [])
         return [OVER if push.registration_id in ended else next(found) for push in pushes]
 
     def _post(self, pushes: Sequence[Push]) -> http.Answer:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if settings.EXPO_ACCESS_TOKEN:
-            headers["Authorization"] = f"Bearer {settings.EXPO_ACCESS_TOKEN}"
         return http.post(
             f"{settings.EXPO_URL}/--/api/v2/push/send",
-            headers=headers,
+            headers=headers(),
             body=json.dumps([message(push) for push in pushes], default=str).encode(),
             gate=still_there([push.registration_id for push in pushes]),
         )
 
 
+def headers() -> dict[str, str]:
+    given = {"Content-Type": "application/json", "Accept": "application/json"}
+    if settings.EXPO_ACCESS_TOKEN:
+        given["Authorization"] = f"Bearer {settings.EXPO_ACCESS_TOKEN}"
+    return given
+
+
+def _tickets(answer: http.Answer) -> list[dict[str, Any]]:
+    """Return the answer's tickets, nothing where it is no such answer."""
+    try:
+        found = json.loads(answer.body)["data"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else []
+
+
+def ask_for_receipts(answer: http.Answer, pushes: Sequence[Push]) -> None:
+    """Enqueue the question what became of the pushes that Expo took."""
+    tickets = _tickets(answer)
+    if len(tickets) != len(pushes):
+        return
+    taken = [
+        [str(ticket["id"]), registrations.digest_of("expo", push.token)]
+        for ticket, push in zip(tickets, pushes, strict=True)
+        if ticket.get("status") == "ok" and ticket.get("id")
+    ]
+    try:
+        if taken:
+            receipts.using(run_after=timezone.now() + RECEIPTS_AFTER).enqueue(taken=taken)
+    except DatabaseError as error:  # they have been sent all the same
+        log.warning("push.receipts_not_enqueued", error=type(error).__name__)
+
+
+@task(queue_name="push")
+def receipts(taken: list[list[str]]) -> None:
+    """Forget the devices of `[ticket id, digest of the address]` that Expo found gone. Raises Unreachable."""
+    answer = http.post(
+        f"{settings.EXPO_URL}/--/api/v2/push/getReceipts",
+        headers=headers(),
+        body=json.dumps({"ids": [ticket_id for ticket_id, _digest in taken]}).encode(),
+    )
+    try:
+        found = json.loads(answer.body)["data"]
+        gone = {
+            digest
+            for ticket_id, digest in taken
+            if (found.get(ticket_id, {}).get("details") or {}).get("error") == "DeviceNotRegistered"
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise http.Unreachable(str(answer.status)) from None
+    PushRegistration.objects.filter(digest__in=gone).delete()
+
+
 def outcomes(answer: http.Answer, count: int) -> list[Outcome]:
     """Return one outcome for each ticket; where there are none, what the status says for all."""
-    try:
-        tickets = json.loads(answer.body)["data"]
-        found = [_of_ticket(ticket) for ticket in tickets]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        found = []
+    found = [_of_ticket(ticket) for ticket in _tickets(answer)]
     if answer.status == 200 and len(found) == count:
         return found
     whole = answer.outcome()

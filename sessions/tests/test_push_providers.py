@@ -6,12 +6,14 @@ import time
 
 import jwt
 import pytest
+import time_machine
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
 
 from sessions.models import PushRegistration
-from sessions.push import apns, delivery, expo, fcm, http, providers, vapid, webpush
+from sessions.push import apns, delivery, expo, fcm, http, providers, registrations, vapid, webpush
 from sessions.push.provider import Kind, Push
 from tests.push_services import AppleServer, Google, service
 
@@ -144,6 +146,26 @@ def test_expo_gets_many_in_one_request_and_each_ticket_counts(expo_service, devi
     assert [one["to"] for one in asked.json] == [row["token"] for row in rows]
     assert asked.json[0]["data"]["conversation_uuid"] == "c1"
     assert PushRegistration.objects.count() == 3
+
+
+def test_expo_says_later_which_devices_are_gone(expo_service, device, run_tasks):
+    rows = [device("expo", f"ExponentPushToken[{n}]") for n in range(3)]
+    for row in rows:
+        digest = registrations.digest_of("expo", row["token"])
+        PushRegistration.objects.filter(pk=row["registration_id"]).update(digest=digest)
+    tickets = [{"status": "ok", "id": f"ticket-{n}"} for n in range(3)]
+    gone = {"status": "error", "message": "no", "details": {"error": "DeviceNotRegistered"}}
+    answers = {
+        "/--/api/v2/push/send": {"data": tickets},
+        "/--/api/v2/push/getReceipts": {"data": {"ticket-0": {"status": "ok"}, "ticket-1": gone}},
+    }
+    expo_service.reply = lambda asked: (200, {}, json.dumps(answers[asked.path]).encode())
+    assert kinds(*map(message, rows)) == [Kind.SENT] * 3
+    assert run_tasks() == 0  # not yet
+    with time_machine.travel(timezone.now() + expo.RECEIPTS_AFTER, tick=True):
+        assert run_tasks() == 1
+    assert expo_service.asked[-1].json == {"ids": ["ticket-0", "ticket-1", "ticket-2"]}
+    assert set(PushRegistration.objects.values_list("token", flat=True)) == {rows[0]["token"], rows[2]["token"]}
 
 
 def test_expo_leaves_out_who_signed_out_a_moment_ago(expo_service, device):

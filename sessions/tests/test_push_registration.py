@@ -4,7 +4,7 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 
-from sessions import purging, services
+from sessions import purging, receivers, services
 from sessions.models import PushRegistration
 from sessions.push import endpoints, vapid
 from sessions.tests.clock import later
@@ -139,6 +139,14 @@ def test_an_ended_session_registers_nothing(alice, alice_api):
     services.revoke_all(user_id=alice.pk)
     assert put(alice_api).status_code == 401
     assert not PushRegistration.objects.exists()
+
+
+def test_the_export_holds_the_device_but_not_its_address(alice, alice_api):
+    put(alice_api, show="sender")
+    (row,) = receivers.export_sessions(user_id=alice.pk)["push"]
+    assert (row["provider"], row["show"]) == ("webpush", "sender")
+    assert row["session_id"] == alice_api.started.user_session.session_token
+    assert "push.example.com" not in str(row)
 
 
 # --- What is refused --------------------------------------------------------------------------------------------------

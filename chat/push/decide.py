@@ -10,8 +10,8 @@ from operator import or_
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import F, Q, Sum
-from django.db.models.functions import Greatest
+from django.db.models import BigIntegerField, Count, F, OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone, translation
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation import gettext as _
@@ -135,12 +135,22 @@ def senders(spans: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]
 
 
 def badges_of(user_ids: Collection[int]) -> dict[int, int]:
-    """Return how many messages each person has not seen, over all conversations."""
+    """Return how many messages each person has not seen, over all conversations; not those that were taken back."""
     if not user_ids:
         return {}
-    unread = Greatest(F("conversation__last_message_no") - F("seen_message_no"), 0)
-    rows = Membership.objects.filter(user_id__in=user_ids, left_seq=None).order_by().values("user_id")
-    return dict(rows.annotate(unread=Sum(unread)).values_list("user_id", "unread"))
+    gone = Message.objects.filter(
+        conversation_id=OuterRef("conversation_id"),
+        message_no__gt=OuterRef("seen_message_no"),
+        deleted_at__isnull=False,
+    )
+    counted = gone.order_by().values("conversation_id").annotate(count=Count("pk")).values("count")
+    unread = Greatest(
+        F("conversation__last_message_no") - F("seen_message_no") - Coalesce(Subquery(counted), 0),
+        0,
+        output_field=BigIntegerField(),
+    )
+    rows = Membership.objects.filter(user_id__in=user_ids, left_seq=None).annotate(unread=unread)
+    return dict(rows.order_by().values("user_id").annotate(badge=Sum("unread")).values_list("user_id", "badge"))
 
 
 # --- Who --------------------------------------------------------------------------------------------------------------

@@ -283,6 +283,15 @@ def test_several_messages_of_a_conversation_are_one_push_with_the_whole_badge(
     assert (pushed["body"], pushed["seq"], pushed["badge"]) == ("five", first["seq"] + 1, 5)
 
 
+def test_what_was_taken_back_is_in_no_badge(alice, alice_api, bob, bob_api, register, run_tasks):
+    conversation, phone = direct(alice, bob), register(bob_api)
+    first = say(alice, conversation, "one")
+    alice_api.delete(f"{BASE}messages/{first['uuid']}/")
+    say(alice, conversation, "two")
+    run_tasks()
+    assert [pushed["badge"] for pushed in phone.pushes] == [1]
+
+
 def test_a_later_push_of_the_conversation_replaces_the_earlier_one(alice, bob, bob_api, charlie, register, run_tasks):
     phone = register(bob_api)
     one, other = direct(alice, bob), direct(charlie, bob)
@@ -442,9 +451,27 @@ def test_a_service_that_is_gone_is_asked_again_later(alice, bob, bob_api, regist
     conversation = direct(alice, bob)
     register(bob_api)
     push_service.stop()
-    say(alice, conversation)
-    run_tasks()
-    assert DBTaskResult.objects.filter(status="READY").count() == 1
+    for waiting in range(1, 6):
+        say(alice, conversation)
+        run_tasks()
+        assert DBTaskResult.objects.filter(status="READY").count() == waiting
+    assert not delivery.breaker.held_s(push_service.url)  # a refusal costs nobody's time
+
+
+def test_the_pauses_between_attempts_grow(alice, bob, bob_api, register, run_tasks, push_service):
+    register(bob_api)
+    push_service.reply = lambda asked: (500, {}, b"")
+    say(alice, direct(alice, bob))
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        pauses = []
+        run_tasks()
+        while row := DBTaskResult.objects.filter(status="READY").first():
+            pauses.append((row.run_after - timezone.now()).total_seconds())
+            clock.move_to(row.run_after + datetime.timedelta(seconds=1))
+            run_tasks()
+    assert len(pauses) == 5
+    for pause, expected in zip(pauses, (2, 8, 32, 128, 512), strict=True):
+        assert expected <= pause <= expected * 1.11
 
 
 # --- Nothing of ours is reached ---------------------------------------------------------------------------------------

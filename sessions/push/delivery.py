@@ -5,6 +5,7 @@ that whoever ends the session waits for a push under way, and no push begins aft
 is awaited without any lock.
 """
 
+import random
 import threading
 import time
 from collections import OrderedDict, defaultdict, deque
@@ -19,13 +20,14 @@ from django.contrib.auth import get_user_model
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.utils import timezone
 
-from common.tasks import retry_after_s
 from sessions import hot_sql
 from sessions.models import PushRegistration, UserSession
 from sessions.push.http import Unreachable
 from sessions.push.provider import OVER, Kind, Outcome, Push
 
 log = structlog.get_logger(__name__)
+
+FIRST_RETRY_SECONDS = 2  # then 8, 32, 128, 512: a wake that comes much later wakes nobody
 
 
 class Over(Exception):
@@ -58,9 +60,12 @@ def still_there(registration_ids: Sequence[int]) -> Iterator[None]:
 
 
 class Breaker:
-    """Leaves a service alone for a minute that has hung or refused three times running, so that others get through."""
+    """Leaves a service alone for a minute that has taken our time three times running, so that others get through.
 
-    FAILURES, HOLD_SECONDS, SLOW_SECONDS, SERVICES = 3, 60.0, 5.0, 1_000
+    Time is taken by an answer after `SLOW_SECONDS` and by none after `WASTED_SECONDS`; a quick refusal costs nobody.
+    """
+
+    FAILURES, HOLD_SECONDS, SLOW_SECONDS, WASTED_SECONDS, SERVICES = 3, 60.0, 5.0, 0.5, 1_000
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -157,7 +162,7 @@ def _tried(batch: list[Push]) -> list[Outcome]:
     except Over:
         return [OVER] * len(batch)
     except Unreachable as error:
-        breaker.note(origin, failed=True)
+        breaker.note(origin, failed=time.monotonic() - started > Breaker.WASTED_SECONDS)
         return [Outcome(Kind.LATER, str(error))] * len(batch)
     except (DatabaseError, InterfaceError) as error:  # away: nothing was asked
         return [Outcome(Kind.LATER, type(error).__name__)] * len(batch)
@@ -180,15 +185,17 @@ def again(pushes: Sequence[Push], outcomes: Sequence[Outcome], *, attempt: int) 
 
     Nothing after the last of `PUSH_ATTEMPTS`.
     """
-    by_delay: dict[int, set[int]] = defaultdict(set)
+    by_delay: dict[float, set[int]] = defaultdict(set)
+    backoff = float(FIRST_RETRY_SECONDS * 4 ** (attempt - 1))
     for push, outcome in zip(pushes, outcomes, strict=True):
         if outcome.kind is Kind.LATER:
-            by_delay[round(outcome.retry_after or 0)].add(push.registration_id)
+            asked = outcome.retry_after
+            by_delay[backoff if asked is None else max(1.0, round(asked))].add(push.registration_id)
     if by_delay and attempt >= settings.PUSH_ATTEMPTS:
         log.warning("push.given_up", count=sum(map(len, by_delay.values())), attempts=attempt)
         return
     for delay, ids in by_delay.items():
-        yield timezone.now() + timedelta(seconds=max(delay, retry_after_s(attempt))), sorted(ids)
+        yield timezone.now() + timedelta(seconds=delay * random.uniform(1, 1.1)), sorted(ids)  # noqa: S311
 
 
 def _log(pushes: Sequence[Push], found: Sequence[Outcome]) -> None:

@@ -4,7 +4,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -56,6 +58,7 @@ def printed(script, port, log, **environment):
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     server = Started(process, port, log)
     try:
@@ -71,8 +74,22 @@ def printed(script, port, log, **environment):
                 continue
         yield server
     finally:
-        process.terminate()
+        # bash, make and the server are one group: bash alone would leave the other two behind.
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait(40)
+        _wait_until_gone(process.pid)
+
+
+def _wait_until_gone(group, seconds=40):
+    """Wait until no process of the group is left; whatever is by then is killed and a failure."""
+    for _ in range(seconds * 10):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(group, signal.SIGKILL)
+    raise AssertionError("a server outlived its end")
 
 
 def test_both_languages_print_the_same_commands():

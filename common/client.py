@@ -1,5 +1,6 @@
 """Who is at the other end: the client's address behind our own proxies, its user agent, its fingerprint."""
 
+import contextlib
 import ipaddress
 import time
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 import structlog
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.translation import get_supported_language_variant
+from django.utils.translation.trans_real import parse_accept_lang_header
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +26,7 @@ class Client:
     user_agent: str = ""
     device_fingerprint: str = ""
     language: str = "en"
+    preferred_language: str = ""  # as `language`, and '' where Accept-Language names none of ours
 
 
 def client_address(remote_addr: str | None, forwarded_for: str) -> str | None:
@@ -81,7 +85,16 @@ def client_of(request: HttpRequest) -> Client:
         user_agent=clean(request.META.get("HTTP_USER_AGENT", ""))[:USER_AGENT_CHARS],
         device_fingerprint=clean(request.META.get("HTTP_DEVICE_FINGERPRINT", ""))[:FINGERPRINT_CHARS],
         language=getattr(request, "LANGUAGE_CODE", "en"),
+        preferred_language=preferred_language(request.META.get("HTTP_ACCEPT_LANGUAGE", "")),
     )
+
+
+def preferred_language(accept_language: str) -> str:
+    """Return the first language of ours that the header names, '' for none."""
+    for wish, _quality in parse_accept_lang_header(accept_language):
+        with contextlib.suppress(LookupError):
+            return get_supported_language_variant(wish)
+    return ""
 
 
 def clean(text: str) -> str:

@@ -43,6 +43,27 @@ class JSONParser(parsers.BaseParser):
             raise ParseError from error  # the decoder's message may quote the body, which may hold a password
 
 
+def read(serializer: Any, request: Any, *, data: Any = None, **kwargs: Any) -> dict[str, Any]:
+    """Return the validated body; an optional key that is null counts as absent, as does a body that is null.
+
+    Raises: ValidationError (400), and what the parser raises.
+    """
+    data = request.data if data is None else data
+    reader = serializer(data={} if data is None and not kwargs.get("partial") else data, **kwargs)
+    if isinstance(data, dict):
+        reader.initial_data = {
+            key: value for key, value in data.items() if value is not None or not _is_optional(reader, key)
+        }
+    reader.is_valid(raise_exception=True)
+    return dict(reader.validated_data)
+
+
+def _is_optional(reader: Any, key: str) -> bool:
+    """Tell whether a key may be left out; one for which null means something may not be dropped."""
+    field = reader.fields.get(key)
+    return field is not None and not field.allow_null and (reader.partial or not field.required)
+
+
 class CursorPagination(pagination.CursorPagination):
     page_size = 50
     max_page_size = 100

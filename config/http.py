@@ -52,7 +52,8 @@ Send = Callable[[dict[str, Any]], Any]
 # The paths that hash a password, by method: they have threads of their own, so that logins hold up nothing else.
 _HASHING = {
     "POST": re.compile(
-        r"/api/(users/)?auth/(login|register|password-reset/confirm|password-change|email-change|reauthenticate)/|/admin/login/"
+        r"/api/(users/)?auth/(login|register|password-reset/confirm|password-change|email-change|reauthenticate)/"
+        r"|/admin/login/|/api/users/me/close/"
     ),
     "DELETE": re.compile(r"/api/users/me/"),
 }

@@ -69,7 +69,10 @@ def decide(user: Any, user_session: UserSession | None, claims: Claims, *, at: d
 
 def _is_recent(row: UserSession, *, at: datetime) -> bool:
     interval = settings.REFRESH_REUSE_INTERVAL  # 0: none, not even for two requests of one instant
-    return interval > 0 and row.rotated_at is not None and at - row.rotated_at <= timedelta(seconds=interval)
+    if interval <= 0 or row.rotated_at is None:
+        return False
+    # A `rotated_at` far in the future is a clock that was ahead, and no reason for hours of grace.
+    return abs(at - row.rotated_at) <= timedelta(seconds=interval)
 
 
 def rotate(*, refresh: str, client: Client) -> Rotated:

@@ -3,8 +3,10 @@
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from common import labels
 from sessions.services import DEVICE_NAME_CHARS
 
 
@@ -32,12 +34,20 @@ class LogoutAllSerializer(serializers.Serializer[Any]):
     keep_current = serializers.BooleanField(default=False)
 
 
+@extend_schema_field({"type": "string", "example": "Alice's phone"})
+class DeviceNameField(serializers.Field[Any, Any, Any, Any]):
+    """A label, the same at login and at rename: cleaned and cut, never a reason to refuse; '' where nothing is left."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return labels.label(data, limit=DEVICE_NAME_CHARS) if isinstance(data, str) else ""
+
+
 class RenameSerializer(serializers.Serializer[Any]):
-    device_name = serializers.CharField(max_length=DEVICE_NAME_CHARS)
+    device_name = DeviceNameField()
 
     def validate_device_name(self, value: str) -> str:
-        if not value.isprintable():
-            raise serializers.ValidationError(_("A name holds no control characters."), code="invalid")
+        if not value:  # a device without a name is called after its browser; a rename gives one
+            raise serializers.ValidationError(_("This field may not be blank."), code="blank")
         return value
 
 

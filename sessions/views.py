@@ -1,21 +1,21 @@
 """Refresh, verify and leave; see one's sessions, name them, revoke them."""
 
 import uuid
-from typing import Any
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from common import json, rates
 from common.client import address_key, client_of
-from common.drf import CursorPagination
-from common.errors import NotFound, TokenNotValid
+from common.drf import CursorPagination, read
+from common.errors import ApplicationError, NotFound, TokenNotValid
 from common.views import OpenAPIView, no_store
 from sessions import devices, keys, payload, rotation, services, sockets
 from sessions.authentication import bearer, current_sid
@@ -47,13 +47,6 @@ REPLAYED = OpenApiParameter(
 survives_errors = method_decorator(transaction.non_atomic_requests, name="dispatch")
 
 
-def taken(serializer: Any, request: Request) -> dict[str, Any]:
-    """Return the validated body. Raises: ValidationError (400)."""
-    serializer = serializer(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    return serializer.validated_data
-
-
 def me(request: Request) -> int:
     """Return the person's id; the default permission lets nobody else in."""
     return int(request.user.pk or 0)
@@ -73,7 +66,7 @@ class RefreshView(OpenAPIView):
         """Rotate a refresh token: 200 like login, without `user`. The same token again gets the same successor."""
         client = client_of(request)
         rates.allow(name="refresh_address", key=address_key(client.ip_address))
-        rotated = rotation.rotate(refresh=taken(RefreshSerializer, request)["refresh"], client=client)
+        rotated = rotation.rotate(refresh=read(RefreshSerializer, request)["refresh"], client=client)
         devices.compare_fingerprint(
             client.device_fingerprint,
             session_id=rotated.user_session.pk,
@@ -97,7 +90,7 @@ class VerifyView(OpenAPIView):
     )
     def post(self, request: Request) -> Response:
         """Tell whether an access or refresh token lives: 200 `{}`, else 401."""
-        rotation.verify(taken(VerifySerializer, request)["token"])
+        rotation.verify(read(VerifySerializer, request)["token"])
         return Response({})
 
 
@@ -111,11 +104,18 @@ class LogoutView(OpenAPIView):
     )
     def post(self, request: Request) -> Response:
         """End the session of the Bearer, which may be expired, and of `refresh`. Idempotent."""
-        refresh = taken(LogoutSerializer, request).get("refresh")
         try:
             access = bearer(request)
         except TokenNotValid:
             access = None
+        # Whatever the body holds, the Bearer's session ends: who signs out must not stay signed in for a comma. Without
+        # a Bearer a body that says nothing is refused, since nothing would end.
+        try:
+            refresh = read(LogoutSerializer, request).get("refresh")
+        except (exceptions.APIException, ApplicationError):
+            if access is None:
+                raise
+            refresh = None
         services.logout(presented=[raw for raw in (access, refresh) if raw], client=client_of(request))
         return Response({"success": True})
 
@@ -129,7 +129,7 @@ class LogoutAllView(APIView):
     )
     def post(self, request: Request) -> Response:
         """End every session of mine, or with `keep_current` every other one."""
-        keep = current_sid(request) if taken(LogoutAllSerializer, request)["keep_current"] else None
+        keep = current_sid(request) if read(LogoutAllSerializer, request)["keep_current"] else None
         revoked = services.revoke_all(
             user_id=me(request), except_sid=keep, reason="logout_all", client=client_of(request)
         )
@@ -179,7 +179,7 @@ class SessionView(APIView):
     )
     def patch(self, request: Request, sid: str) -> Response:
         """Name the device of a session of mine."""
-        name = taken(RenameSerializer, request)["device_name"]
+        name = read(RenameSerializer, request)["device_name"]
         user_session = services.rename(user_id=me(request), sid=sid_of(sid), device_name=name)
         return Response(payload.session(user_session, current_sid=current_sid(request)))
 

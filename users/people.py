@@ -16,9 +16,13 @@ def of(address: str) -> QuerySet[User]:
 
 
 def find(identifier: str) -> tuple[User | None, str]:
-    """Return whom the identifier names, and its canonical spelling. What holds an `@` is an address, never a name."""
-    if "@" in identifier:
-        address = addresses.key(identifier)
-        return of(address).first() if address else None, address or names.skeleton(identifier)
+    """Return whom the identifier names, and its canonical spelling.
+
+    What holds an `@` is an address; a name that was imported with one counts where it is nobody's address.
+    """
     key = names.skeleton(identifier)
-    return User.objects.filter(username_key=key).first(), key
+    if "@" not in identifier:
+        return User.objects.filter(username_key=key).first(), key
+    address = addresses.key(identifier)
+    owner = of(address).first() if address else None
+    return owner or User.objects.filter(username_key=key).first(), address or key

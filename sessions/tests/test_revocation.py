@@ -134,8 +134,21 @@ def test_logout_of_nobody_is_a_success(api, alice_api, authorization, body):
 
 
 @pytest.mark.parametrize("body", [[], "text", {"refresh": {"a": 1}}, {"refresh": ["x"]}])
-def test_logout_with_a_body_of_the_wrong_shape_is_400(api, db, body):
+def test_logout_with_a_body_of_the_wrong_shape_is_400_where_nothing_else_is_sent(api, db, body):
     envelope(api.post(LOGOUT, body), 400, "validation_error")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [("null", "application/json"), ("[]", "application/json"), ('"x"', "application/json"), ("{", "application/json"),
+     ('{"refresh": {"a": 1}}', "application/json"), ("refresh=x", "application/x-www-form-urlencoded"),
+     ("bye", "text/plain"), ("", ""), ("\udcff", "application/json")],
+)  # fmt: skip
+def test_logout_ends_the_bearers_session_whatever_the_body_holds(alice_api, body, content_type):
+    raw = body.encode("utf-8", "surrogateescape")
+    response = alice_api.generic("POST", LOGOUT, raw, content_type=content_type)
+    assert (response.status_code, response.json()) == (200, {"success": True})
+    assert alice_api.get(SESSIONS).json()["reason"] == "session_revoked"
 
 
 def test_a_token_from_before_a_password_change_logs_nobody_out(api, alice_api):

@@ -32,13 +32,15 @@ def require_open() -> None:
 def register(*, username: str, email: str, password: str, client: Client, preferences: Mapping[str, Any]) -> User:
     """Create the account and ask for its verification mail in one transaction.
 
-    `username` and `email` are normalised and possible; `preferences`: `language`, `timezone` where given.
+    `username` and `email` are normalised and possible; `preferences`: `language`, `timezone` where given. Without a
+    language that of the request's `Accept-Language` counts, then the model's default.
 
     Raises: RegistrationClosed, Throttled, ValidationFailed (`unique`, or the codes of the password validators).
     """
     require_open()
     rates.allow(name="register", key=address_key(client.ip_address))
-    user = User(username=username, email=email, **preferences)
+    wishes = {"language": client.preferred_language, **{name: value for name, value in preferences.items() if value}}
+    user = User(username=username, email=email, **{name: value for name, value in wishes.items() if value})
     require_free(username=username, email=email)
     replace.validate(password, user=user, field="password")
     user.set_password(password)

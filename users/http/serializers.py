@@ -5,16 +5,17 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from common import passwords
 from common.client import FINGERPRINT_CHARS
 from common.fields import StrictBooleanField, StrictCharField
-from sessions.serializers import SessionSerializer, TokensSerializer
+from sessions.serializers import DeviceNameField, SessionSerializer, TokensSerializer
 from users.identity import fields
 from users.models import User
 
 
 def same_twice(data: dict[str, Any], field: str) -> dict[str, Any]:
     """Refuse a password whose repetition differs, under the repetition's name."""
-    if data[field] != data.pop(f"{field}_confirm"):
+    if passwords.normalise(data[field]) != passwords.normalise(data.pop(f"{field}_confirm")):
         raise serializers.ValidationError({f"{field}_confirm": [_mismatch()]})
     return data
 
@@ -107,8 +108,8 @@ class RegisterSerializer(serializers.Serializer):
     email = fields.AddressField()
     password = fields.SecretField()
     password_confirm = fields.SecretField()
-    language = fields.LanguageField(required=False, max_length=10)
-    timezone = fields.TimezoneField(required=False, max_length=50)
+    language = fields.PreferredLanguageField(required=False)
+    timezone = fields.PreferredTimezoneField(required=False)
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         return same_twice(data, "password")
@@ -118,7 +119,7 @@ class LoginSerializer(serializers.Serializer):
     username = StrictCharField(max_length=254, help_text="username or e-mail")
     password = fields.SecretField()
     device_fingerprint = StrictCharField(required=False, allow_blank=True, max_length=FINGERPRINT_CHARS, default="")
-    device_name = fields.PlainTextField(required=False, allow_blank=True, max_length=100, default="")
+    device_name = DeviceNameField(required=False, default="")
     remember_me = StrictBooleanField(required=False, default=False)
     device_token = StrictCharField(required=False, allow_blank=True, max_length=1024, default="")
 

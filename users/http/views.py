@@ -12,12 +12,11 @@ from rest_framework.fields import Field
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from common.client import client_of
-from common.drf import CursorPagination
-from common.errors import ValidationFailed
+from common.drf import CursorPagination, read
+from common.errors import TokenNotValid, ValidationFailed
 from common.views import OpenAPIView, no_store
 from sessions import payload as sessions_payload
 from sessions.authentication import SessionJWTAuthentication, current_sid
@@ -45,13 +44,6 @@ survives_errors = method_decorator(transaction.non_atomic_requests, name="dispat
 def documented(operation_id: str, *, request: Any = None, **kwargs: Any) -> Any:
     """Describe an operation of accounts; the error answers are the same for all and added elsewhere."""
     return extend_schema(operation_id=operation_id, tags=["accounts"], request=request, **kwargs)
-
-
-def read(serializer: type[Serializer], request: Request, **kwargs: Any) -> dict[str, Any]:
-    """Return the validated body. Raises ValidationError."""
-    reader = serializer(data=request.data, **kwargs)
-    reader.is_valid(raise_exception=True)
-    return dict(reader.validated_data)
 
 
 def person(request: Request) -> User:
@@ -175,9 +167,9 @@ class VerifyEmailView(OpenAPIView):
 
 
 class ResendVerificationView(OpenAPIView):
-    """Open, but a Bearer that is sent must be good."""
+    """Open. A Bearer says whose address it is; one that no longer counts is not asked where the body names one."""
 
-    authentication_classes = [SessionJWTAuthentication]
+    authentication_classes: Any = []
     permission_classes = [AllowAny]
 
     @documented(
@@ -188,8 +180,15 @@ class ResendVerificationView(OpenAPIView):
     )
     def post(self, request: Request) -> Response:
         """Mail a new verification link, to the Bearer or to `email`: the same answer for any address."""
-        if request.user.is_authenticated:
-            email_verification.resend(client=client_of(request), user_id=person(request).pk)
+        names_one = isinstance(request.data, dict) and request.data.get("email") is not None
+        try:
+            signed_in = SessionJWTAuthentication().authenticate(request)
+        except TokenNotValid:
+            if not names_one:
+                raise
+            signed_in = None
+        if signed_in:
+            email_verification.resend(client=client_of(request), user_id=signed_in[1].user_id)
         else:
             given = read(serializers.ResendVerificationSerializer, request)
             email_verification.resend(client=client_of(request), email=given["email"])
@@ -226,22 +225,43 @@ class MeView(APIView):
     )
     def patch(self, request: Request) -> Response:
         """Change oneself. Another phone number is an unverified one."""
-        changes = read(serializers.UserSerializer, request, partial=True)
-        if changes.get("phone_number", person(request).phone_number) != person(request).phone_number:
-            reauthentication.require_fresh(user=person(request), sid=current_sid(request))
-        return Response(payload.user(profile.update(user_id=person(request).pk, changes=changes)))
+        user = person(request)
+        given = request.data
+        if isinstance(given, dict):  # what is sent back as it was shown changes nothing, and may be older than a rule
+            shown = serializers.UserSerializer(user).data
+            given = {
+                key: value
+                for key, value in given.items()
+                if key not in shown or (type(value), value) != (type(shown[key]), shown[key])
+            }
+        changes = read(serializers.UserSerializer, request, data=given, partial=True)
+        if changes.get("phone_number", user.phone_number) != user.phone_number:
+            reauthentication.require_fresh(user=user, sid=current_sid(request))
+        return Response(payload.user(profile.update(user_id=user.pk, changes=changes)))
 
     @documented("me_close", request=serializers.PasswordSerializer, responses={204: None})
     def delete(self, request: Request) -> Response:
         """Close the account: signed out everywhere, personal data erased, messages kept without a name."""
-        given = read(serializers.PasswordSerializer, request)
-        account_closing.close(
-            user_id=person(request).pk,
-            password=password_or_fresh(request, given),
-            sid=current_sid(request),
-            client=client_of(request),
-        )
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return close(request)
+
+
+@survives_errors
+class CloseView(APIView):
+    @documented("me_close_by_post", request=serializers.PasswordSerializer, responses={204: None})
+    def post(self, request: Request) -> Response:
+        """Close the account, for clients that cannot send a body with DELETE."""
+        return close(request)
+
+
+def close(request: Request) -> Response:
+    given = read(serializers.PasswordSerializer, request)
+    account_closing.close(
+        user_id=person(request).pk,
+        password=password_or_fresh(request, given),
+        sid=current_sid(request),
+        client=client_of(request),
+    )
+    return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class ExportView(APIView):

@@ -12,12 +12,9 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from common import labels
 from common.fields import StrictCharField
 from users.identity import addresses, names
-
-# They turn the reading direction of what follows them (UAX #9), in a mail or a list of names.
-_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_JOINERS = frozenset("\u200c\u200d")  # Persian and Indic spelling needs them
 
 
 class SecretField(StrictCharField):
@@ -59,13 +56,18 @@ class TypedAddressField(serializers.EmailField, StrictCharField):
 
 
 class PlainTextField(StrictCharField):
-    """A line that others read: no control, format or private characters."""
+    """A line that others read: any space is one, no control, format or private characters."""
 
     def to_internal_value(self, data: Any) -> str:
-        text = unicodedata.normalize("NFC", super().to_internal_value(data))
-        if any(char in _BIDI_CONTROLS or (not char.isprintable() and char not in _JOINERS) for char in text):
+        line = labels.spaced(unicodedata.normalize("NFC", super().to_internal_value(data))).strip()
+        if not all(map(labels.is_readable, line)):
             raise serializers.ValidationError(_("Control characters are not allowed."), code="invalid")
-        return text
+        return line
+
+
+def language_of(wish: str) -> str:
+    """Return the language of ours that a wish means: `fr-CA` and `fr_FR` are `fr`. Raises LookupError."""
+    return get_supported_language_variant(wish.strip().lower().replace("_", "-").partition(".")[0])
 
 
 @extend_schema_field({"type": "string", "maxLength": 10, "example": "fr"})
@@ -74,7 +76,7 @@ class LanguageField(StrictCharField):
 
     def to_internal_value(self, data: Any) -> str:
         try:
-            return get_supported_language_variant(super().to_internal_value(data).lower())
+            return language_of(super().to_internal_value(data))
         except LookupError:
             raise serializers.ValidationError(_("This language is not available."), code="invalid_choice") from None
 
@@ -87,6 +89,25 @@ class TimezoneField(StrictCharField):
         if zone not in _zones():
             raise serializers.ValidationError(_("This is not a time zone."), code="invalid_choice")
         return zone
+
+
+@extend_schema_field({"type": "string", "example": "fr"})
+class PreferredLanguageField(serializers.Field):
+    """A wish that refuses nothing: what is no language of ours is ''."""
+
+    def to_internal_value(self, data: Any) -> str:
+        try:
+            return language_of(data) if isinstance(data, str) else ""
+        except LookupError:
+            return ""
+
+
+@extend_schema_field({"type": "string", "example": "Africa/Algiers"})
+class PreferredTimezoneField(serializers.Field):
+    """A wish that refuses nothing: what is no time zone is ''."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return data if isinstance(data, str) and data in _zones() else ""
 
 
 class PhoneNumberField(StrictCharField):

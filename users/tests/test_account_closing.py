@@ -89,3 +89,11 @@ def test_two_accounts_may_be_closed(alice, bob):
         api = APIClient()
         api.force_authenticate(user)
         assert close(api).status_code == 204
+
+
+def test_closing_by_post_is_the_same(alice_api, alice):
+    assert alice_api.post("/api/users/me/close/", {"password": "wrong"}).status_code == 400
+    assert alice_api.post("/api/users/me/close/", {"password": "alviar-demo"}).status_code == 204
+    alice.refresh_from_db()
+    assert alice.closed_at is not None
+    assert alice_api.get("/api/users/me/").status_code == 401

@@ -124,9 +124,16 @@ def test_resend_to_a_verified_bearer_mails_nothing(sign_in, alice, run_tasks):
     assert recipients() == []
 
 
-def test_resend_with_a_bad_bearer_is_401(api, dora):
+def test_a_stale_bearer_is_ignored_where_the_body_names_an_address(api, dora, run_tasks):
     api.credentials(HTTP_AUTHORIZATION="Bearer nonsense")
-    answer = api.post(RESEND, {"email": "dora@example.com"})
+    assert api.post(RESEND, {"email": "dora@example.com"}).status_code == 200
+    run_tasks()
+    assert recipients() == ["dora@example.com"]
+
+
+def test_resend_with_a_bad_bearer_alone_is_401(api, dora):
+    api.credentials(HTTP_AUTHORIZATION="Bearer nonsense")
+    answer = api.post(RESEND, {})
     assert (answer.status_code, answer.data["code"]) == (401, "token_not_valid")
     assert answer["WWW-Authenticate"] == 'Bearer realm="api"'
 

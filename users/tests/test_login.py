@@ -100,8 +100,8 @@ def test_impossible_input_is_400(api, alice, field, value):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("device_fingerprint", "x" * 256), ("device_fingerprint", 5), ("device_name", "x" * 101),
-     ("device_name", "a\u202eb"), ("remember_me", "yes"), ("remember_me", None), ("device_token", 5),
+    [("device_fingerprint", "x" * 256), ("device_fingerprint", 5),
+     ("remember_me", "yes"), ("device_token", 5),
      ("device_token", "x" * 2000)],
 )  # fmt: skip
 def test_impossible_details_are_400(api, alice, field, value):

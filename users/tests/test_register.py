@@ -155,12 +155,26 @@ def test_a_mismatch_stands_under_the_repetition(api):
 @pytest.mark.parametrize(
     ("field", "value"), [("language", "xx"), ("language", 5), ("timezone", "Mars/Base"), ("timezone", "../etc")]
 )
-def test_an_unknown_language_or_zone_is_refused(api, field, value):
-    assert codes(api.post(URL, body(**{field: value})), field)
+def test_an_unknown_language_or_zone_is_the_default(api, field, value):
+    default = User._meta.get_field(field).default
+    assert api.post(URL, body(**{field: value})).data["user"][field] == default
 
 
-def test_a_regional_language_is_its_language(api):
-    assert api.post(URL, body(language="fr-CA")).data["user"]["language"] == "fr"
+@pytest.mark.parametrize(
+    ("wish", "header", "language"),
+    [("fr-CA", "", "fr"), ("fr_FR", "en", "fr"), ("ar_DZ.UTF-8", "", "ar"), ("pt-BR", "de, ar;q=0.5", "ar"),
+     ("", "en-GB", "en"), (None, "en", "en"), ("pt-BR", "", "fr"), ("pt-BR", "de", "fr"), (["fr"], "en", "en")],
+)  # fmt: skip
+def test_a_language_is_a_preference_and_refuses_nothing(api, wish, header, language):
+    answer = api.post(URL, body(language=wish, timezone="GMT+01:00"), HTTP_ACCEPT_LANGUAGE=header)
+    assert (answer.status_code, answer.data["user"]["language"]) == (201, language)
+    assert answer.data["user"]["timezone"] == "Africa/Algiers"
+
+
+def test_without_a_language_mails_speak_that_of_the_request(api, run_tasks):
+    api.post(URL, body(), HTTP_ACCEPT_LANGUAGE="en")
+    run_tasks()
+    assert mail.outbox[0].subject == "Confirm your e-mail address"
 
 
 def test_nothing_else_can_be_assigned(api):

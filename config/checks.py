@@ -6,6 +6,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from common.secrecy import is_guessable
+
 KNOWN_KEYS = ("django-insecure-", "change-me", "changeme", "secret", "your-secret")
 MAKE_A_KEY = "Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
@@ -67,7 +69,7 @@ def _push() -> list[CheckMessage]:
 def _production(settings: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     key = settings.SECRET_KEY
-    if len(key) < 32 or len(set(key)) < 8 or key.lower().startswith(KNOWN_KEYS):
+    if len(key) < 32 or is_guessable(key) or key.lower().startswith(KNOWN_KEYS):
         found.append(
             Error(
                 "SECRET_KEY is empty, short or a known default.",

@@ -4,6 +4,7 @@
 combination is refused by `config/checks.py`.
 """
 
+import contextlib
 import os
 import secrets
 from datetime import timedelta
@@ -101,6 +102,16 @@ REDIS_URL: str = env.str("REDIS_URL", "", check=environment.redis_urls)
 REDIS_URLS = [url.strip() for url in REDIS_URL.split(",") if url.strip()]
 
 
+def own_file(path: Path) -> None:
+    """Make the database file nobody else's before SQLite makes it; its -wal and -shm take its mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # somebody else's, or a read-only place: SQLite says what it cannot do
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        for one in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            if one.exists() and one.stat().st_mode & 0o077:
+                one.chmod(0o600)
+
+
 def database() -> dict[str, Any]:
     """Return Django's database settings: a pool for PostgreSQL, a SQLite that loses no write to a lock."""
     import dj_database_url
@@ -134,7 +145,7 @@ def database() -> dict[str, Any]:
         }
     elif config["ENGINE"].endswith("sqlite3"):
         if config["NAME"] != ":memory:":
-            Path(config["NAME"]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            own_file(Path(config["NAME"]))
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": DATABASE_TIMEOUT_MS / 1000 or 20,

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
+from common import rights
 from common.admin import Audited, History
 from common.wording import device, place
 from sessions import location, services
@@ -83,8 +84,8 @@ class UserSessionAdmin(Audited, History):
         return request.user.has_perm("user_sessions.change_usersession")
 
     def may_revoke(self, request: HttpRequest, user_session: UserSession) -> bool:
-        """A superuser's sessions are a superuser's affair."""
-        return self.has_revoke_permission(request) and (request.user.is_superuser or not user_session.user.is_superuser)
+        """The sessions of an account with more rights are not one's affair."""
+        return self.has_revoke_permission(request) and rights.covers(request.user, user_session.user)
 
     @admin.action(description=_("Revoke the selected sessions"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: Any) -> None:

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
+from common.secrecy import is_guessable
 from sessions import keys
 
 
@@ -23,10 +24,22 @@ def check_blacklist(**kwargs: Any) -> list[checks.CheckMessage]:
 @checks.register(checks.Tags.security)
 def check_keys(**kwargs: Any) -> list[checks.CheckMessage]:
     try:
-        keys.ring()
+        ring = keys.ring()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="sessions.E003")]
-    return []
+    return [
+        checks.Error(
+            f"JWT_SIGNING_KEYS: {key.kid} could be guessed.",
+            hint="python -c 'import secrets; print(secrets.token_urlsafe(48))'",
+            id="sessions.E008",
+        )
+        for key in ring.keys.values()
+        if settings.PRODUCTION and isinstance(key.signing, bytes) and not ring.derived and guessable(key.signing)
+    ]
+
+
+def guessable(secret: bytes) -> bool:
+    return is_guessable(secret.decode("latin-1"))
 
 
 @checks.register(checks.Tags.security)

@@ -79,8 +79,8 @@ class PeopleManager(UserManager.from_queryset(PeopleQuerySet)["User"]):  # type:
     use_in_migrations = False
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Find by the key: `ROOT` is `root`. Used by `createsuperuser`, `changepassword` and fixtures."""
-        return self.get(username_key=names.skeleton(username or ""))
+        """Find by the letter: a fixture's row without a key would overwrite whoever merely looks the same."""
+        return self.get(username=names.normalise(username or ""))
 
     def create_superuser(self, username: str, email: str | None = None, password: Any = None, **fields: Any) -> "User":
         """As Django's. Raises ValidationError, which its command prints, where the name or the address is taken."""
@@ -105,6 +105,11 @@ class User(AbstractUser):
     )
     email = columns.AddressColumn(_("email address"), blank=True)
     username_key = columns.KeyColumn(max_length=600, unique=True, editable=False, made_of=("username", names.skeleton))
+
+    # `names.looks`: unique as well.
+    username_looks = columns.KeyColumn(
+        max_length=600, unique=True, null=True, editable=False, made_of=("username", names.looks)
+    )
 
     # What search compares with, by prefix.
     search_username = columns.KeyColumn(

@@ -1,6 +1,6 @@
 """Which user an e-mail address or a login name belongs to."""
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 
 from users.identity import addresses, names
@@ -22,7 +22,14 @@ def find(identifier: str) -> tuple[User | None, str]:
     """
     key = names.skeleton(identifier)
     if "@" not in identifier:
-        return User.objects.filter(username_key=key).first(), key
+        return _named(identifier, key), key
     address = addresses.key(identifier)
     owner = of(address).first() if address else None
-    return owner or User.objects.filter(username_key=key).first(), address or key
+    return owner or _named(identifier, key), address or key
+
+
+def _named(name: str, key: str) -> User | None:
+    """Return whose name it is to the letter, else whose it is by its key: old names may clash by a newer rule."""
+    exact = names.normalise(name)
+    found = list(User.objects.filter(Q(username=exact) | Q(username_key=key))[:2])
+    return next((user for user in found if user.username == exact), found[0] if found else None)

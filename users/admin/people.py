@@ -8,8 +8,10 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import Count, OuterRef, Subquery
@@ -21,6 +23,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from common import rights
 from common.admin import Audited, History
 from common.client import client_of
 from common.errors import ValidationFailed
@@ -237,9 +240,9 @@ class PersonAdmin(Audited, UserAdmin):
     # --- Who may ---
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A superuser is changed by superusers only: whoever sets the address is a reset away from the account."""
+        """Nobody changes an account that holds more rights: who sets its address is a reset away from it."""
         allowed = super().has_change_permission(request, obj)
-        return allowed and (obj is None or request.user.is_superuser or not obj.is_superuser)
+        return allowed and (obj is None or rights.covers(request.user, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # an account is closed by its owner, which keeps what others hold; here it is disabled
@@ -393,7 +396,7 @@ class PersonAdmin(Audited, UserAdmin):
             for row in rows
         ]
         may = request.user.has_perm("user_sessions.change_usersession")
-        may = may and (request.user.is_superuser or not user.is_superuser)
+        may = may and rights.covers(request.user, user)
         return {"sessions": shown, "may_revoke": may}
 
     def _timeline(self, request: HttpRequest, user: User) -> dict[str, Any]:
@@ -409,6 +412,23 @@ class PersonAdmin(Audited, UserAdmin):
             for event in SecurityEvent.objects.filter(user=user).order_by("-at")[:20]
         ]
         return {"timeline": shown}
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(Audited, DjangoGroupAdmin):
+    """Groups hold rights: whoever could change one could give themself any. Superusers alone do."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_superuser
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.is_superuser
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.is_superuser
 
 
 class KindFilter(admin.SimpleListFilter):

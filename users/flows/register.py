@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from common import rates
@@ -61,7 +62,8 @@ def require_free(*, username: str = "", email: str = "", except_id: int | None =
     """Raise ValidationFailed (`unique`) for a name that looks like a taken one, and for a taken address."""
     others = User.objects.exclude(pk=except_id) if except_id else User.objects.all()
     taken = []
-    if username and others.filter(username_key=names.skeleton(username)).exists():
+    same = Q(username_key=names.skeleton(username)) | Q(username_looks=names.looks(username))
+    if username and others.filter(same).exists():
         taken.append("username")
     if email and people.of(email).exclude(pk=except_id or 0).exists():
         taken.append("email")

@@ -11,6 +11,8 @@ from django.db import models
 
 from users.identity import addresses, names
 
+CLASH = "#"  # in no name's key: begins what tells a name from before a rule from the one that it clashes with
+
 
 class _Settled:
     """Writes a settled value to the row and to the instance; in migrations it is Django's plain field."""
@@ -64,7 +66,9 @@ class KeyColumn(_Settled, models.CharField):
         if self.made_of is None:  # in a migration's state
             return getattr(instance, self.attname)
         source, rule = self.made_of
-        return rule(str(getattr(instance, source) or ""))[: self.max_length]
+        key = rule(str(getattr(instance, source) or ""))[: self.max_length]
+        kept = str(getattr(instance, self.attname) or "")
+        return kept if kept.startswith(f"{key}{CLASH}") else key
 
     def clone(self) -> Any:
         made = super().clone()

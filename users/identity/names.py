@@ -1,10 +1,13 @@
 """Names that cannot pass for one another: NFKC, one script each, compared by look-alike skeleton.
 
-Source: UTS #39 §4 (confusables) and §5.2 (single script, with the East Asian sets) in a small form. The skeleton errs
-towards refusal: a capital I looks like a small l, and names are equal whatever their case, so that i and l are one.
+Source: UTS #39 §4 (confusables) and §5.2 (single script, with the East Asian sets) in a small form. Two rules, since
+names are equal whatever their case and yet a capital I looks like a small l: `skeleton` finds a name (`Maria` is
+`maria` and not `marla`), `looks` is what it looks like as it is written (`paypaI` is `paypal`). Both are unique.
 """
 
+import re
 import unicodedata
+from functools import lru_cache
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
@@ -23,13 +26,21 @@ _INVISIBLE = frozenset(
 # Scripts that one language writes together.
 _TOGETHER = [{"CJK", "HIRAGANA", "KATAKANA"}, {"CJK", "HANGUL"}, {"CJK", "BOPOMOFO"}]
 
-# After case folding. Within Latin, then whole words of Cyrillic, Greek and Armenian that read as Latin ones.
+# After case folding. Within Latin, then whole words of Cyrillic, Greek and Armenian that read as Latin ones. Two
+# letters of the Latin alphabet are never one, however alike they are.
 _LOOK_ALIKES = str.maketrans(
-    {"0": "o", "1": "l", "i": "l", "ı": "l", "ł": "l", "ø": "o", "đ": "d", "ħ": "h", "\u0307": None, "ɡ": "g", "ɑ": "a"}
-    | dict(zip("авекмнорстухіјѕһԁԛԝӏү", "abekmhopctyxljshdqwly", strict=True))
-    | dict(zip("αβεηικμνορτυχγζω", "abehlkmvoptuxyzw", strict=True))
+    {"0": "o", "1": "l"}
+    | dict(zip("ıɩɪɡɑȷꜱʋ", "iiigajsv", strict=True))
+    | dict(zip("авекмнорстухіјѕһԁԛԝӏүԍᴦ", "abekmhopctyxijshdqwlygr", strict=True))
+    | dict(zip("αβεηικμνορτυχγζω", "abehikmvoptuxyzw", strict=True))
     | dict(zip("օսոհցյ", "ounhgj", strict=True))
 )
+# `ᴘ`, `ł`, `ƥ`: a letter of the alphabet in small capitals, or with something across or below it.
+_DRESSED = re.compile(
+    r"LATIN (?:SMALL LETTER|CAPITAL LETTER|LETTER SMALL CAPITAL|SMALL LETTER SCRIPT) ([A-Z])(?: WITH [A-Z ]+)?"
+)
+_ACCENT_BLOCKS = ((0x0300, 0x0370), (0x1AB0, 0x1B00), (0x1DC0, 0x1E00), (0x20D0, 0x2100), (0xFE20, 0xFE30))
+_LETTERS_OF_THEIR_OWN = frozenset("йЙ")  # an accent to Unicode, another letter to who reads Russian
 
 
 def normalise(name: str) -> str:
@@ -38,10 +49,35 @@ def normalise(name: str) -> str:
 
 
 def skeleton(name: str) -> str:
-    """Return what names are compared by: the same for names that look the same."""
-    folded = fold(name)
-    digits = "".join(str(unicodedata.digit(char)) if char.isdigit() else char for char in folded)
-    return digits.translate(_LOOK_ALIKES)
+    """Return what names are found by: the same for one name in any case, and for names that look the same."""
+    plain = "".join(_plain(char) for char in fold(name)).translate(_LOOK_ALIKES)
+    # A point or a line at an end is overlooked, one more of the same in the middle as well.
+    trimmed = re.sub(r"([_.+-])\1+", r"\1", plain).strip("_.-+")
+    return trimmed or plain
+
+
+def looks(name: str) -> str:
+    """Return what a name looks like as it is written: a capital I among small letters is an l."""
+    plain = normalise(name)
+    if any(char.islower() for char in plain):
+        plain = plain.replace("I", "l")
+    return skeleton(plain)
+
+
+@lru_cache(maxsize=4_096)
+def _plain(char: str) -> str:
+    """Return a character without what may be overlooked: accents, strokes, the script of a digit."""
+    if char.isascii() or char in _LETTERS_OF_THEIR_OWN:
+        return char
+    if char.isdigit():
+        return str(unicodedata.digit(char))
+    base = unicodedata.normalize("NFD", char)
+    bare = "".join(one for one in base if not any(low <= ord(one) < high for low, high in _ACCENT_BLOCKS))
+    letters = []
+    for one in unicodedata.normalize("NFC", bare):
+        dressed = None if one.isascii() else _DRESSED.fullmatch(unicodedata.name(one, ""))
+        letters.append(dressed[1].lower() if dressed else one)
+    return "".join(letters)
 
 
 def fold(text: str) -> str:
@@ -66,11 +102,17 @@ def validate(name: str) -> None:
         raise ValidationError(_("A username has at most 150 characters."), code="max_length")
     if not all(_is_plain(char) for char in name) or not any(char.isalnum() for char in name):
         raise ValidationError(_("A username is made of letters, digits and _ . - + only."), code="invalid")
-    if unicodedata.category(name[0]).startswith("M") or skeleton(name).startswith(skeleton(CLOSED_PREFIX)):
+    if unicodedata.category(name[0]).startswith("M") or _is_reserved(name):
         raise ValidationError(_("This username is not possible."), code="invalid")
     scripts = {_script(char) for char in name} - {""}
     if len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER):
         raise ValidationError(_("A username is written in one script."), code="mixed_scripts")
+
+
+def _is_reserved(name: str) -> bool:
+    """Tell whether a name could pass for that of a closed account."""
+    plain = "".join(map(_plain, fold(name))).translate(_LOOK_ALIKES)
+    return re.match(skeleton(CLOSED_PREFIX) + "[_.-]", plain) is not None
 
 
 def _is_plain(char: str) -> bool:

@@ -5,7 +5,7 @@ import re
 import pytest
 import structlog
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
@@ -484,3 +484,42 @@ def test_a_closed_account_is_not_opened_again(boss, bob):
     act(boss, bob, "enable")
     bob.refresh_from_db()
     assert not bob.is_active
+
+
+@pytest.mark.parametrize("active", [True, False])
+@pytest.mark.parametrize("way", ["own", "group"])
+def test_nobody_changes_an_account_that_holds_more_rights(staff, person, way, active):
+    browser = staff("view_user", "change_user", "view_usersession", "change_usersession")
+    other = person("other", is_staff=True)
+    more = Permission.objects.get(codename="view_securityevent")
+    if way == "own":
+        other.user_permissions.add(more)
+    else:
+        group = Group.objects.create(name="auditors")
+        group.permissions.add(more)
+        other.groups.add(group)
+    User.objects.filter(pk=other.pk).update(is_active=active)
+    form = {"username": "other", "email": "mine@example.org", "language": "en", "timezone": "UTC"}
+    assert browser.post(page_of(other), form).status_code == 403
+    assert User.objects.get(pk=other.pk).email == "other@example.com"
+    for name in ACTS:
+        act(browser, other, name)
+    assert User.objects.get(pk=other.pk).is_active is active
+    assert User.objects.get(pk=other.pk).has_usable_password()
+
+
+def test_an_account_with_no_more_rights_may_be_changed(staff, person):
+    browser = staff("view_user", "change_user")
+    other = person("other", is_staff=True)
+    other.user_permissions.add(Permission.objects.get(codename="view_user"))
+    act(browser, other, "disable")
+    assert not User.objects.get(pk=other.pk).is_active
+
+
+def test_groups_are_the_superusers(staff, boss):
+    group = Group.objects.create(name="auditors")
+    url = reverse("admin:auth_group_change", args=[group.pk])
+    browser = staff("view_group", "change_group", "add_group")
+    assert browser.post(url, {"name": "mine"}).status_code == 403
+    assert browser.post(reverse("admin:auth_group_add"), {"name": "new"}).status_code == 403
+    assert boss.post(url, {"name": "readers"}).status_code == 302

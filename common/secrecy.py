@@ -1,0 +1,25 @@
+"""Whether a secret that somebody typed into a setting could be guessed."""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+BITS = 80  # 32 hexadecimal digits of a random source have about 110 by this measure
+
+
+def is_guessable(secret: str) -> bool:
+    """Tell whether a text is a repetition, a run such as `abcdef…`, or of too few different characters.
+
+    A lower bound of its entropy: that of its characters and that of the steps between them.
+    """
+    if not secret or secret in (secret + secret)[1:-1]:
+        return True
+    steps = [ord(after) - ord(before) for before, after in itertools.pairwise(secret)]
+    return min(_bits(secret), _bits(steps)) < BITS
+
+
+def _bits(symbols: Sequence[object]) -> float:
+    counts = Counter(symbols).values()
+    total = len(symbols)
+    return -sum(count * math.log2(count / total) for count in counts)

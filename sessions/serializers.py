@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -47,7 +46,7 @@ class RenameSerializer(serializers.Serializer[Any]):
 
     def validate_device_name(self, value: str) -> str:
         if not value:  # a device without a name is called after its browser; a rename gives one
-            raise serializers.ValidationError(_("This field may not be blank."), code="blank")
+            raise serializers.ValidationError(serializers.CharField.default_error_messages["blank"], code="blank")
         return value
 
 

@@ -110,6 +110,7 @@ def _decide_locked(claims: Claims, client: Client) -> Rotated:
     """Judge again with the row locked: another request was faster, or the token was used before."""
     now = timezone.now()
     with transaction.atomic():
+        services.lock_person(claims.user_id)
         row = UserSession.objects.select_for_update().filter(session_token=claims.sid).first()
         user = get_user_model().objects.filter(pk=claims.user_id).first()
         refused: TokenNotValid | None = None

@@ -132,6 +132,14 @@ def _is_new_device(user: Any, client: Client, fingerprint: str) -> bool:
     return all(described != parsed for _, described in known)
 
 
+def lock_person(user_id: int) -> None:
+    """Take the person's row lock, always before a session's: what ends with a session may write the person's row.
+
+    A login in another transaction either has its session there already or will see the lock.
+    """
+    get_user_model().objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
+
+
 def revoke(*, user_id: int, sid: uuid.UUID, reason: str = "revoked", client: Client | None = None) -> bool:
     """End one session of this person; tell whether it was still living.
 
@@ -139,6 +147,7 @@ def revoke(*, user_id: int, sid: uuid.UUID, reason: str = "revoked", client: Cli
     """
     now = timezone.now()
     with transaction.atomic():
+        lock_person(user_id)
         user_session = UserSession.objects.select_for_update().filter(user_id=user_id, session_token=sid).first()
         if user_session is None:
             raise NotFound
@@ -155,8 +164,7 @@ def revoke_all(
     """End every session of this person but `except_sid`; return how many were living."""
     now = timezone.now()
     with transaction.atomic():
-        # The person first: a login in another transaction either has its session here already or will see the lock.
-        get_user_model().objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
+        lock_person(user_id)
         active = UserSession.objects.select_for_update().filter(user_id=user_id, is_active=True).order_by("pk")
         if except_sid is not None:
             active = active.exclude(session_token=except_sid)

@@ -47,9 +47,6 @@ REPLAYED = OpenApiParameter(
 survives_errors = method_decorator(transaction.non_atomic_requests, name="dispatch")
 
 
-taken = read  # under the name that the push endpoints know
-
-
 def me(request: Request) -> int:
     """Return the person's id; the default permission lets nobody else in."""
     return int(request.user.pk or 0)

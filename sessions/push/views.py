@@ -8,11 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from common.drf import read
 from common.errors import NotFound
 from sessions.authentication import current_sid
 from sessions.push import providers, registrations, vapid
 from sessions.push.serializers import PushInput, PushKeyOutput, PushOutput, refusal
-from sessions.views import SID, me, sid_of, taken
+from sessions.views import SID, me, sid_of
 
 
 class PushView(APIView):
@@ -26,7 +27,7 @@ class PushView(APIView):
     def put(self, request: Request, sid: str) -> Response:
         """Have the device of this very session pushed to, in place of what it had registered before."""
         current = own(request, sid)
-        wanted: dict[str, Any] = taken(PushInput, request)
+        wanted: dict[str, Any] = read(PushInput, request)
         if not providers.of(wanted["provider"]).is_configured():
             raise refusal("provider", "not_configured")
         registration = registrations.register(user_id=me(request), sid=current, **wanted)

@@ -1,6 +1,7 @@
 """The key ring: the first signs, all verify, none is weak, none is refused while a token of it lives."""
 
 import os
+import secrets
 import stat
 
 import jwt
@@ -261,3 +262,11 @@ def test_without_blacklist_or_rotation_it_does_not_start(settings):
     settings.SIMPLE_JWT = {**settings.SIMPLE_JWT, "ROTATE_REFRESH_TOKENS": False}
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if "blacklist" not in app]
     assert [error.id for error in checks.check_blacklist()] == ["sessions.E001", "sessions.E002"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "id_"), [("a" * 40, "sessions.E008"), ("0123456789" * 4, "sessions.W008"), (secrets.token_hex(20), None)]
+)
+def test_a_key_that_could_be_guessed_is_named_in_production(settings, secret, id_):
+    settings.PRODUCTION, settings.JWT_SIGNING_KEYS = True, [f"k:{secret}"]
+    assert [found.id for found in checks.check_keys()] == ([id_] if id_ else [])

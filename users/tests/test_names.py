@@ -125,7 +125,7 @@ def test_old_names_that_clash_by_a_newer_rule_keep_their_accounts(person):
     """The migration gives the older one the plain key; both sign in by their own spelling, and may be saved."""
     one, two = person("paypal"), person("dora")
     User.objects.filter(pk=two.pk).rewrite(username="páypál", username_key="old", username_looks=None)
-    importlib.import_module("users.migrations.0003_names").make_keys(apps, None)
+    importlib.import_module("users.migrations.0004_names").make_keys(apps, None)
     assert people.find("paypal")[0] == one
     assert people.find("PAYPAL")[0] == one
     assert people.find("páypál")[0] == two

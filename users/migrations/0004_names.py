@@ -23,7 +23,7 @@ def make_keys(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("users", "0002_links_and_versions"),
+        ("users", "0003_factors"),
     ]
 
     operations = [

@@ -43,7 +43,7 @@ def test_what_is_not_ones_to_change_is_ignored(alice_api, alice):
     before = alice_api.get(URL).data
     assert alice_api.patch(URL, forbidden).data == before
     alice.refresh_from_db()
-    assert (alice.is_staff, alice.is_superuser, alice.username_key) == (False, False, "allce")
+    assert (alice.is_staff, alice.is_superuser, alice.username_key) == (False, False, "alice")
     assert alice.check_password("alviar-demo")
 
 

@@ -23,4 +23,5 @@ def page(request: HttpRequest) -> HttpResponse:
     response["Content-Language"] = language
     response["Cache-Control"] = "no-cache"
     response["Cross-Origin-Opener-Policy"] = "same-origin"
-    return csp.strict(response)
+    # Attachments are fetched with the token and shown from memory.
+    return csp.strict(response, img_src="'self' data: blob:", media_src="blob:")

@@ -4,6 +4,7 @@ import type { TimelineMessage } from 'alviar-client';
 import { useChat } from 'alviar-client/react';
 import { nameOf, problemText } from './chat';
 import { useText } from './i18n';
+import { useUploads } from './uploads';
 
 export type ComposerMode =
   | { kind: 'write' }
@@ -23,6 +24,27 @@ export function Composer(props: {
   const [text, setText] = useState('');
   const [problem, setProblem] = useState('');
   const field = useRef<HTMLTextAreaElement>(null);
+  const picker = useRef<HTMLInputElement>(null);
+  const { uploads, add, drop, clear } = useUploads();
+  const ready = uploads.flatMap(({ attachment }) => attachment ?? []);
+  const complete = ready.length === uploads.length && (text.trim() !== '' || (ready.length > 0 && mode.kind !== 'edit'));
+
+  // Files may be let fall anywhere on the conversation.
+  useEffect(() => {
+    const page = field.current!.closest('main')!;
+    const over = (event: DragEvent) => event.dataTransfer?.types.includes('Files') && event.preventDefault();
+    const fallen = (event: DragEvent) => {
+      if (!event.dataTransfer?.files.length) return;
+      event.preventDefault();
+      add(event.dataTransfer.files);
+    };
+    page.addEventListener('dragover', over);
+    page.addEventListener('drop', fallen);
+    return () => {
+      page.removeEventListener('dragover', over);
+      page.removeEventListener('drop', fallen);
+    };
+  }, []);
 
   useEffect(() => {
     if (mode.kind === 'edit') setText(mode.message.content);
@@ -40,11 +62,17 @@ export function Composer(props: {
   const submit = async (event?: FormEvent) => {
     event?.preventDefault();
     const content = text.trim();
-    if (!content) return;
+    if (!complete) return;
     setProblem('');
     try {
       if (mode.kind === 'edit') await chat.edit(mode.message.uuid, content);
-      else chat.sendMessage(conversation, content, mode.kind === 'reply' ? { reply_to: mode.message.uuid } : {});
+      else {
+        chat.sendMessage(conversation, content, {
+          ...(mode.kind === 'reply' && { reply_to: mode.message.uuid }),
+          ...(ready.length > 0 && { attachments: ready }),
+        });
+        clear();
+      }
     } catch (error) {
       return setProblem(problemText(error, t));
     }
@@ -84,7 +112,45 @@ export function Composer(props: {
       <p role="alert" className="bad" hidden={!problem}>
         {problem}
       </p>
+      {uploads.length > 0 && (
+        <ul className="uploads">
+          {uploads.map(({ id, name, progress, attachment, problem }) => (
+            <li key={id}>
+              <bdi>{name}</bdi>
+              {problem ? (
+                <span className="bad" role="alert">
+                  {problem}
+                </span>
+              ) : attachment ? (
+                <span aria-label={t('uploaded')} role="img">
+                  ✓
+                </span>
+              ) : (
+                <progress value={progress} aria-label={t('uploading', { name })} />
+              )}
+              <button type="button" className="quiet" aria-label={`${t('remove')}: ${name}`} onClick={() => drop(id)}>
+                ✕
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
       <div className="composer-line">
+        {mode.kind !== 'edit' && (
+          <button type="button" className="quiet" aria-label={t('attach')} title={t('attach')} onClick={() => picker.current?.click()}>
+            📎
+          </button>
+        )}
+        <input
+          ref={picker}
+          type="file"
+          multiple
+          hidden
+          onChange={(event) => {
+            add(event.currentTarget.files ?? []);
+            event.currentTarget.value = '';
+          }}
+        />
         <textarea
           ref={field}
           rows={1}
@@ -98,8 +164,14 @@ export function Composer(props: {
             chat.setTyping(conversation, event.currentTarget.value !== '');
           }}
           onKeyDown={keyDown}
+          onPaste={(event) => {
+            const { files } = event.clipboardData;
+            if (files.length === 0 || mode.kind === 'edit') return;
+            event.preventDefault();
+            add(files);
+          }}
         />
-        <button type="submit" className="primary" disabled={!text.trim()}>
+        <button type="submit" className="primary" disabled={!complete}>
           {t(mode.kind === 'edit' ? 'save' : 'send')}
         </button>
       </div>

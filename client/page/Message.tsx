@@ -2,9 +2,11 @@ import { useEffect, useRef, useState } from 'react';
 
 import type { Conversation, TimelineMessage } from 'alviar-client';
 import { useAuth, useChat } from 'alviar-client/react';
+import { Attachment } from './Attachment';
 import { nameOf, others } from './chat';
 import type { ComposerMode } from './Composer';
 import { useText } from './i18n';
+import { Words } from './Words';
 
 const EMOJI = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
 /** Messages of one person within this time stand together under one name. */
@@ -18,17 +20,26 @@ interface MessageProps {
 }
 
 export function Message({ message, previous, conversation, onMode }: MessageProps) {
-  const { t, time } = useText();
+  const { t, time, day } = useText();
   const { user } = useAuth();
   const chat = useChat();
   const [menu, setMenu] = useState(false);
   const mine = message.sender !== null && message.sender.id === user?.id;
   const follows =
     previous?.sender?.id === message.sender?.id &&
+    dayOf(previous?.created_at) === dayOf(message.created_at) &&
     Date.parse(message.created_at) - Date.parse(previous?.created_at ?? '') < TOGETHER_MS;
   const stored = message.status === 'stored';
 
+  const newDay = dayOf(message.created_at) !== dayOf(previous?.created_at);
+
   return (
+    <>
+    {newDay && (
+      <li className="day">
+        <time dateTime={message.created_at}>{day(message.created_at)}</time>
+      </li>
+    )}
     <li className={`message${mine ? ' mine' : ''}${follows ? ' follows' : ''}`} data-status={message.status} data-seq={stored ? message.seq : undefined}>
       {!mine && !follows && conversation.kind === 'group' && (
         <strong className="sender" dir="auto">
@@ -48,14 +59,14 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
           {message.deleted_at ? (
             <em className="gone">{t('deletedMessage')}</em>
           ) : (
-            <p className="content" dir="auto">
-              {message.content}
-            </p>
+            message.content && (
+              <p className="content" dir="auto">
+                <Words text={message.content} />
+              </p>
+            )
           )}
           {message.attachments.map((attachment) => (
-            <a key={attachment.uuid} href={attachment.url} download={attachment.name}>
-              {attachment.name}
-            </a>
+            <Attachment key={attachment.uuid} attachment={attachment} />
           ))}
           <span className="meta">
             {message.edited_at && !message.deleted_at && <span>{t('edited')}</span>}
@@ -103,7 +114,13 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
       )}
       {menu && <Menu message={message} mine={mine} onMode={onMode} onClose={() => setMenu(false)} />}
     </li>
+    </>
   );
+}
+
+/** The day here, wherever it was written. */
+function dayOf(iso: string | undefined): string {
+  return iso === undefined ? '' : new Date(iso).toDateString();
 }
 
 /** Tells fifty buttons apart for somebody who hears them. */

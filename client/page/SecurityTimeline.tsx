@@ -4,6 +4,7 @@ import type { Page, SecurityEvent } from 'alviar-client';
 import { useAuth } from 'alviar-client/react';
 import { problemText } from './chat';
 import { Place, systemOf } from './Devices';
+import { Factors } from './Factors';
 import { useText } from './i18n';
 
 const ALARMING = new Set(['login_failed', 'lockout', 'refresh_reused', 'new_device']);
@@ -24,6 +25,8 @@ export function SecurityTimeline() {
   return (
     <section aria-busy={events === null}>
       <h1>{t('security')}</h1>
+      <Factors />
+      <h2>{t('activity')}</h2>
       <p role="alert" className="bad" hidden={!problem}>
         {problem}
       </p>
@@ -34,7 +37,7 @@ export function SecurityTimeline() {
           return (
             <li key={event.id} data-alarming={ALARMING.has(event.kind)}>
               <div>
-                <h2>{has(word) ? t(word) : event.kind}</h2>
+                <h3>{has(word) ? t(word) : event.kind}</h3>
                 <p>
                   <bdi>{systemOf(event.client)}</bdi> · <Place location={event.location} address={event.ip_address} />
                 </p>

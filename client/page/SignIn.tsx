@@ -1,8 +1,10 @@
 import { useEffect, useRef, useState, type FormEvent } from 'react';
 
 import { ApiError } from 'alviar-client';
+import { mfaRequired, type MfaRequired } from 'alviar-client/accounts';
 import { useAuth } from 'alviar-client/react';
 import { problemText } from './chat';
+import { hasPasskeys, useAccounts } from './form';
 import { useText, type Word } from './i18n';
 import { Preferences } from './Preferences';
 
@@ -22,6 +24,9 @@ export function SignIn({ as }: { as: string | null }) {
   const [faults, setFaults] = useState<Record<string, string>>({});
   const element = useRef<HTMLFormElement>(null);
   const [notice, setNotice] = useState('');
+  /** The second step, while the right password alone is not enough. */
+  const [mfa, setMfa] = useState<MfaRequired | null>(null);
+  const accounts = useAccounts();
 
   const attempt = async (work: () => Promise<unknown>) => {
     setBusy(true);
@@ -31,6 +36,12 @@ export function SignIn({ as }: { as: string | null }) {
     try {
       await work();
     } catch (error) {
+      const second = mfaRequired(error);
+      if (second) return setMfa(second);
+      // Spent by too many wrong codes, or too old: back to the password.
+      if (error instanceof ApiError && error.code === 'invalid_or_expired_token') setMfa(null);
+      // Somebody who closes the browser's passkey window has done nothing wrong.
+      if (error instanceof DOMException && error.name === 'NotAllowedError') return;
       const { faults, rest } = atFields(error, element.current);
       setFaults(faults);
       const when = error instanceof ApiError && error.lockedUntil;
@@ -44,6 +55,9 @@ export function SignIn({ as }: { as: string | null }) {
   useEffect(() => {
     if (!busy) element.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
   }, [faults, busy]);
+  useEffect(() => {
+    if (mfa) element.current?.querySelector<HTMLElement>('input')?.focus();
+  }, [mfa]);
 
   // The demo person that this window was opened for.
   useEffect(() => {
@@ -55,8 +69,9 @@ export function SignIn({ as }: { as: string | null }) {
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const fields = Object.fromEntries(new FormData(event.currentTarget)) as Record<string, string>;
-    const { username = '', email = '', password = '', password_confirm = '' } = fields;
+    const { username = '', email = '', password = '', password_confirm = '', code = '' } = fields;
     void attempt(async () => {
+      if (mfa) return accounts.verifyMfa(mfa.mfa_token, { code });
       if (form === 'forgot') {
         const answer = await client.open<{ detail?: string }>('POST', '/api/auth/password-reset/', { email });
         setNotice(answer.detail ?? t('linkSent'));
@@ -95,6 +110,7 @@ export function SignIn({ as }: { as: string | null }) {
   );
   const change = (to: Form) => () => {
     setForm(to);
+    setMfa(null);
     setProblem('');
     setFaults({});
     setNotice('');
@@ -115,7 +131,7 @@ export function SignIn({ as }: { as: string | null }) {
           {t(has(ended) ? ended : 'ended_other')}
         </p>
       )}
-      {demoPeople.length > 0 && form === 'signIn' && (
+      {demoPeople.length > 0 && form === 'signIn' && !mfa && (
         <section aria-label={t('demoPeople')}>
           <h2>{t('demoPeople')}</h2>
           <div className="people">
@@ -143,15 +159,24 @@ export function SignIn({ as }: { as: string | null }) {
           <p className="divider">{t('or')}</p>
         </section>
       )}
-      <form ref={element} onSubmit={submit} aria-label={t(form)} key={form}>
-        {form !== 'signIn' && <h2>{t(form)}</h2>}
-        {form === 'signIn' && field('username', 'username', 'text', 'username')}
-        {form === 'register' && field('username', 'newUsername', 'text', 'username')}
-        {form !== 'signIn' && field('email', 'email', 'email', 'email')}
-        {form === 'signIn' && field('password', 'password', 'password', 'current-password')}
-        {form === 'register' && field('password', 'password', 'password', 'new-password')}
-        {form === 'register' && field('password_confirm', 'passwordAgain', 'password', 'new-password')}
-        {form !== 'forgot' && (
+      <form ref={element} onSubmit={submit} aria-label={t(mfa ? 'secondStep' : form)} key={mfa ? 'mfa' : form}>
+        {(mfa || form !== 'signIn') && <h2>{t(mfa ? 'secondStep' : form)}</h2>}
+        {mfa ? (
+          <>
+            <p>{t('codeAbout')}</p>
+            {field('code', 'code', 'text', 'one-time-code')}
+          </>
+        ) : (
+          <>
+            {form === 'signIn' && field('username', 'username', 'text', 'username')}
+            {form === 'register' && field('username', 'newUsername', 'text', 'username')}
+            {form !== 'signIn' && field('email', 'email', 'email', 'email')}
+            {form === 'signIn' && field('password', 'password', 'password', 'current-password')}
+            {form === 'register' && field('password', 'password', 'password', 'new-password')}
+            {form === 'register' && field('password_confirm', 'passwordAgain', 'password', 'new-password')}
+          </>
+        )}
+        {form !== 'forgot' && !mfa && (
           <label className="check">
             <input name="remember" type="checkbox" /> {t('remember')}
           </label>
@@ -163,11 +188,23 @@ export function SignIn({ as }: { as: string | null }) {
           {notice}
         </p>
         <button type="submit" className="primary" disabled={busy}>
-          {t(form === 'forgot' ? 'sendLink' : form)}
+          {t(mfa ? 'continue' : form === 'forgot' ? 'sendLink' : form)}
         </button>
+        {hasPasskeys && (mfa ? mfa.methods.includes('passkey') : form === 'signIn') && (
+          <button
+            type="button"
+            className="other"
+            disabled={busy}
+            onClick={() =>
+              void attempt(() => (mfa ? accounts.verifyMfaByPasskey(mfa.mfa_token) : accounts.signInWithPasskey()))
+            }
+          >
+            {t('usePasskey')}
+          </button>
+        )}
       </form>
       <p className="links">
-        {form === 'signIn' ? (
+        {form === 'signIn' && !mfa ? (
           <>
             <button type="button" className="link" onClick={change('register')}>
               {t('register')}

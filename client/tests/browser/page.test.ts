@@ -1,4 +1,5 @@
 /** The page at `/` in a real Chromium, with windows of several people. Screenshots go to test-artefacts/. */
+import { createHmac } from 'node:crypto';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -102,6 +103,27 @@ const act = async (page: Page, text: string, action: string) => {
   await bubble(page, text).getByRole('button', { name: 'Actions' }).click();
   await bubble(page, text).getByRole('group', { name: 'Actions' }).getByRole('button', { name: action }).click();
 };
+
+/** What an authenticator app shows (RFC 6238), so many steps of 30 s from now. */
+function totp(secret: string, steps = 0): string {
+  const bits = [...secret].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('');
+  const key = Buffer.from(bits.match(/.{8}/g)!.map((byte) => parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps));
+  const digest = createHmac('sha1', key).update(counter).digest();
+  const number = digest.readUInt32BE(digest[19]! & 15) & 0x7fffffff;
+  return String(number % 1_000_000).padStart(6, '0');
+}
+
+async function registered(page: Page, name: string): Promise<void> {
+  await page.getByRole('button', { name: 'Create an account' }).click();
+  await page.getByLabel('Username').fill(name);
+  await page.getByLabel('E-mail').fill(`${name}@example.com`);
+  await page.getByLabel('Password', { exact: true }).fill('a-long-first-secret');
+  await page.getByLabel('Password, again').fill('a-long-first-secret');
+  await page.getByRole('button', { name: 'Create an account' }).click();
+  await page.getByText('Connected').first().waitFor();
+}
 
 /** The id of the direct conversation, from the address. */
 const current = (page: Page) => page.url().split('/').pop()!;
@@ -406,6 +428,130 @@ describe.skipIf(!server)('the page', () => {
     await dana.getByLabel('Password').fill('another-long-secret');
     await dana.getByRole('button', { name: 'Sign in', exact: true }).click();
     await dana.getByText('Connected').first().waitFor();
+  });
+
+  it('sends files that are picked or dropped, shows them, and makes addresses links', async () => {
+    const alice = await signIn(await openWindow(), 'alice');
+    const bob = await signIn(await openWindow(), 'bob');
+    await openChatWith(alice, 'Bob');
+    await openChatWith(bob, 'Alice');
+    await alice.locator('.composer input[type=file]').setInputFiles({
+      name: 'holiday.png',
+      mimeType: 'image/png',
+      buffer: await alice.screenshot(),
+    });
+    await alice.getByRole('img', { name: 'Ready' }).waitFor();
+    await alice.getByRole('log').evaluate((log) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File(['Bring sun cream.'], 'list.txt', { type: 'text/plain' }));
+      log.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
+    });
+    await until('both files are there', async () => (await alice.getByRole('img', { name: 'Ready' }).count()) === 2);
+    await write(alice, 'See https://example.com/a?b=1 (or javascript:alert(1)).');
+    const message = bubble(bob, 'See https');
+    const picture = message.locator('.picture img');
+    await until('the picture is shown', () => picture.evaluate((image: HTMLImageElement) => image.complete && image.naturalWidth > 100));
+    expect(await message.locator('.content a').evaluateAll((links) => links.map((link) => (link as HTMLAnchorElement).href))).toEqual([
+      'https://example.com/a?b=1',
+    ]);
+    const download = bob.waitForEvent('download');
+    await message.getByRole('button', { name: 'Download: list.txt' }).click();
+    expect((await download).suggestedFilename()).toBe('list.txt');
+    expect(await bob.locator('.day').first().textContent()).toBe('today');
+    await message.locator('.picture').click();
+    await bob.getByRole('dialog', { name: 'holiday.png' }).getByRole('img').waitFor();
+    await shot(bob, 'picture');
+    await bob.keyboard.press('Escape');
+    await bob.getByRole('dialog').waitFor({ state: 'detached' });
+    await shot(bob, 'attachments');
+    // A message of nothing but a file.
+    await alice.locator('.composer input[type=file]').setInputFiles({ name: 'alone.txt', mimeType: 'text/plain', buffer: Buffer.from('x') });
+    await alice.getByRole('img', { name: 'Ready' }).waitFor();
+    await alice.getByRole('button', { name: 'Send' }).click();
+    await bubble(bob, 'alone.txt').waitFor();
+  });
+
+  it('turns an authenticator app on, asks for its code, and asks again who one is before it is turned off', async () => {
+    const fay = await openWindow();
+    await registered(fay, 'fay');
+    await fay.getByRole('link', { name: 'Security' }).click();
+    const app = fay.getByRole('region', { name: 'Authenticator app' });
+    await app.getByRole('button', { name: 'Set up' }).click();
+    await app.getByAltText('QR code for the app').waitFor();
+    expect(await app.locator('img').evaluate((image: HTMLImageElement) => image.decode().then(() => image.naturalWidth))).toBeGreaterThan(50);
+    await shot(fay, 'totp');
+    const secret = (await app.locator('code').textContent())!;
+    await app.getByLabel('Code').fill('000000');
+    await app.getByRole('button', { name: 'Confirm' }).click();
+    await app.getByRole('alert').filter({ hasText: /./ }).waitFor();
+    await app.getByLabel('Code').fill(totp(secret, -1));
+    await app.getByRole('button', { name: 'Confirm' }).click();
+    const codes = fay.getByRole('region', { name: 'Recovery codes' });
+    await codes.waitFor();
+    const recovery = await codes.locator('code').allTextContents();
+    expect(recovery.length).toBe(10);
+    await shot(fay, 'recovery-codes');
+    await codes.getByRole('button', { name: 'I have kept them' }).click();
+    await fay.getByRole('button', { name: 'Sign out' }).click();
+
+    await fay.getByLabel('Username or e-mail').fill('fay');
+    await fay.getByLabel('Password').fill('a-long-first-secret');
+    await fay.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await fay.getByLabel('Code').fill('123');
+    await shot(fay, 'second-step');
+    await fay.getByRole('button', { name: 'Continue' }).click();
+    await fay.getByText(/./).and(fay.getByRole('alert')).first().waitFor();
+    await fay.getByLabel('Code').fill(totp(secret));
+    await fay.getByRole('button', { name: 'Continue' }).click();
+    await fay.getByText('Connected').first().waitFor();
+
+    // As the server answers fifteen minutes later.
+    await fay.route('**/api/auth/factors/totp/', (route) =>
+      route.fulfill({
+        status: 403,
+        json: { detail: 'Who are you?', code: 'reauthentication_required', action: 'reauthenticate', methods: ['totp', 'recovery_code'] },
+      }), { times: 1 });
+    await app.getByRole('button', { name: 'Turn off' }).click();
+    const proof = fay.getByRole('dialog', { name: 'Is it you?' });
+    await proof.getByLabel('Code').fill('nonsense');
+    await proof.getByRole('button', { name: 'Continue' }).click();
+    await proof.getByRole('alert').filter({ hasText: /./ }).waitFor();
+    await shot(fay, 'proof');
+    await proof.getByLabel('Code').fill(recovery[0]!);
+    await proof.getByRole('button', { name: 'Continue' }).click();
+    await app.getByRole('button', { name: 'Set up' }).waitFor();
+    expect(await proof.count()).toBe(0);
+  });
+
+  it('adds a passkey, renames it, signs in with it and removes it', async () => {
+    const gus = await openWindow({}, server!.url.replace('127.0.0.1', 'localhost'));
+    const devtools = await gus.context().newCDPSession(gus);
+    await devtools.send('WebAuthn.enable');
+    await devtools.send('WebAuthn.addVirtualAuthenticator', {
+      options: {
+        protocol: 'ctap2',
+        transport: 'internal',
+        hasResidentKey: true,
+        hasUserVerification: true,
+        isUserVerified: true,
+        automaticPresenceSimulation: true,
+      },
+    });
+    await registered(gus, 'gus');
+    await gus.getByRole('link', { name: 'Security' }).click();
+    const keys = gus.getByRole('region', { name: 'Passkeys' });
+    await keys.getByRole('button', { name: 'Add a passkey' }).click();
+    await keys.getByRole('button', { name: 'Rename' }).click();
+    await keys.getByLabel('Name').fill('My laptop');
+    await keys.getByRole('button', { name: 'Save' }).click();
+    await keys.getByText('My laptop').waitFor();
+    await shot(gus, 'passkeys');
+    await gus.getByRole('button', { name: 'Sign out' }).click();
+    await gus.getByRole('button', { name: 'Use a passkey' }).click();
+    await gus.getByText('Connected').first().waitFor();
+    expect(await gus.locator('.me').textContent()).toBe('gus');
+    await keys.getByRole('button', { name: 'Remove' }).click();
+    await keys.getByText('My laptop').waitFor({ state: 'detached' });
   });
 
   it('speaks Arabic from right to left, and fits a phone', async () => {

@@ -1,6 +1,7 @@
 """How DRF reads and writes: one JSON renderer and parser, cursor pages. No view here: DRF imports this for its own."""
 
 import base64
+import codecs
 from collections.abc import Sequence
 from datetime import datetime
 from typing import IO, Any
@@ -38,7 +39,7 @@ class JSONParser(parsers.BaseParser):
 
             raise TooLarge
         try:
-            return json.loads(raw)
+            return json.loads(raw.removeprefix(codecs.BOM_UTF8))
         except json.JSONDecodeError as error:
             raise ParseError from error  # the decoder's message may quote the body, which may hold a password
 

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 
 from common import json
+from common.caching import NO_STORE
 from common.request_id import current_request_id, request_id_set, sane_request_id
 
 if TYPE_CHECKING:
@@ -304,6 +305,7 @@ def refusal_answer(
     with request_id_set(request_id):
         body = json.dumps(envelope(error))
     fields = {"content-type": "application/json", "content-length": str(len(body)), "x-request-id": request_id}
+    fields["cache-control"] = NO_STORE
     if error.retry_after is not None:
         fields["retry-after"] = str(error.retry_after)
     return error.status, [(name.encode(), value.encode()) for name, value in fields.items()], body

@@ -18,6 +18,7 @@ import structlog
 from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
+from rest_framework.exceptions import UnsupportedMediaType
 
 from common import database_time, handshakes
 from common.errors import (
@@ -374,13 +375,19 @@ def environ_of(scope: Scope) -> dict[str, Any]:
 
 
 class RefusalMiddleware:
-    """Answer what the bridge refused, here, so that a refusal has its language, CORS headers and log line like any."""
+    """Answer what the bridge refused, here, so that a refusal has its language, CORS headers and log line like any.
+
+    A compressed body is refused as well: it is read nowhere, and would be told of as JSON that is broken.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         refusal = request.META.get(REFUSAL)
+        encoding = request.headers.get("Content-Encoding", "").strip().lower()
+        if not refusal and encoding not in {"", "identity"} and request.path.startswith("/api/"):
+            refusal = from_exception(UnsupportedMediaType(encoding))
         return respond(refusal) if refusal else self.get_response(request)
 
 

@@ -208,6 +208,7 @@ MIDDLEWARE = [
     "common.request_id.RequestIdMiddleware",
     "config.access_log.AccessLogMiddleware",
     "common.csp.ContentSecurityPolicyMiddleware",
+    "common.caching.NoStoreMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",

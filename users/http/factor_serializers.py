@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from common.client import FINGERPRINT_CHARS
 from common.fields import StrictBooleanField, StrictCharField
+from sessions.serializers import DeviceNameField
 from users.identity import fields
 
 TOKEN_CHARS = 4096
@@ -39,7 +40,7 @@ def token_field(**kwargs: Any) -> StrictCharField:
 
 class DeviceSerializer(serializers.Serializer):
     device_fingerprint = StrictCharField(required=False, allow_blank=True, max_length=FINGERPRINT_CHARS, default="")
-    device_name = fields.PlainTextField(required=False, allow_blank=True, max_length=100, default="")
+    device_name = DeviceNameField(required=False, default="")
     remember_me = StrictBooleanField(required=False, default=False)
     device_token = StrictCharField(required=False, allow_blank=True, max_length=1024, default="")
 

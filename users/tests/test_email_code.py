@@ -157,3 +157,21 @@ def test_malformed_answers(api, db, body):
 
 def test_an_unknown_challenge(api, db):
     refused(api.post(CONFIRM, {"challenge": "x", "code": "123456"}), "invalid_or_expired_token")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("iPhone\u00a0de Zo\u00eb", "iPhone de Zo\u00eb"),
+        ("a\u0000b\u202e", "ab"),
+        ("x" * 300, "x" * 100),
+        (7, ""),
+        (None, ""),
+    ],
+)
+def test_a_device_label_never_refuses_a_code(api, asked, given, kept):
+    challenge, code = asked()
+
+    answer = api.post(CONFIRM, {"challenge": challenge, "code": code, "device_name": given})
+
+    assert (answer.status_code, answer.data["session"]["device_name"]) == (200, kept), answer.data

@@ -11,7 +11,8 @@ from sessions.tests.clock import REFRESH, SESSIONS, envelope, later
 
 KEYS = [
     "id", "is_current", "device_name", "device_fingerprint", "ip_address", "location", "user_agent", "client",
-    "created_at", "last_seen_at", "idle_expires_at", "absolute_expires_at", "remember_me", "sockets",
+    "created_at", "last_seen_at", "idle_expires_at", "absolute_expires_at", "remember_me", "auth_time", "amr",
+    "sockets",
 ]  # fmt: skip
 
 

@@ -12,11 +12,12 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from chat.media.models import Attachment, Upload, UploadPart
+from chat.search.models import MessageText
 from common.text import fold
 
 __all__ = [
     "Attachment", "Block", "ChatSettings", "Conversation", "Epoch", "Event", "Membership", "Mention", "Message",
-    "MessageRevision", "Reaction", "Report", "Upload", "UploadPart",
+    "MessageRevision", "MessageText", "Reaction", "Report", "Upload", "UploadPart",
 ]  # fmt: skip
 
 

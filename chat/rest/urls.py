@@ -6,4 +6,5 @@ urlpatterns = [
     path("", include("chat.rest.conversation_urls")),
     path("", include("chat.rest.message_urls")),
     path("", include("chat.rest.attachment_urls")),
+    path("", include("chat.rest.search_urls")),
 ]

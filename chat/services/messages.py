@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from chat.log import events
 from chat.media import removal
 from chat.models import Conversation, Event, Membership, Mention, Message, MessageRevision, Reaction
+from chat.search import index
 from chat.services import blocks, sending
 from chat.services import content as contents
 from chat.services import emoji as one_emoji
@@ -88,6 +89,7 @@ def edit(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID, conte
     message.content, message.edited_at = content, now
     message.mentions = _mention_anew(message)
     message.save(update_fields=["content", "edited_at", "mentions"])
+    index.change(message)
     return _told(conversation, message, "message.edited", user_id, now)
 
 
@@ -131,6 +133,7 @@ def empty(conversation: Conversation, message: Message, *, actor_id: int | None,
     message.save(update_fields=["content", "deleted_at", "mentions"])
     message.reactions.all().delete()
     removal.remove(message.attachments.all())
+    index.remove(message)
     Mention.objects.filter(message=message).delete()
     return _told(conversation, message, "message.deleted", actor_id, at)
 

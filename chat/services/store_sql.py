@@ -15,7 +15,9 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db import connection
 
-from chat.models import Block, ChatSettings, Conversation, Event, Membership, Mention, Message
+from chat.models import Block, ChatSettings, Conversation, Event, Membership, Mention, Message, MessageText
+from chat.search import index
+from chat.search.models import vector
 from common import bulk_insert, pipelined
 from common.pipelined import any_of, as_time, as_uuid, execute, param
 from sessions.validity import living_statement
@@ -179,6 +181,7 @@ _EVENT_COLUMNS = ("conversation", "seq", "kind", "at", "actor", "message", "payl
 def _write_at_once(rows: Sequence[Row], *, at: datetime, ids: bool) -> None:
     """One statement for PostgreSQL, planned once for any number of rows."""
     mentioned = [(row.room.id, row.seq, user_id) for row in rows for user_id in row.mentions]
+    texts = [index.columns(row.send.content) for row in rows]
     cursor = execute(
         _statement(with_mentions=bool(mentioned)),
         [
@@ -196,6 +199,10 @@ def _write_at_once(rows: Sequence[Row], *, at: datetime, ids: bool) -> None:
             at,
             at,
             at,
+            [row.room.id for row in rows],
+            [row.seq for row in rows],
+            [vector(words) for words, _has_link in texts],
+            [has_link for _words, has_link in texts],
             *([list(column) for column in zip(*mentioned, strict=True)] if mentioned else []),
         ],
     )
@@ -253,6 +260,13 @@ def _statement(*, with_mentions: bool) -> str:
         UPDATE {_table(Membership)} m
         SET seen_seq = mine.seq, seen_message_no = mine.message_no, seen_at = %s::timestamptz
         FROM mine WHERE m.conversation_id = mine.conversation_id AND m.user_id = mine.sender_id
+    ),
+    indexed AS (
+        INSERT INTO {_table(MessageText)} (message_id, words, has_link)
+        SELECT stored.id, text.words::tsvector, text.has_link
+        FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::boolean[])
+            AS text(conversation_id, seq, words, has_link)
+        JOIN stored USING (conversation_id, seq)
     ){mentions}
     SELECT id, conversation_id, seq FROM stored
     """  # noqa: S608
@@ -280,6 +294,7 @@ def _write_one_by_one(rows: Sequence[Row], *, at: datetime) -> None:
         _EVENT_COLUMNS,
         [(row.room.id, row.seq, "message.created", at, row.send.user_id, row.id, {}) for row in rows],
     )
+    index.add((row.id, row.send.content) for row in rows)
     bulk_insert.insert(
         Mention,
         ("user", "conversation", "message", "message_no"),

@@ -16,6 +16,7 @@ from django.utils.dateparse import parse_datetime
 from chat.media import store, uploads
 from chat.media.models import Attachment
 from chat.models import Conversation, Event, Membership, Mention, Message, MessageRevision, Reaction
+from chat.search import index
 from chat.services.conversations import direct_key
 from chat.transfer import lines
 from common import json
@@ -160,6 +161,8 @@ class _Room:
             for line in rows
         )  # fmt: skip
         said = self._said(text for line in rows for text in (line["uuid"], line["reply_to"]))
+        stored = [said[line["uuid"]] for line in rows]
+        index.add((message.pk, message.content) for message in stored if message.deleted_at is None)
         answers = []
         for line in rows:
             if line["reply_to"] in said:

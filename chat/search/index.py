@@ -1,0 +1,34 @@
+"""Keep the index: every function is called inside the transaction that changes the message."""
+
+import re
+from collections.abc import Iterable
+
+from chat.models import Message
+from chat.search.models import MessageText
+from chat.search.words import words
+from common import bulk_insert
+
+_LINK = re.compile(r"(?:https?://|\bwww\.)\S", re.IGNORECASE)
+
+
+def columns(content: str) -> tuple[str, bool]:
+    """Return what the index keeps of a text: its folded words, and whether there is a link in it."""
+    return " ".join(word.text for word in words(content)), bool(_LINK.search(content))
+
+
+def add(contents: Iterable[tuple[int, str]]) -> None:
+    """Index new messages, given as `(id, content)`."""
+    bulk_insert.insert(
+        MessageText, ("message", "words", "has_link"), [(pk, *columns(content)) for pk, content in contents]
+    )
+
+
+def change(message: Message) -> None:
+    """Index an edited message anew."""
+    found, has_link = columns(message.content)
+    MessageText.objects.update_or_create(message_id=message.pk, defaults={"words": found, "has_link": has_link})
+
+
+def remove(message: Message) -> None:
+    """Forget a message that was taken back."""
+    MessageText.objects.filter(message_id=message.pk).delete()

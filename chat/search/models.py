@@ -1,0 +1,36 @@
+"""The index: one row for each message that was not taken back, written in the transaction that stores the message."""
+
+from collections import defaultdict
+from typing import Any
+
+from django.db import models
+
+
+class WordsField(models.TextField):
+    """Folded words in order. A `tsvector` on PostgreSQL, with a GIN index; on SQLite text that FTS5 reads.
+
+    PostgreSQL's parser and dictionaries take no part: the words were found and folded before.
+    """
+
+    def db_type(self, connection: Any) -> str | None:
+        return "tsvector" if connection.vendor == "postgresql" else super().db_type(connection)
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        return vector(value) if connection.vendor == "postgresql" and value is not None else value
+
+
+def vector(words: str) -> str:
+    """Return the words as a `tsvector` in text form. They are letters and digits: there is nothing to escape."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, word in enumerate(words.split(), 1):
+        places[word].append(place)
+    return " ".join(f"'{word}':{','.join(map(str, found[:255]))}" for word, found in places.items())
+
+
+class MessageText(models.Model):
+    message = models.OneToOneField("chat.Message", on_delete=models.CASCADE, primary_key=True, related_name="+")
+    words = WordsField()
+    has_link = models.BooleanField(default=False)
+
+    class Meta:
+        app_label = "chat"

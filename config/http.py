@@ -58,6 +58,7 @@ _HASHING = {
     ),
     "DELETE": re.compile(r"/api/users/me/"),
 }
+_LOGOUT = re.compile(r"/api/(users/)?auth/logout/")  # ends the Bearer's session whatever the body is
 _UPLOAD = re.compile(r"/api/chat/attachments/")
 _RESUMABLE = re.compile(r"/api/chat/uploads/[^/]+/")
 # What waits for a store of files or for a scanner: on threads of its own, so that a hanging one holds up nothing else.
@@ -386,7 +387,8 @@ class RefusalMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         refusal = request.META.get(REFUSAL)
         encoding = request.headers.get("Content-Encoding", "").strip().lower()
-        if not refusal and encoding not in {"", "identity"} and request.path.startswith("/api/"):
+        compressed = encoding not in {"", "identity"} and request.path.startswith("/api/")
+        if not refusal and compressed and not _LOGOUT.fullmatch(request.path):
             refusal = from_exception(UnsupportedMediaType(encoding))
         return respond(refusal) if refusal else self.get_response(request)
 

@@ -63,3 +63,12 @@ def test_a_compressed_body_is_415(client, encoding):
 
 def test_identity_is_no_encoding(client):
     assert post(client, b"{}", content_encoding="identity").status_code == 400
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("prefix", ["/api/auth", "/api/users/auth"])
+def test_logout_ends_the_session_whatever_the_body_is_packed_in(alice_api, prefix):
+    answer = alice_api.post(f"{prefix}/logout/", b"\x1f\x8b", content_type="text/plain", HTTP_CONTENT_ENCODING="gzip")
+
+    assert (answer.status_code, answer.json()) == (200, {"success": True})
+    assert alice_api.get("/api/users/me/").json()["reason"] == "session_revoked"

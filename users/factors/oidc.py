@@ -107,6 +107,7 @@ def _identity(provider: str, claims: dict[str, Any]) -> Identity:
     subject = claims["sub"]
     if not isinstance(subject, str) or not 0 < len(subject) <= 255 or "\0" in subject:
         raise ValueError
+    subject.encode()  # half a surrogate pair, which no column holds, is a ValueError
     email = claims.get("email")
     return Identity(
         provider=provider,

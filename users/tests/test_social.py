@@ -386,3 +386,17 @@ def test_a_moved_clock_is_noticed(issuer, api, alice):
     token = issuer.token()
     with time_machine.travel(time.time() + 3600):
         refused(api.post(URL, {"id_token": token}), "invalid_id_token", 401)
+
+
+@pytest.mark.parametrize("subject", ["", "a\0b", "\ud800", "x" * 256, 7, None, ["1"]])
+def test_a_subject_that_cannot_be_kept_opens_nothing(issuer, api, db, subject):
+    refused(api.post(URL, {"id_token": issuer.token(sub=subject)}), "invalid_id_token", 401)
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["given_name", "family_name", "email", "nickname"])
+@pytest.mark.parametrize("value", ["\ud800", "a\0b", "x" * 3000, 7, ["a"], {}])
+def test_what_else_a_provider_says_refuses_nobody(issuer, api, db, name, value):
+    assert api.post(URL, {"id_token": issuer.token(**{name: value})}).status_code == 201
+    user = User.objects.get()
+    assert "\ud800" not in user.first_name + user.last_name + user.email

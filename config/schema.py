@@ -14,12 +14,18 @@ ANSWERS = {
     "404": ("NotFound", "There is no such thing, or it is somebody else's."),
     "405": ("MethodNotAllowed", "The path does not know this method."),
     "406": ("NotAcceptable", "The answer is JSON only."),
-    "409": ("Conflict", "The same `client_msg_id` was used for another content."),
+    "409": ("Conflict", "The same `client_msg_id` was used for another content, or an upload is at another offset."),
     "413": ("ContentTooLarge", "The body is too large."),
     "415": ("UnsupportedMediaType", "The body is not of a type that is read here."),
     "429": ("TooManyRequests", "Slow down; `retry_after` says for how long."),
     "500": ("InternalServerError", "Our fault."),
     "503": ("ServiceUnavailable", "Try again after `retry_after` seconds."),
+}
+# And some these: their views name the status, the body is the one of all errors.
+SOME_ANSWER = {
+    "412": ("PreconditionFailed", "The request names no version of tus that is spoken here."),
+    "416": ("RangeNotSatisfiable", "The file has no such range; `Content-Range` tells its size."),
+    "423": ("Locked", "Another request is finishing this upload."),
 }
 HEADERS = {
     "401": {"WWW-Authenticate": {"schema": {"type": "string"}}},
@@ -81,13 +87,15 @@ def one_error_body(result: dict[str, Any], generator: Any, **kwargs: Any) -> dic
             "headers": {"X-Request-ID": {"schema": {"type": "string"}}, **HEADERS.get(status, {})},
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
-        for status, (name, text) in ANSWERS.items()
+        for status, (name, text) in (ANSWERS | SOME_ANSWER).items()
     }
     for operations in result["paths"].values():
         for operation in operations.values():
             if not isinstance(operation, dict) or "responses" not in operation:
                 continue
-            for status, (name, _) in ANSWERS.items():
+            for status, (name, _) in (ANSWERS | SOME_ANSWER).items():
+                if status in SOME_ANSWER and status not in operation["responses"]:
+                    continue
                 operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
             if _must_be_given(operation, components["schemas"]):
                 operation["requestBody"]["required"] = True

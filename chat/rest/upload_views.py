@@ -30,6 +30,8 @@ def _header(name: str, text: str, *, required: bool = True) -> OpenApiParameter:
 
 
 TUS = _header("Tus-Resumable", "`1.0.0`")
+# Words for them stand in the schema's hook, with the one error body.
+REFUSALS = {412: OpenApiResponse(), 423: OpenApiResponse()}
 
 
 class OffsetParser(FileUploadParser):
@@ -43,6 +45,8 @@ class TusView(ChatView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if not hasattr(self, str(request.method).lower()):
+            return  # 405, whatever it speaks
         if request.method != "OPTIONS" and request.headers.get("Tus-Resumable") != VERSION:
             raise UnknownTusVersion
 
@@ -71,7 +75,10 @@ class UploadsView(TusView):
             _header("Upload-Length", "Bytes of the whole file."),
             _header("Upload-Metadata", "`filename` and its base64.", required=False),
         ],
-        responses={201: OpenApiResponse(description="`Location` names the upload, `Upload-Expires` its end.")},
+        responses={
+            201: OpenApiResponse(description="`Location` names the upload, `Upload-Expires` its end."),
+            412: REFUSALS[412],
+        },
     )
     def post(self, request: Request) -> Response:
         """Begin a resumable upload."""
@@ -86,7 +93,10 @@ class UploadsView(TusView):
 class UploadView(TusView):
     @extend_schema(
         parameters=[TUS],
-        responses={200: OpenApiResponse(description="`Upload-Offset`; `Attachment-Uuid` once it is whole.")},
+        responses={
+            200: OpenApiResponse(description="`Upload-Offset`; `Attachment-Uuid` once it is whole."),
+            **REFUSALS,
+        },
     )
     def head(self, request: Request, upload_uuid: UUID) -> Response:
         """Say how far the upload is."""
@@ -95,7 +105,10 @@ class UploadView(TusView):
     @extend_schema(
         request={CONTENT_TYPE: {"type": "string", "format": "binary"}},
         parameters=[TUS, _header("Upload-Offset", "Where these bytes belong.")],
-        responses={204: OpenApiResponse(description="`Upload-Offset`; `Attachment-Uuid` with the last byte.")},
+        responses={
+            204: OpenApiResponse(description="`Upload-Offset`; `Attachment-Uuid` with the last byte."),
+            **REFUSALS,
+        },
     )
     def patch(self, request: Request, upload_uuid: UUID) -> Response:
         """Send bytes; what arrived of a request that is cut is kept."""
@@ -109,7 +122,7 @@ class UploadView(TusView):
             done = resumable.append(user_id=self.user_id, upload_uuid=upload_uuid, offset=offset, body=body, size=size)
         return _told(Response(status=204), done)
 
-    @extend_schema(parameters=[TUS], responses={204: None})
+    @extend_schema(parameters=[TUS], responses={204: None, 412: REFUSALS[412]})
     def delete(self, request: Request, upload_uuid: UUID) -> Response:
         """Give the upload up."""
         resumable.terminate(user_id=self.user_id, upload_uuid=upload_uuid)

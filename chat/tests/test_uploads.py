@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import time_machine
@@ -188,3 +189,9 @@ def test_upload_that_is_being_finished_is_busy_until_its_finisher_is_taken_for_d
     assert refused(patch(alice, path, 1, b"1"), 423, "upload_busy")
     with time_machine.travel(timezone.now() + timedelta(minutes=3)):
         assert head(alice, path)["Attachment-Uuid"]
+
+
+def test_a_method_that_uploads_do_not_know_is_405_whatever_it_speaks(alice):
+    path = f"{UPLOADS}{UUID(int=1)}/"
+    for method in ("get", "post", "put"):
+        assert refused(getattr(api(alice), method)(path), 405, "method_not_allowed")

@@ -1,6 +1,7 @@
 """Serializer fields that take the JSON type the schema names and no other: `"5"` is no integer, `5` no string."""
 
 from typing import Any
+from uuid import UUID
 
 from rest_framework import serializers
 
@@ -27,6 +28,15 @@ class VisibleCharField(StrictCharField):
                 self.fail("blank")
             return ""
         return text
+
+
+class StrictUUIDField(serializers.UUIDField):
+    """A UUID as text: DRF would take any integer for one."""
+
+    def to_internal_value(self, data: Any) -> UUID:
+        if not isinstance(data, str):
+            self.fail("invalid", value=data)
+        return UUID(str(super().to_internal_value(data)))
 
 
 class StrictBooleanField(serializers.BooleanField):

@@ -11,7 +11,7 @@ from chat.models import Conversation, Membership
 from chat.rest import conversation_payload, serializers
 from chat.rest.views import ChatView
 from chat.services import access, conversations, members, receipts
-from common.drf import CursorPagination
+from common.drf import CursorPagination, read
 from common.errors import NotFound
 
 LIMIT = OpenApiParameter("limit", {"type": "integer", "minimum": 1}, description="Rows of a page, up to 100 (50).")
@@ -59,18 +59,13 @@ class ConversationsView(ChatView):
     )
     def post(self, request: Request) -> Response:
         """Open the direct conversation with a person (200 where it exists), or create a group."""
-        kind = serializers.KindInput(data=request.data)
-        kind.is_valid(raise_exception=True)
-        if kind.validated_data["kind"] == Conversation.Kind.DIRECT:
-            direct = serializers.NewDirectInput(data=request.data)
-            direct.is_valid(raise_exception=True)
-            conversation, created = conversations.open_direct(
-                user_id=self.user_id, other_id=direct.validated_data["user_id"]
-            )
+        kind = read(serializers.KindInput, request)
+        if kind["kind"] == Conversation.Kind.DIRECT:
+            direct = read(serializers.NewDirectInput, request)
+            conversation, created = conversations.open_direct(user_id=self.user_id, other_id=direct["user_id"])
         else:
-            group = serializers.NewGroupInput(data=request.data)
-            group.is_valid(raise_exception=True)
-            fields = {name: value for name, value in group.validated_data.items() if name != "kind"}
+            group = read(serializers.NewGroupInput, request)
+            fields = {name: value for name, value in group.items() if name != "kind"}
             conversation, created = conversations.create_group(user_id=self.user_id, **fields), True
         body = conversation_payload.conversation(self.user_id, conversation)
         return Response(body, status=201 if created else 200)
@@ -85,11 +80,8 @@ class ConversationView(ChatView):
     @extend_schema(request=serializers.ConversationInput, responses=serializers.ConversationOutput)
     def patch(self, request: Request, conversation_uuid: UUID) -> Response:
         """Change a group's title, description or `history_visible`; its owners and admins may."""
-        changes = serializers.ConversationInput(data=request.data)
-        changes.is_valid(raise_exception=True)
-        conversation = conversations.update(
-            user_id=self.user_id, conversation_uuid=conversation_uuid, **changes.validated_data
-        )
+        changes = read(serializers.ConversationInput, request)
+        conversation = conversations.update(user_id=self.user_id, conversation_uuid=conversation_uuid, **changes)
         return Response(conversation_payload.conversation(self.user_id, conversation))
 
 
@@ -103,11 +95,8 @@ class ConversationSettingsView(ChatView):
     @extend_schema(request=serializers.ConversationSettingsInput, responses=serializers.ConversationWithSettingsOutput)
     def patch(self, request: Request, conversation_uuid: UUID) -> Response:
         """Mute, pin or archive the conversation for me alone; say whether all, mentions or nothing is pushed."""
-        changes = serializers.ConversationSettingsInput(data=request.data)
-        changes.is_valid(raise_exception=True)
-        conversations.update_settings(
-            user_id=self.user_id, conversation_uuid=conversation_uuid, **changes.validated_data
-        )
+        changes = read(serializers.ConversationSettingsInput, request)
+        conversations.update_settings(user_id=self.user_id, conversation_uuid=conversation_uuid, **changes)
         mine = access.member_of(self.user_id, conversation_uuid)
         return Response({**shown(self.user_id, conversation_uuid), "notify": mine.notify})
 
@@ -130,9 +119,8 @@ class MembersView(ChatView):
     @extend_schema(request=serializers.PeopleInput, responses={200: serializers.ConversationOutput})
     def post(self, request: Request, conversation_uuid: UUID) -> Response:
         """Add people to a group; who is in it already stays as they are."""
-        people = serializers.PeopleInput(data=request.data)
-        people.is_valid(raise_exception=True)
-        conversation = members.add(user_id=self.user_id, conversation_uuid=conversation_uuid, **people.validated_data)
+        people = read(serializers.PeopleInput, request)
+        conversation = members.add(user_id=self.user_id, conversation_uuid=conversation_uuid, **people)
         return Response(conversation_payload.conversation(self.user_id, conversation))
 
 
@@ -141,10 +129,9 @@ class MemberView(ChatView):
     @extend_schema(request={"application/json": serializers.ROLE_SCHEMA}, responses=serializers.MemberOutput)
     def patch(self, request: Request, conversation_uuid: UUID, member_id: int) -> Response:
         """Give a member another role; owners may."""
-        wanted = serializers.RoleInput(data=request.data)
-        wanted.is_valid(raise_exception=True)
+        wanted = read(serializers.RoleInput, request)
         member = members.change_role(
-            user_id=self.user_id, conversation_uuid=conversation_uuid, member_id=member_id, **wanted.validated_data
+            user_id=self.user_id, conversation_uuid=conversation_uuid, member_id=member_id, **wanted
         )
         return Response(shown_member(self.user_id, member))
 
@@ -167,9 +154,8 @@ class SeenView(ChatView):
     @extend_schema(request=serializers.SeenInput, responses={200: serializers.SeenOutput})
     def post(self, request: Request, conversation_uuid: UUID) -> Response:
         """Mark everything up to a `seq` as seen; only ever forwards."""
-        seen = serializers.SeenInput(data=request.data)
-        seen.is_valid(raise_exception=True)
-        receipts.mark_seen(user_id=self.user_id, conversation_uuid=conversation_uuid, **seen.validated_data)
+        seen = read(serializers.SeenInput, request)
+        receipts.mark_seen(user_id=self.user_id, conversation_uuid=conversation_uuid, **seen)
         return Response(conversation_payload.seen(self.user_id, conversation_uuid))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from common.drf import CursorPagination
-from common.fields import StrictCharField, StrictIntegerField
+from common.fields import StrictCharField, StrictIntegerField, StrictUUIDField
 
 # --- Input ------------------------------------------------------------------------------------------------------------
 
@@ -20,9 +20,9 @@ class ContentField(StrictCharField):
 
 class NewMessageInput(serializers.Serializer[Any]):
     content = ContentField(required=False, default="")
-    client_msg_id = serializers.UUIDField(required=False, allow_null=True, default=None)
-    reply_to = serializers.UUIDField(required=False, allow_null=True, default=None)
-    attachments = serializers.ListField(child=serializers.UUIDField(), required=False, max_length=10, default=list)
+    client_msg_id = StrictUUIDField(required=False, allow_null=True, default=None)
+    reply_to = StrictUUIDField(required=False, allow_null=True, default=None)
+    attachments = serializers.ListField(child=StrictUUIDField(), required=False, max_length=10, default=list)
 
 
 class EditInput(serializers.Serializer[Any]):

@@ -12,6 +12,7 @@ from chat.models import Message
 from chat.rest import message_serializers as serializers
 from chat.rest.views import ChatView
 from chat.services import access, messages
+from common.drf import read
 
 
 class MessagesView(ChatView):
@@ -39,19 +40,18 @@ class MessagesView(ChatView):
     )
     def post(self, request: Request, conversation_uuid: UUID) -> Response:
         """Send a message; 200 when it is a repeat of one that is already stored."""
-        given = serializers.NewMessageInput(data=request.data)
-        given.is_valid(raise_exception=True)
+        given = read(serializers.NewMessageInput, request)
         sent = messages.send(
             user_id=self.user_id,
             session_id=session_of(request),
             conversation_uuid=conversation_uuid,
-            **given.validated_data,
+            **given,
         )
         row = Message.objects.get(uuid=sent.message_uuid)
         body = encoding.message(row, viewer_id=self.user_id)
         if sent.duplicate and access.member_of(self.user_id, conversation_uuid).visible_after_seq >= row.seq:
             # Theirs of an earlier membership: what they repeat, and nothing of what became of it.
-            body |= {"content": given.validated_data["content"], "reactions": [], "edited_at": None, "deleted_at": None}
+            body |= {"content": given["content"], "reactions": [], "edited_at": None, "deleted_at": None}
         return Response(body, status=200 if sent.duplicate else 201)
 
 
@@ -59,13 +59,12 @@ class MessageView(ChatView):
     @extend_schema(request=serializers.EditInput, responses=serializers.MessageOutput)
     def patch(self, request: Request, message_uuid: UUID) -> Response:
         """Change what an own message says."""
-        given = serializers.EditInput(data=request.data)
-        given.is_valid(raise_exception=True)
+        given = read(serializers.EditInput, request)
         changed = messages.edit(
             user_id=self.user_id,
             session_id=session_of(request),
             message_uuid=message_uuid,
-            content=given.validated_data["content"],
+            content=given["content"],
         )
         return Response(encoding.message(changed.message, viewer_id=self.user_id))
 

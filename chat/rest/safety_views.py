@@ -10,7 +10,7 @@ from chat.rest import serializers
 from chat.rest.conversation_views import CURSOR, LIMIT
 from chat.rest.views import ChatView
 from chat.services import blocks, reports, settings
-from common.drf import CursorPagination
+from common.drf import CursorPagination, read
 
 
 def _block(row: Block) -> dict[str, object]:
@@ -36,9 +36,8 @@ class BlocksView(ChatView):
     )
     def post(self, request: Request) -> Response:
         """Block a person: no direct conversation in either direction, no presence, no adding me to groups."""
-        person = serializers.UserIdInput(data=request.data)
-        person.is_valid(raise_exception=True)
-        row, created = blocks.block(user_id=self.user_id, blocked_id=person.validated_data["user_id"])
+        person = read(serializers.UserIdInput, request)
+        row, created = blocks.block(user_id=self.user_id, blocked_id=person["user_id"])
         return Response(_block(row), status=201 if created else 200)
 
 
@@ -56,12 +55,11 @@ class ReportsView(ChatView):
     )
     def post(self, request: Request) -> Response:
         """Report a message that I can see; again is 200 with the first report."""
-        wanted = serializers.ReportInput(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        row, created = reports.report(user_id=self.user_id, **wanted.validated_data)
+        wanted = read(serializers.ReportInput, request)
+        row, created = reports.report(user_id=self.user_id, **wanted)
         body = {
             "uuid": row.uuid,
-            "message_uuid": wanted.validated_data["message_uuid"],
+            "message_uuid": wanted["message_uuid"],
             "reason": row.reason,
             "status": row.status,
             "created_at": row.created_at,
@@ -78,9 +76,8 @@ class ChatSettingsView(ChatView):
     @extend_schema(request=serializers.ChatSettingsInput, responses=serializers.ChatSettingsOutput)
     def patch(self, request: Request) -> Response:
         """Share or hide how far I have read and whether I am there; set the hours in which nothing is pushed."""
-        changes = serializers.ChatSettingsInput(data=request.data)
-        changes.is_valid(raise_exception=True)
-        wanted = dict(changes.validated_data)
+        changes = read(serializers.ChatSettingsInput, request)
+        wanted = dict(changes)
         if "quiet_hours" in wanted:
             wanted["quiet_from"], wanted["quiet_to"] = wanted.pop("quiet_hours") or (None, None)
         return Response(_settings(settings.change(user_id=self.user_id, **wanted)))

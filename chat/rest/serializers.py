@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from chat.models import Conversation, Membership, Report
 from chat.rest.message_serializers import MessageOutput
-from common.fields import StrictBooleanField, StrictIntegerField, VisibleCharField
+from common.fields import StrictBooleanField, StrictIntegerField, StrictUUIDField, VisibleCharField
 
 # --- Input ------------------------------------------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ class SeenInput(serializers.Serializer[Any]):
 
 
 class ReportInput(serializers.Serializer[Any]):
-    message_uuid = serializers.UUIDField()
+    message_uuid = StrictUUIDField()
     reason = VisibleCharField(max_length=500)
 
 

@@ -113,3 +113,26 @@ def test_blocking_in_between_is_told_apart_from_not_being_there(alice, bob, char
     body = {"content": "hello", "client_msg_id": str(uuid.uuid4())}
     assert refused(api(alice).post(at(conversation, "messages/"), body), 403, "blocked")
     assert refused(api(charlie).post(at(conversation, "messages/"), body), 404, "not_found")
+
+
+def test_an_optional_key_that_is_null_counts_as_absent(alice, bob, talk):
+    client = api(alice)
+    body = {"content": "hello", "client_msg_id": str(uuid.uuid4()), "reply_to": None, "attachments": None}
+    assert client.post(at(talk, "messages/"), body).status_code == 201
+    given = {"title": None, "description": "of roses", "history_visible": None}
+    assert client.patch(at(talk), given).data["description"] == "of roses"
+    given = {"pinned": True, "archived": None, "notify": None, "muted_until": None}
+    assert client.patch(at(talk, "settings/"), given).data["pinned"] is True
+    assert client.patch(f"{BASE}settings/", {"share_receipts": None, "share_presence": False}).status_code == 200
+    new = {"kind": "group", "title": "Roses", "user_ids": [bob.pk], "history_visible": None}
+    assert client.post(CONVERSATIONS, new).data["history_visible"] is False
+    assert codes(client.post(CONVERSATIONS, new | {"title": None}), "title") == ["null"]
+
+
+@pytest.mark.parametrize("number", [0, 1, True, 2**64, 1.5])
+def test_a_number_is_no_uuid(alice, talk, number):
+    body = {"content": "hello", "client_msg_id": str(uuid.uuid4())}
+    for key in ("client_msg_id", "reply_to"):
+        assert codes(api(alice).post(at(talk, "messages/"), body | {key: number}), key) == ["invalid"]
+    assert api(alice).post(at(talk, "messages/"), body | {"attachments": [number]}).status_code == 400
+    assert codes(api(alice).post(f"{BASE}reports/", {"message_uuid": number, "reason": "x"}), "message_uuid")

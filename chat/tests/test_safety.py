@@ -123,7 +123,7 @@ def test_everything_is_shared_until_one_says_otherwise(alice, bob):
     assert api(bob).get(SETTINGS).json()["share_receipts"] is True
 
 
-@pytest.mark.parametrize("value", ["yes", None, 1, [], {}])
+@pytest.mark.parametrize("value", ["yes", 1, [], {}])
 def test_a_switch_is_true_or_false(alice, value):
     assert codes(api(alice).patch(SETTINGS, {"share_presence": value}), "share_presence")
 

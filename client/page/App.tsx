@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'react';
 
-import { ChatProvider, useAuth, useConversation, useUnread } from 'alviar-client/react';
+import { ChatProvider, useAuth, useChat, useConversation, useUnread } from 'alviar-client/react';
 import { problemText } from './chat';
 import { Conversation } from './Conversation';
 import { ConversationList } from './ConversationList';
@@ -8,6 +8,7 @@ import { Devices } from './Devices';
 import { useText } from './i18n';
 import { Preferences } from './Preferences';
 import { SecurityTimeline } from './SecurityTimeline';
+import { Settings } from './Settings';
 import { SignIn } from './SignIn';
 import { StatusBar } from './StatusBar';
 
@@ -37,14 +38,20 @@ export function useRoute(): string[] {
 function Messenger() {
   const { t } = useText();
   const { user, logout } = useAuth();
-  const [section = 'chat', uuid] = useRoute();
-  const conversation = useConversation(uuid);
+  const [section = 'chat', uuid, seq] = useRoute();
+  const conversation = useConversation(section === 'chat' ? uuid : undefined);
+  const chat = useChat();
   const unread = useUnread();
   const page = useRef<HTMLElement>(null);
 
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Alviar` : 'Alviar';
   }, [unread]);
+
+  // An address that was kept, or of an archived conversation: not in the list.
+  useEffect(() => {
+    if (section === 'chat' && uuid && !conversation) void chat.reloadConversation(uuid).catch(() => {});
+  }, [chat, section, uuid]);
 
   // A screen reader is told that the page has changed.
   useEffect(() => {
@@ -70,6 +77,7 @@ function Messenger() {
           {tab('chat', t('chats'))}
           {tab('devices', t('devices'))}
           {tab('security', t('security'))}
+          {tab('settings', t('settings'))}
         </nav>
         <StatusBar />
         <Preferences />
@@ -86,7 +94,7 @@ function Messenger() {
         <div className="panes">
           <ConversationList selected={conversation?.uuid} />
           {conversation ? (
-            <Conversation key={conversation.uuid} conversation={conversation} />
+            <Conversation key={conversation.uuid} conversation={conversation} place={Number(seq) || null} />
           ) : (
             <main className="empty" id="main" tabIndex={-1}>
               <h1 className="hidden">{t('chats')}</h1>
@@ -96,7 +104,7 @@ function Messenger() {
         </div>
       ) : (
         <main className="sheet" id="main" tabIndex={-1} ref={page}>
-          {section === 'devices' ? <Devices /> : <SecurityTimeline />}
+          {section === 'devices' ? <Devices /> : section === 'settings' ? <Settings /> : <SecurityTimeline />}
         </main>
       )}
     </div>

@@ -138,7 +138,7 @@ export function Composer(props: {
       <div className="composer-line">
         {mode.kind !== 'edit' && (
           <button type="button" className="quiet" aria-label={t('attach')} title={t('attach')} onClick={() => picker.current?.click()}>
-            📎
+            +
           </button>
         )}
         <input

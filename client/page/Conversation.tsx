@@ -6,15 +6,17 @@ import { nameOf, others, titleOf } from './chat';
 import { Composer, type ComposerMode } from './Composer';
 import { Avatar, memberOf } from './ConversationList';
 import { useText } from './i18n';
+import { Info } from './Info';
 import { Message } from './Message';
 import { ConnectionNotice } from './StatusBar';
 
-export function Conversation({ conversation }: { conversation: ConversationType }) {
+export function Conversation({ conversation, place }: { conversation: ConversationType; place: number | null }) {
   const { uuid } = conversation;
   const { t } = useText();
   const { user } = useAuth();
   const { messages: timeline, hasOlder, loadOlder } = useMessages(uuid);
   const [mode, setMode] = useState<ComposerMode>({ kind: 'write' });
+  const [info, setInfo] = useState(false);
 
   const editLast = () => {
     const own = timeline.filter((message) => message.sender?.id === user?.id && !message.deleted_at);
@@ -23,17 +25,20 @@ export function Conversation({ conversation }: { conversation: ConversationType 
   };
 
   return (
-    <main className="conversation" id="main" tabIndex={-1} aria-label={titleOf(conversation, user?.id, t)}>
-      <Head conversation={conversation} />
-      <ConnectionNotice />
-      <History {...{ conversation, timeline, hasOlder, loadOlder }} onMode={setMode} />
-      <TypingLine conversation={conversation} />
-      <Composer conversation={uuid} mode={mode} onMode={setMode} onEditLast={editLast} />
+    <main className="conversation" id="main" tabIndex={-1} data-info={info} aria-label={titleOf(conversation, user?.id, t)}>
+      <div className="talk">
+        <Head conversation={conversation} info={info} onInfo={() => setInfo(!info)} />
+        <ConnectionNotice />
+        <History {...{ conversation, timeline, hasOlder, loadOlder }} target={place} onMode={setMode} />
+        <TypingLine conversation={conversation} />
+        <Composer conversation={uuid} mode={mode} onMode={setMode} onEditLast={editLast} />
+      </div>
+      {info && <Info conversation={conversation} onClose={() => setInfo(false)} />}
     </main>
   );
 }
 
-function Head({ conversation }: { conversation: ConversationType }) {
+function Head({ conversation, info, onInfo }: { conversation: ConversationType; info: boolean; onInfo: () => void }) {
   const { t, ago } = useText();
   const { user } = useAuth();
   const partner = conversation.kind === 'direct' ? others(conversation, user?.id)[0]?.user.id : undefined;
@@ -55,6 +60,9 @@ function Head({ conversation }: { conversation: ConversationType }) {
         <h1 dir="auto">{title}</h1>
         <small role="status">{line}</small>
       </div>
+      <button type="button" className="quiet" aria-expanded={info} onClick={onInfo}>
+        {t('info')}
+      </button>
     </header>
   );
 }
@@ -65,14 +73,19 @@ function History(props: {
   timeline: readonly TimelineMessage[];
   hasOlder: boolean;
   loadOlder: () => Promise<void>;
+  /** The message to show, by its number. */
+  target: number | null;
   onMode: (mode: ComposerMode) => void;
 }) {
-  const { conversation, timeline, hasOlder, loadOlder, onMode } = props;
+  const { conversation, timeline, hasOlder, loadOlder, target, onMode } = props;
   const { t } = useText();
   const box = useRef<HTMLDivElement>(null);
   const top = useRef<HTMLDivElement>(null);
   const place = useRef({ oldest: '', height: 0, atBottom: true });
   const look = useSeen(conversation, box);
+  const chat = useChat();
+  const [away, setAway] = useState(false);
+  const [found, setFound] = useState<number | null>(null);
 
   useLayoutEffect(() => {
     const element = box.current!;
@@ -83,6 +96,38 @@ function History(props: {
     place.current = { oldest, height: element.scrollHeight, atBottom };
     look();
   }, [timeline]);
+
+  // Reads back as far as the message that is looked for.
+  useEffect(() => {
+    if (target === null) return;
+    let gone = false;
+    const go = async () => {
+      place.current.atBottom = false;
+      await chat.loadNewest(conversation.uuid);
+      while (!gone && chat.hasOlder(conversation.uuid) && (chat.timeline(conversation.uuid)[0]?.seq ?? 0) > target) {
+        await chat.loadOlder(conversation.uuid);
+      }
+      if (!gone) setFound(target);
+    };
+    void go().catch(() => {});
+    return () => {
+      gone = true;
+    };
+  }, [chat, target]);
+  useEffect(() => {
+    if (found === null) return;
+    const row = box.current!.querySelector(`li[data-seq="${found}"]`);
+    place.current.atBottom = false;
+    row?.scrollIntoView({ block: 'center' });
+    row?.classList.add('found');
+    return () => row?.classList.remove('found');
+  }, [found]);
+
+  const toLatest = () => {
+    place.current.atBottom = true;
+    box.current!.scrollTop = box.current!.scrollHeight;
+    box.current!.focus();
+  };
 
   useEffect(() => {
     const element = box.current!;
@@ -107,6 +152,7 @@ function History(props: {
   }, [hasOlder, timeline]);
 
   return (
+    <>
     <div
       id="messages"
       className="history"
@@ -117,6 +163,7 @@ function History(props: {
       onScroll={(event) => {
         const element = event.currentTarget;
         place.current.atBottom = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
+        setAway(!place.current.atBottom);
         look();
       }}
     >
@@ -135,6 +182,12 @@ function History(props: {
         ))}
       </ol>
     </div>
+    {away && (
+      <button type="button" className="to-latest" aria-label={t('toLatest')} onClick={toLatest}>
+        ↓ {conversation.unread_count > 0 && <span className="badge">{conversation.unread_count}</span>}
+      </button>
+    )}
+    </>
   );
 }
 

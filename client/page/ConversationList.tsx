@@ -1,13 +1,20 @@
 import { useEffect, useState, type FormEvent } from 'react';
 
-import type { Conversation, Person } from 'alviar-client';
+import type { Conversation, Page, Person } from 'alviar-client';
 import { useAuth, useChat, useConversations, usePresence, useTyping } from 'alviar-client/react';
 import { nameOf, others, problemText, titleOf } from './chat';
 import { useText } from './i18n';
+import { Search } from './Search';
 
 export function ConversationList({ selected }: { selected: string | undefined }) {
   const { t } = useText();
-  const conversations = useConversations();
+  const { user } = useAuth();
+  const all = useConversations();
+  const [query, setQuery] = useState('');
+  const wanted = query.trim();
+  const named = (conversation: Conversation) =>
+    wanted.length < 2 || titleOf(conversation, user?.id, t).toLowerCase().includes(wanted.toLowerCase());
+  const conversations = all.filter((conversation) => !conversation.archived && named(conversation));
   const [composing, setComposing] = useState(false);
   return (
     <nav className="list" aria-label={t('chats')}>
@@ -18,7 +25,18 @@ export function ConversationList({ selected }: { selected: string | undefined })
         </button>
       </div>
       {composing && <NewChat onClose={() => setComposing(false)} />}
-      {conversations.length === 0 && <p className="hint">{t('noChats')}</p>}
+      <div className="search">
+        <input
+          type="search"
+          dir="auto"
+          aria-label={t('searchMessages')}
+          placeholder={t('searchMessages')}
+          value={query}
+          onInput={(event) => setQuery(event.currentTarget.value)}
+        />
+      </div>
+      {wanted.length > 1 && <Search query={wanted} />}
+      {all.length === 0 && <p className="hint">{t('noChats')}</p>}
       <ul>
         {conversations.map((conversation) => (
           <li key={conversation.uuid}>
@@ -26,7 +44,43 @@ export function ConversationList({ selected }: { selected: string | undefined })
           </li>
         ))}
       </ul>
+      {wanted.length < 2 && <Archived selected={selected} />}
     </nav>
+  );
+}
+
+/** Read when it is opened; what is archived while one looks joins it. */
+function Archived({ selected }: { selected: string | undefined }) {
+  const { t } = useText();
+  const { client } = useAuth();
+  const chat = useChat();
+  const archived = useConversations().filter((conversation) => conversation.archived);
+  const [problem, setProblem] = useState('');
+  const load = async () => {
+    let next: string | null = '/api/chat/conversations/?archived=true&limit=100';
+    while (next) {
+      const page: Page<Conversation> = await client.api('GET', next);
+      for (const { uuid } of page.results) if (!chat.conversation(uuid)) await chat.reloadConversation(uuid);
+      next = page.next;
+    }
+  };
+  return (
+    <details
+      className="archived"
+      onToggle={(event) => event.currentTarget.open && void load().catch((error: unknown) => setProblem(problemText(error, t)))}
+    >
+      <summary>{t('archived')}</summary>
+      <p role="alert" className="bad" hidden={!problem}>
+        {problem}
+      </p>
+      <ul>
+        {archived.map((conversation) => (
+          <li key={conversation.uuid}>
+            <Row conversation={conversation} selected={conversation.uuid === selected} />
+          </li>
+        ))}
+      </ul>
+    </details>
   );
 }
 
@@ -38,6 +92,7 @@ function Row({ conversation, selected }: { conversation: Conversation; selected:
   const partner = conversation.kind === 'direct' ? others(conversation, user?.id)[0]?.user.id : undefined;
   const online = usePresence(partner)?.online ?? false;
   const title = titleOf(conversation, user?.id, t);
+  const muted = conversation.muted_until !== null && Date.parse(conversation.muted_until) > Date.now();
   const preview = !last ? '' : last.deleted_at ? t('deletedMessage') : last.content || last.attachments[0]?.name || '';
   return (
     <a className="row" href={`#/chat/${uuid}`} aria-current={selected ? 'true' : undefined}>
@@ -58,6 +113,16 @@ function Row({ conversation, selected }: { conversation: Conversation; selected:
               </>
             )}
           </span>
+          {muted && (
+            <span role="img" aria-label={t('muted')} title={t('muted')}>
+              ⊘
+            </span>
+          )}
+          {conversation.pinned && (
+            <span role="img" aria-label={t('pinned')} title={t('pinned')}>
+              ★
+            </span>
+          )}
           {unread > 0 && (
             <span className="badge" aria-label={t('unread', { n: unread })}>
               {unread}

@@ -5,6 +5,7 @@ import { useAuth, useChat } from 'alviar-client/react';
 import { Attachment } from './Attachment';
 import { nameOf, others } from './chat';
 import type { ComposerMode } from './Composer';
+import { Dialog, Field, fieldsOf, useWork } from './form';
 import { useText } from './i18n';
 import { Words } from './Words';
 
@@ -24,6 +25,7 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
   const { user } = useAuth();
   const chat = useChat();
   const [menu, setMenu] = useState(false);
+  const [reporting, setReporting] = useState(false);
   const mine = message.sender !== null && message.sender.id === user?.id;
   const follows =
     previous?.sender?.id === message.sender?.id &&
@@ -112,7 +114,8 @@ export function Message({ message, previous, conversation, onMode }: MessageProp
           </button>
         </p>
       )}
-      {menu && <Menu message={message} mine={mine} onMode={onMode} onClose={() => setMenu(false)} />}
+      {menu && <Menu message={message} mine={mine} onMode={onMode} onClose={() => setMenu(false)} onReport={() => (setMenu(false), setReporting(true))} />}
+      {reporting && <Report message={message} onClose={() => setReporting(false)} />}
     </li>
     </>
   );
@@ -134,8 +137,9 @@ function Menu(props: {
   mine: boolean;
   onMode: (mode: ComposerMode) => void;
   onClose: () => void;
+  onReport: () => void;
 }) {
-  const { message, mine, onMode, onClose } = props;
+  const { message, mine, onMode, onClose, onReport } = props;
   const { t } = useText();
   const chat = useChat();
   const element = useRef<HTMLDivElement>(null);
@@ -187,12 +191,62 @@ function Menu(props: {
           {t('edit')}
         </button>
       )}
+      {message.content && (
+        <button type="button" onClick={act(() => navigator.clipboard?.writeText(message.content))}>
+          {t('copy')}
+        </button>
+      )}
+      {!mine && (
+        <button type="button" onClick={onReport}>
+          {t('report')}
+        </button>
+      )}
       {mine && (
         <button type="button" className="bad" onClick={act(() => chat.remove(message.uuid))}>
           {t('delete')}
         </button>
       )}
     </div>
+  );
+}
+
+/** To those who look after this server; nobody in the conversation learns of it. */
+function Report({ message, onClose }: { message: TimelineMessage; onClose: () => void }) {
+  const { t } = useText();
+  const { client } = useAuth();
+  const { busy, run, outcome } = useWork();
+  const [done, setDone] = useState(false);
+  const send = (reason: string) =>
+    run(async () => {
+      await client.api('POST', '/api/chat/reports/', { message_uuid: message.uuid, reason });
+      setDone(true);
+      return t('reported');
+    });
+  return (
+    <Dialog title={t('report')} onClose={onClose}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void send(fieldsOf(event).reason!);
+        }}
+      >
+        <blockquote dir="auto">
+          <span>{excerptOf(message)}</span>
+        </blockquote>
+        {!done && <Field name="reason" label={t('reportReason')} maxLength={500} />}
+        {outcome}
+        <div className="actions">
+          {!done && (
+            <button type="submit" className="primary" disabled={busy}>
+              {t('report')}
+            </button>
+          )}
+          <button type="button" onClick={onClose}>
+            {t(done ? 'close' : 'cancel')}
+          </button>
+        </div>
+      </form>
+    </Dialog>
   );
 }
 

@@ -471,6 +471,175 @@ describe.skipIf(!server)('the page', () => {
     await bubble(bob, 'alone.txt').waitFor();
   });
 
+  it('finds messages by their words, goes to their place and back to the latest', async () => {
+    const alice = await signIn(await openWindow(), 'alice');
+    await openChatWith(alice, 'Charlie');
+    await write(alice, 'The rare word is quetzalcoatl.');
+    await bubble(alice, 'quetzal').getByLabel(/Sent|Seen/).waitFor();
+    const token = await alice.evaluate(() => localStorage.getItem('access_token'));
+    for (let i = 0; i < 120; i++) {
+      await fetch(`${server!.url}/api/chat/conversations/${current(alice)}/messages/`, {
+        method: 'POST',
+        headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+        body: JSON.stringify({ content: `filler ${i}.`, client_msg_id: crypto.randomUUID() }),
+      });
+    }
+    await alice.goto(server!.url);
+    await alice.reload();
+    await alice.getByLabel('Search messages').fill('QUETZAL');
+    const found = alice.getByRole('region', { name: 'Messages found' }).getByRole('link');
+    await found.waitFor();
+    expect(await found.locator('mark').textContent()).toMatch(/^quetzal/);
+    await found.click();
+    await alice.locator('.message.found').waitFor();
+    await until('it is in sight', () =>
+      alice.locator('.message.found').evaluate((row) => {
+        const { top, bottom } = row.getBoundingClientRect();
+        const box = document.getElementById('messages')!.getBoundingClientRect();
+        return top >= box.top && bottom <= box.bottom;
+      }));
+    await shot(alice, 'search');
+    await alice.getByRole('button', { name: 'Jump to the latest message' }).click();
+    await until('the latest is in sight', () =>
+      bubble(alice, 'filler 119.').evaluate((row) => row.getBoundingClientRect().bottom <= innerHeight));
+    await alice.getByRole('button', { name: 'Jump to the latest message' }).waitFor({ state: 'detached' });
+    await alice.getByLabel('Search messages').fill('nobody wrote this');
+    await alice.getByText('No message found.').waitFor();
+  });
+
+  it('shows who is in a group and lets its owner rename, add, promote and remove; mute, pin, archive, leave', async () => {
+    const alice = await signIn(await openWindow(), 'alice');
+    const bob = await signIn(await openWindow(), 'bob');
+    await alice.getByRole('button', { name: 'New chat' }).click();
+    for (const name of ['Bob', 'Charlie']) {
+      await alice.getByLabel('Find people by name').fill(name);
+      await alice.getByRole('checkbox', { name }).check();
+    }
+    await alice.getByLabel('Name of the group').fill('Book club');
+    await alice.getByRole('button', { name: 'Start' }).click();
+    await alice.getByText('3 members').waitFor();
+    await bob.getByRole('link', { name: /Book club/ }).click();
+
+    await alice.getByRole('button', { name: 'Details' }).click();
+    const info = alice.getByRole('complementary', { name: 'Details' });
+    await info.getByLabel('Role of Bob').selectOption('admin');
+    await bob.getByRole('button', { name: 'Details' }).click();
+    const bobs = bob.getByRole('complementary', { name: 'Details' });
+    await bobs.getByLabel('Add people').waitFor();
+    await info.getByRole('button', { name: 'Remove Charlie' }).click();
+    await alice.getByText('2 members').first().waitFor();
+    await info.getByLabel('Add people').fill('Charlie');
+    await info.getByRole('button', { name: 'Add Charlie' }).click();
+    await alice.getByText('3 members').first().waitFor();
+    await info.getByLabel('Name of the group').fill('Reading circle');
+    await info.getByRole('button', { name: 'Rename' }).click();
+    await bob.getByRole('link', { name: /Reading circle/ }).waitFor();
+    await shot(alice, 'info');
+
+    await info.getByRole('button', { name: 'Mute', exact: true }).click();
+    const row = alice.getByRole('navigation', { name: 'Chats' }).getByRole('link', { name: /Reading circle/ });
+    await row.getByLabel('Muted').waitFor();
+    await info.getByRole('button', { name: 'Unmute' }).click();
+    await row.getByLabel('Muted').waitFor({ state: 'detached' });
+    await info.getByRole('button', { name: 'Mute for 8 hours' }).click();
+    await info.getByText('Muted until').waitFor();
+    await info.getByRole('button', { name: 'Pin' }).click();
+    await row.getByLabel('Pinned').waitFor();
+    await info.getByRole('button', { name: 'Archive' }).click();
+    await row.waitFor({ state: 'hidden' });
+    await alice.goto(`${server!.url}/`);
+    await alice.reload();
+    await alice.getByText('Archived', { exact: true }).click();
+    await row.click();
+    await alice.getByRole('button', { name: 'Details' }).click();
+    await info.getByRole('button', { name: 'Take out of the archive' }).click();
+
+    await bobs.getByRole('button', { name: 'Leave the group' }).click();
+    await bobs.getByText('You will get no more messages').waitFor();
+    await bobs.getByRole('button', { name: 'Leave the group' }).click();
+    await bob.getByText('Choose a conversation').waitFor();
+    await alice.getByText('2 members').first().waitFor();
+  });
+
+  it('blocks a person and reports a message', async () => {
+    const alice = await signIn(await openWindow(), 'alice');
+    const charlie = await signIn(await openWindow(), 'charlie');
+    await openChatWith(charlie, 'Alice');
+    await openChatWith(alice, 'Charlie');
+    await write(charlie, 'something rude');
+    await act(alice, 'something rude', 'Report');
+    const report = alice.getByRole('dialog', { name: 'Report' });
+    await report.getByLabel('What is wrong').fill('It is rude.');
+    await report.getByRole('button', { name: 'Report' }).click();
+    await report.getByText('Thank you.').waitFor();
+    await shot(alice, 'report');
+    await report.getByRole('button', { name: 'Close' }).click();
+    await alice.getByRole('button', { name: 'Details' }).click();
+    await alice.getByRole('button', { name: 'Block', exact: true }).click();
+    await alice.getByRole('button', { name: 'Unblock' }).waitFor();
+    await write(charlie, 'are you there?');
+    await bubble(charlie, 'are you there?').getByText('Not sent').waitFor();
+    await alice.getByRole('button', { name: 'Unblock' }).click();
+    await alice.getByRole('button', { name: 'Block', exact: true }).waitFor();
+    await bubble(charlie, 'are you there?').getByRole('button', { name: 'Try again' }).click();
+    await bubble(alice, 'are you there?').waitFor();
+  });
+
+  it('changes profile, privacy, password and address, hands out a copy, and closes the account', async () => {
+    const hal = await openWindow();
+    await registered(hal, 'hal');
+    await hal.getByRole('link', { name: 'Settings' }).click();
+    const part = (name: string) => hal.getByRole('region', { name });
+    await part('Profile').getByLabel('First name').fill('Hélène');
+    await part('Profile').getByLabel('Time zone').fill('Nowhere/Land');
+    await part('Profile').getByRole('button', { name: 'Save' }).click();
+    await part('Profile').getByRole('alert').filter({ hasText: /./ }).waitFor();
+    await part('Profile').getByLabel('Time zone').fill('Europe/Paris');
+    await part('Profile').getByRole('button', { name: 'Save' }).click();
+    await part('Profile').getByText('Saved').waitFor();
+    await part('Privacy').getByLabel('Let others see what I have read').uncheck();
+    await part('Privacy').getByLabel('Quiet hours').check();
+    await part('Privacy').getByLabel('From').fill('23:30');
+    await part('Notifications').getByLabel('By e-mail').click();
+    await shot(hal, 'settings');
+    await hal.reload();
+    expect(await part('Profile').getByLabel('First name').inputValue()).toBe('Hélène');
+    await until('privacy was kept', async () => (await part('Privacy').getByLabel('From').inputValue()) === '23:30');
+    expect(await part('Privacy').getByLabel('Let others see what I have read').isChecked()).toBe(false);
+
+    const password = part('Change the password');
+    const type = async (old: string) => {
+      await password.getByLabel('Current password').fill(old);
+      await password.getByLabel('New password').fill('a-second-long-secret');
+      await password.getByLabel('Password, again').fill('a-second-long-secret');
+      await password.getByRole('button').click();
+    };
+    await type('not-the-password');
+    await password.getByRole('alert').filter({ hasText: /./ }).waitFor();
+    await type('a-long-first-secret');
+    await password.getByText('Your password is changed').waitFor();
+
+    const address = part('Change the e-mail address');
+    await address.getByLabel('New address').fill('hal.new@example.com');
+    await address.getByLabel('Password').fill('a-second-long-secret');
+    await address.getByRole('button').click();
+    await address.getByRole('status').filter({ hasText: /./ }).waitFor();
+    await until('the link is mailed', () => server!.mailsTo('hal.new@example.com').length > 0);
+
+    const download = hal.waitForEvent('download');
+    await part('Your data').getByRole('button', { name: 'Download' }).click();
+    expect((await download).suggestedFilename()).toBe('alviar.json');
+
+    const closing = part('Close the account');
+    await closing.getByRole('button').click();
+    await closing.getByLabel('Password').fill('wrong');
+    await closing.getByRole('button', { name: 'Close it for good' }).click();
+    await closing.getByRole('alert').filter({ hasText: /./ }).waitFor();
+    await closing.getByLabel('Password').fill('a-second-long-secret');
+    await closing.getByRole('button', { name: 'Close it for good' }).click();
+    await hal.getByRole('button', { name: 'Sign in', exact: true }).waitFor();
+  });
+
   it('turns an authenticator app on, asks for its code, and asks again who one is before it is turned off', async () => {
     const fay = await openWindow();
     await registered(fay, 'fay');
@@ -576,9 +745,9 @@ describe.skipIf(!server)('the page', () => {
     await alice.locator('.list').waitFor();
     expect(await overflow(alice)).toBeLessThanOrEqual(0);
     await shot(alice, 'arabic-phone-list');
-    for (const section of ['devices', 'security']) {
+    for (const section of ['settings', 'devices', 'security']) {
       await alice.goto(`${server!.url}/#/${section}`);
-      await alice.locator('.cards li').first().waitFor();
+      await alice.locator('.cards li, .block .check').first().waitFor();
       expect(await overflow(alice)).toBeLessThanOrEqual(0);
     }
     await shot(alice, 'arabic-phone-security');
@@ -601,7 +770,7 @@ describe.skipIf(!server)('the page', () => {
     await until('the menu has the focus', () => thumb.evaluate((element) => element === document.activeElement));
     await alice.keyboard.press('Enter');
     await bubble(alice, 'typed by hand').getByRole('button', { name: '👍 1' }).waitFor();
-    for (const section of ['chat', 'devices', 'security']) {
+    for (const section of ['chat', 'devices', 'security', 'settings']) {
       if (section !== 'chat') await alice.goto(`${server!.url}/#/${section}`);
       const nameless = await alice.evaluate(() =>
         [...document.querySelectorAll<HTMLElement>('button, a[href], input, select, textarea, summary')]

@@ -2,10 +2,12 @@ import { useEffect, useRef, useState } from 'react';
 
 import { ChatProvider, useAuth, useChat, useConversation, useUnread } from 'alviar-client/react';
 import { problemText } from './chat';
+import { drafts } from './Composer';
 import { Conversation } from './Conversation';
 import { ConversationList } from './ConversationList';
 import { Devices } from './Devices';
 import { useText } from './i18n';
+import { useNotifications } from './notify';
 import { Preferences } from './Preferences';
 import { SecurityTimeline } from './SecurityTimeline';
 import { Settings } from './Settings';
@@ -43,6 +45,9 @@ function Messenger() {
   const chat = useChat();
   const unread = useUnread();
   const page = useRef<HTMLElement>(null);
+  useNotifications();
+  // Nothing of one person stays for the next.
+  useEffect(() => () => drafts.clear(), []);
 
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Alviar` : 'Alviar';

@@ -11,6 +11,9 @@ export type ComposerMode =
   | { kind: 'reply'; message: TimelineMessage }
   | { kind: 'edit'; message: TimelineMessage };
 
+/** What was begun in each conversation, while the page is open. */
+export const drafts = new Map<string, string>();
+
 /** Enter sends, Shift+Enter breaks the line, ↑ in an empty field edits the last message, Escape leaves. */
 export function Composer(props: {
   conversation: string;
@@ -21,7 +24,7 @@ export function Composer(props: {
   const { conversation, mode, onMode, onEditLast } = props;
   const { t } = useText();
   const chat = useChat();
-  const [text, setText] = useState('');
+  const [text, setText] = useState(drafts.get(conversation) ?? '');
   const [problem, setProblem] = useState('');
   const field = useRef<HTMLTextAreaElement>(null);
   const picker = useRef<HTMLInputElement>(null);
@@ -51,10 +54,16 @@ export function Composer(props: {
     if (mode.kind !== 'write' || matchMedia('(hover: hover)').matches) field.current?.focus();
   }, [mode]);
 
+  useEffect(() => {
+    if (mode.kind === 'edit') return;
+    if (text) drafts.set(conversation, text);
+    else drafts.delete(conversation);
+  }, [conversation, mode, text]);
+
   useEffect(() => () => chat.setTyping(conversation, false), [conversation]);
 
   const leave = () => {
-    if (mode.kind === 'edit') setText('');
+    if (mode.kind === 'edit') setText(drafts.get(conversation) ?? '');
     setProblem('');
     onMode({ kind: 'write' });
   };
@@ -76,7 +85,7 @@ export function Composer(props: {
     } catch (error) {
       return setProblem(problemText(error, t));
     }
-    setText('');
+    setText(mode.kind === 'edit' ? (drafts.get(conversation) ?? '') : '');
     onMode({ kind: 'write' });
     chat.setTyping(conversation, false);
   };

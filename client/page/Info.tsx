@@ -208,7 +208,7 @@ function Members({ conversation }: { conversation: Conversation }) {
             <li key={person.id} className="member">
               <Avatar name={name} online={online ?? false} />
               <span dir="auto">
-                {name} {person.id === user?.id && <small>({t('you')})</small>}
+                {name} {person.id === user?.id && <small>({t('you')})</small>}{' '}
                 {!(my_role === 'owner' && below) && role !== 'member' && <small className="tag">{t(`role_${role}`)}</small>}
               </span>
               {my_role === 'owner' && below && (

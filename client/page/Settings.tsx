@@ -6,6 +6,7 @@ import { useAuth } from 'alviar-client/react';
 import { saveAs } from './Attachment';
 import { Field, fieldsOf, Section, useWork } from './form';
 import { useText, type Word } from './i18n';
+import { canNotify, notifies, wishNotifications } from './notify';
 
 export function Settings() {
   const { t } = useText();
@@ -62,16 +63,20 @@ function Profile() {
   );
 }
 
-function Check(props: { label: string; checked: boolean; disabled: boolean; onChange: (on: boolean) => void }) {
+/** Shows the wish at once, and goes back to what is true where it was refused. It stays enabled: the focus is not lost. */
+function Check({ label, checked, onChange }: { label: string; checked: boolean; onChange: (on: boolean) => Promise<void> }) {
+  const [wish, setWish] = useState<boolean | null>(null);
   return (
     <label className="check">
       <input
         type="checkbox"
-        checked={props.checked}
-        disabled={props.disabled}
-        onChange={(event) => props.onChange(event.currentTarget.checked)}
+        checked={wish ?? checked}
+        onChange={({ currentTarget: { checked: on } }) => {
+          setWish(on);
+          void onChange(on).then(() => setWish(null));
+        }}
       />
-      {props.label}
+      {label}
     </label>
   );
 }
@@ -85,7 +90,8 @@ const CHANNELS: ReadonlyArray<['email_notifications' | 'sms_notifications' | 'pu
 function Notifications() {
   const { t } = useText();
   const { client, user } = useAuth();
-  const { busy, run, outcome } = useWork();
+  const [here, setHere] = useState(notifies);
+  const { run, outcome } = useWork();
   return (
     <Section title={t('notifications')}>
       {CHANNELS.map(([name, label]) => (
@@ -93,10 +99,22 @@ function Notifications() {
           key={name}
           label={t(label)}
           checked={user?.[name] ?? false}
-          disabled={busy}
-          onChange={(on) => void run(async () => client.setUser(await client.api<User>('PATCH', '/api/users/me/', { [name]: on })))}
+          onChange={(on) => run(async () => client.setUser(await client.api<User>('PATCH', '/api/users/me/', { [name]: on })))}
         />
       ))}
+      {canNotify && (
+        <Check
+          label={t('inBrowser')}
+          checked={here}
+          onChange={(on) =>
+            run(async () => {
+              const allowed = await wishNotifications(on);
+              setHere(allowed);
+              if (on && !allowed) return t('notAllowed');
+            })
+          }
+        />
+      )}
       {outcome}
     </Section>
   );
@@ -111,7 +129,7 @@ interface ChatSettings {
 function Privacy() {
   const { t } = useText();
   const { client } = useAuth();
-  const { busy, run, outcome } = useWork();
+  const { run, outcome } = useWork();
   const [settings, setSettings] = useState<ChatSettings | null>(null);
   const change = (body?: Partial<ChatSettings>) =>
     run(async () => setSettings(await client.api<ChatSettings>(body ? 'PATCH' : 'GET', '/api/chat/settings/', body)));
@@ -121,13 +139,12 @@ function Privacy() {
     <Section title={t('privacy')}>
       {settings && (
         <>
-          <Check label={t('shareReceipts')} checked={settings.share_receipts} disabled={busy} onChange={(on) => void change({ share_receipts: on })} />
-          <Check label={t('sharePresence')} checked={settings.share_presence} disabled={busy} onChange={(on) => void change({ share_presence: on })} />
+          <Check label={t('shareReceipts')} checked={settings.share_receipts} onChange={(on) => change({ share_receipts: on })} />
+          <Check label={t('sharePresence')} checked={settings.share_presence} onChange={(on) => change({ share_presence: on })} />
           <Check
             label={t('quietHours')}
             checked={quiet !== null}
-            disabled={busy}
-            onChange={(on) => void change({ quiet_hours: on ? { from: '22:00', to: '07:00' } : null })}
+            onChange={(on) => change({ quiet_hours: on ? { from: '22:00', to: '07:00' } : null })}
           />
           {quiet && (
             <div className="actions">

@@ -640,6 +640,49 @@ describe.skipIf(!server)('the page', () => {
     await hal.getByRole('button', { name: 'Sign in', exact: true }).waitFor();
   });
 
+  it('keeps what was begun in each conversation, and tells of messages while nobody looks', async () => {
+    const alice = await signIn(await openWindow(), 'alice');
+    const bob = await signIn(await openWindow(), 'bob');
+    await openChatWith(alice, 'Charlie');
+    await openChatWith(alice, 'Bob');
+    await openChatWith(bob, 'Alice');
+    await write(alice, 'to be edited');
+    await bubble(alice, 'to be edited').getByLabel(/Sent|Seen/).waitFor();
+    const field = alice.getByRole('textbox', { name: 'Message' });
+    await field.fill('half a sente');
+    await alice.getByRole('link', { name: /Charlie/ }).click();
+    await until('the other field is empty', async () => (await field.inputValue()) === '');
+    await alice.getByRole('link', { name: /Bob/ }).click();
+    await until('it is still there', async () => (await field.inputValue()) === 'half a sente');
+    await act(alice, 'to be edited', 'Edit');
+    await until('the old text is there', async () => (await field.inputValue()) === 'to be edited');
+    await alice.keyboard.press('Escape');
+    expect(await field.inputValue()).toBe('half a sente');
+
+    await alice.evaluate(() => {
+      const shown: string[] = [];
+      const fake = Object.assign(
+        class {
+          constructor(title: string, { body }: { body: string }) {
+            shown.push(`${title}: ${body}`);
+          }
+        },
+        { permission: 'granted', requestPermission: async () => 'granted' },
+      );
+      Object.assign(window, { Notification: fake, shown });
+    });
+    await alice.getByRole('link', { name: 'Settings' }).click();
+    await alice.getByLabel('In this browser').check();
+    await write(bob, 'seen anyway');
+    await alice.getByRole('link', { name: 'Chats' }).click();
+    await alice.getByRole('link', { name: /Bob.*seen anyway/ }).waitFor();
+    await alice.evaluate(() => Object.defineProperty(document, 'hidden', { value: true }));
+    await write(bob, 'are you away?');
+    const shown = () => alice.evaluate(() => (window as unknown as { shown: string[] }).shown);
+    await until('it is told', async () => (await shown()).length > 0);
+    expect(await shown()).toEqual(['Bob: are you away?']);
+  });
+
   it('turns an authenticator app on, asks for its code, and asks again who one is before it is turned off', async () => {
     const fay = await openWindow();
     await registered(fay, 'fay');

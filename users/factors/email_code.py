@@ -70,4 +70,9 @@ def confirm(*, challenge: str, code: str, client: Client, device_token: str = ""
 
 
 def _still_theirs(row: Challenge, user: User) -> bool:
-    return bool(user.email) and constant_time_compare(row.data.get("email", ""), user.email)
+    """Tell whether neither the address nor the password has changed since the mail was written."""
+    return (
+        bool(user.email)
+        and constant_time_compare(row.data.get("email", ""), user.email)
+        and row.data.get("password_of") == tasks.password_of(user)
+    )

@@ -20,6 +20,11 @@ def send_email_code(email: str, challenge: str, language: str = "") -> None:
         deliver(user, "email_code", language=language, context={"code": code})
 
 
+def password_of(user: User) -> str:
+    """Return what a code is bound to: it does not outlive the password that it was mailed beside."""
+    return user.password_changed_at.isoformat() if user.password_changed_at else ""
+
+
 def _write(digest: str, user: User) -> str | None:
     """Store the code's digest and whose it is; None where the challenge has ended meanwhile."""
     code = challenges.new_code()
@@ -27,6 +32,6 @@ def _write(digest: str, user: User) -> str | None:
     if row is None:
         return None
     row.user_id, row.code = user.pk, challenges.code_digest(code, digest)
-    row.data = {**row.data, "email": user.email}
+    row.data = {**row.data, "email": user.email, "password_of": password_of(user)}
     row.save(update_fields=["user", "code", "data"])
     return code

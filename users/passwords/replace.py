@@ -14,7 +14,7 @@ from common.errors import ValidationFailed
 from common.signals import security_event
 from sessions import services as sessions
 from users.mail import enqueue, single_use
-from users.models import User
+from users.models import TotpFactor, User
 from users.passwords import lockout
 
 
@@ -49,7 +49,8 @@ def take_effect(
 ) -> None:
     """End what the old password had opened, in the transaction that wrote the new one, and tell its owner.
 
-    Every session but `sid`, reset links, pending address changes, remembered devices, the lockout.
+    Every session but `sid`, reset links, pending address changes, mailed codes (which hold the time of the password),
+    an authenticator app that is not confirmed yet, remembered devices, the lockout.
 
     `by`: "change", "reset", "admin" or "operator" (a shell, `manage.py changepassword`, a fixture).
     """
@@ -59,6 +60,7 @@ def take_effect(
         )
         single_use.void_resets(user_id)
         single_use.call_off_changes(user_id)
+        TotpFactor.objects.filter(user_id=user_id).update(pending_secret="", pending_at=None)
         lockout.unlock(user_id)
         reason = "password_reset" if by == "reset" else "password_changed"
         sessions.revoke_all(user_id=user_id, except_sid=sid, reason=reason)

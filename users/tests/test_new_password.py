@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from django.contrib.auth.hashers import make_password
@@ -14,6 +15,7 @@ from users.admin import actions
 from users.mail import single_use
 from users.models import EmailVerificationToken, LoginCounter, PasswordResetToken, SecurityEvent, User
 from users.passwords import lockout
+from users.tests.factors import code_at
 from users.tests.letters_read import link_token, recipients
 
 pytestmark = pytest.mark.django_db
@@ -242,3 +244,27 @@ def test_disabling_by_update_ends_sessions_for_good(sign_in, alice):
     User.objects.filter(pk=alice.pk).update(is_active=False)
     User.objects.filter(pk=alice.pk).update(is_active=True)
     assert here.get("/api/users/me/").data["reason"] == "session_revoked"
+
+
+def test_a_mailed_code_and_a_secret_that_is_not_confirmed_end(set_password, sign_in, api, alice, run_tasks):
+    begun = sign_in(alice).post("/api/auth/factors/totp/").data["secret"]
+    challenge = api.post("/api/auth/email-code/", {"email": alice.email}).data["challenge"]
+    run_tasks()
+    code = re.search(r"\b\d{6}\b", mail.outbox[-1].body)[0]
+
+    set_password()
+
+    answer = api.post("/api/auth/email-code/confirm/", {"challenge": challenge, "code": code})
+    assert (answer.status_code, answer.data["code"]) == (400, "invalid_code")
+    alice.refresh_from_db()
+    confirmed = sign_in(alice).post("/api/auth/factors/totp/confirm/", {"code": code_at(begun)})
+    assert (confirmed.status_code, confirmed.data["code"]) == (400, "invalid_code")
+
+
+def test_a_code_outlives_a_new_hash_of_the_same_password(api, alice, run_tasks):
+    challenge = api.post("/api/auth/email-code/", {"email": alice.email}).data["challenge"]
+    run_tasks()
+    code = re.search(r"\b\d{6}\b", mail.outbox[-1].body)[0]
+    User.objects.filter(pk=alice.pk).rewrite(password=make_password(OLD))
+
+    assert api.post("/api/auth/email-code/confirm/", {"challenge": challenge, "code": code}).status_code == 200

@@ -46,7 +46,7 @@ export function Attachment({ attachment }: { attachment: AttachmentType }) {
       {(kind === 'video' || kind === 'audio') && <Player attachment={attachment} />}
       <figcaption className="file">
         <span>
-          <bdi>{name}</bdi> <small>{sizeOf(size)}</small>
+          <bdi>{name}</bdi> <small dir="ltr">{sizeOf(size)}</small>
         </span>
         <Download attachment={attachment} />
       </figcaption>

@@ -304,8 +304,7 @@ export class AuthClient {
 
   /** Whatever answers as a login does (a second factor, a passkey, a mailed code): this person is signed in now. */
   acceptLogin = (answer: LoginResponse): Promise<void> => {
-    const { device_token: deviceToken } = answer;
-    if (deviceToken) void this.inTurn(() => this.storage.setItem(DEVICE_TOKEN_KEY, deviceToken));
+    this.keepDevice(answer.device_token);
     const who = { user: answer.user ?? null, session: answer.session ?? null };
     return this.accept(answer, who, `local-${this.now()}`);
   };
@@ -664,10 +663,15 @@ export class AuthClient {
   };
 
   /** A password change answers with a new pair for this session. */
-  acceptPair = (pair: TokenPair): Promise<void> => {
+  acceptPair = (pair: TokenPair & { device_token?: string }): Promise<void> => {
+    this.keepDevice(pair.device_token);
     const { user, session, sessionId } = this.snapshot;
     return this.accept(pair, { user, session: pair.session ?? session }, sessionId ?? '');
   };
+
+  private keepDevice(deviceToken: string | undefined): void {
+    if (deviceToken) void this.inTurn(() => this.storage.setItem(DEVICE_TOKEN_KEY, deviceToken));
+  }
 
   /** Another access token of the same session: one has proved again who one is. */
   acceptAccess = async (answer: { access: string; access_expires_in?: number }): Promise<void> => {

@@ -864,5 +864,5 @@ function made<Kind>(name: 'MessageEvent' | 'CloseEvent' | 'Event', type: string,
 
 const messageEvent = (data: string) => made<SocketMessage>('MessageEvent', 'message', { data });
 
-export const closeEvent = (code: number, reason = '') =>
+export const closeEvent = (code: number, reason = ''): SocketClose =>
   made<SocketClose>('CloseEvent', 'close', { code, reason, wasClean: code === 1000 });

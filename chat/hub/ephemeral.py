@@ -55,6 +55,8 @@ class Receipts:
             conversation_uuid=receipt.conversation_uuid, user_id=receipt.user_id, up_to_seq=receipt.up_to_seq
         ).encode()
         for socket in list(feed.sockets()):
+            if socket.connection_id == receipt.by_connection:
+                continue
             if receipt.shared or socket.user_id == receipt.user_id:
                 socket.write(frame)
 

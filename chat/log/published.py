@@ -58,6 +58,7 @@ class Receipt:
     up_to_seq: int
     moved: bool
     shared: bool
+    by_connection: str = ""  # the socket that moved it by sending a message: its `ack` says as much
 
 
 _listeners: list[Callable[[list[Published]], None]] = []

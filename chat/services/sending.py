@@ -48,6 +48,7 @@ class Send:
     client_msg_id: uuid.UUID | None = None
     reply_to: uuid.UUID | None = None
     attachments: tuple[uuid.UUID, ...] = ()
+    connection_id: str = ""  # of the socket that it came by
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,6 +182,7 @@ def _receipts(written: list[_Row], members: dict[tuple[int, int], Member]) -> li
             up_to_seq=row.seq,
             moved=True,
             shared=members[key].share_receipts and members[key].seen_message_no < first[key].message_no - 1,
+            by_connection=row.send.connection_id,
         )
         for key, row in last.items()
     ]

@@ -89,6 +89,7 @@ def _message(process: Process, socket: Socket, frame: MessageFrame) -> None:
     send = Send(
         user_id=socket.user_id,
         session_id=socket.session_id,
+        connection_id=socket.connection_id,
         conversation_uuid=name,
         content=frame.content or "",
         client_msg_id=frame.client_msg_id,

@@ -608,3 +608,13 @@ def test_a_feed_gives_up_waiting_for_what_does_not_exist():
     assert not feed.has_hole
     assert feed.head == 7
     assert feed.pending == {}
+
+
+async def test_a_sent_message_is_a_receipt_to_ones_other_sockets_and_not_to_its_own(alice, bob):
+    room = await group(alice, bob)
+    sender, other = await connect(alice), await connect(alice)
+    await sender.send("message", conversation_uuid=str(room.uuid), content="Hello", ref=1)
+    receipt = await other.next("receipt")
+    assert (receipt["user_id"], receipt["conversation_uuid"]) == (alice.id, str(room.uuid))
+    assert {frame["type"] for frame in [await sender.next(), await sender.next()]} == {"ack", "events"}
+    assert await sender.waiting() == []

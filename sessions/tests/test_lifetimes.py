@@ -21,11 +21,11 @@ def test_an_access_token_lives_an_hour_and_the_leeway(alice_api):
         envelope(alice_api.get(SESSIONS), 401, "token_not_valid", "expired", "refresh")
 
 
-def test_a_token_from_a_clock_that_runs_ahead_is_taken_within_the_leeway(alice_api):
-    with later(seconds=-15):
-        assert alice_api.get(SESSIONS).status_code == 200
-    with later(seconds=-25):
-        envelope(alice_api.get(SESSIONS), 401, "token_not_valid", "invalid")
+def test_a_token_from_a_clock_that_ran_ahead_is_taken(alice_api):
+    """`iat` refuses nothing: the order of tokens comes from `gen`."""
+    for seconds in (-15, -25, -5400):
+        with later(seconds=seconds):
+            assert alice_api.get(SESSIONS).status_code == 200
 
 
 @pytest.mark.parametrize(("remember_me", "idle", "absolute"), [(False, 7, 30), (True, 30, 90)])

@@ -9,6 +9,7 @@ from common import passwords
 from common.client import FINGERPRINT_CHARS
 from common.fields import StrictBooleanField, StrictCharField
 from sessions.serializers import DeviceNameField, SessionSerializer, TokensSerializer
+from users import payload
 from users.identity import fields
 from users.models import User
 
@@ -39,23 +40,7 @@ class UserSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = User
-        fields = (
-            "id",
-            "username",
-            "email",
-            "email_verified",
-            "phone_number",
-            "phone_verified",
-            "first_name",
-            "last_name",
-            "language",
-            "timezone",
-            "email_notifications",
-            "sms_notifications",
-            "push_notifications",
-            "date_joined",
-            "last_login",
-        )
+        fields = payload.ME
         read_only_fields = ("id", "email", "email_verified", "phone_verified", "date_joined", "last_login")
         # None made from the model's constraint: a number that is written here is an unverified one, which may repeat.
         validators: ClassVar[list[Any]] = []

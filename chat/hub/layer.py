@@ -117,7 +117,8 @@ class Layer:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         try:
-            await asyncio.wait_for(self.channels.flush(), TIMEOUT_SECONDS)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await self.channels.flush()
         except Exception:
             log.debug("layer.flush_failed")
 
@@ -135,7 +136,8 @@ class Layer:
             while self.outbox:
                 group, message = self.outbox.popleft()
                 try:
-                    await asyncio.wait_for(self.channels.group_send(group, message), TIMEOUT_SECONDS)
+                    async with asyncio.timeout(TIMEOUT_SECONDS):
+                        await self.channels.group_send(group, message)
                 except Exception as error:
                     self._broke(error)
                     self.outbox.clear()  # old news: who missed it reads the database
@@ -149,7 +151,8 @@ class Layer:
         missing = groups - self.subscribed
         if missing and self.channel and not self.broken:
             try:
-                await asyncio.wait_for(self._join(missing), TIMEOUT_SECONDS)
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    await self._join(missing)
             except Exception as error:
                 self._broke(error)
 
@@ -162,8 +165,10 @@ class Layer:
         while True:
             try:
                 if not self.channel:
-                    self.channel = await asyncio.wait_for(self.channels.new_channel(), TIMEOUT_SECONDS)
-                    await asyncio.wait_for(self._join(self.wanted - self.subscribed), TIMEOUT_SECONDS)
+                    async with asyncio.timeout(TIMEOUT_SECONDS):
+                        self.channel = await self.channels.new_channel()
+                    async with asyncio.timeout(TIMEOUT_SECONDS):
+                        await self._join(self.wanted - self.subscribed)
                     self.heard_at = time.monotonic()
                     self.on_break()  # nothing was heard until now
                 message = await self.channels.receive(self.channel)
@@ -206,7 +211,8 @@ class Layer:
                     await self._reconnect()
             if self.channel and self.wanted - self.subscribed:
                 try:
-                    await asyncio.wait_for(self._join(self.wanted - self.subscribed), TIMEOUT_SECONDS)
+                    async with asyncio.timeout(TIMEOUT_SECONDS):
+                        await self._join(self.wanted - self.subscribed)
                     self.on_break()
                 except Exception as error:
                     self._broke(error)
@@ -214,7 +220,8 @@ class Layer:
     async def _reconnect(self) -> None:
         if hasattr(self.channels, "reconnect"):
             try:
-                await asyncio.wait_for(self.channels.reconnect(), TIMEOUT_SECONDS)
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    await self.channels.reconnect()
             except Exception as error:
                 log.debug("layer.reconnect_failed", error=repr(error))
 

@@ -72,3 +72,27 @@ async def test_what_was_sent_by_oneself_is_not_heard_again():
     assert heard == ["mended"]
     here._heard({"o": "there", "k": "events"})
     assert len(heard) == 2
+
+
+async def test_it_stops_also_where_a_message_is_sent_in_the_moment_of_the_end(monkeypatch):
+    sending = asyncio.get_running_loop().create_future()
+
+    class Slow:
+        async def new_channel(self) -> str:
+            await asyncio.sleep(60)
+            return ""
+
+        async def group_send(self, group: str, message: Any) -> None:
+            await sending
+
+        async def flush(self) -> None:
+            pass
+
+    monkeypatch.setattr(layer, "get_channel_layer", Slow)
+    here = Layer("here", lambda message: None, lambda: None)
+    here.start()
+    here.publish("shard.1", {})
+    await until(lambda: here.outbox == layer.deque())
+    sending.set_result(None)  # the answer is there, and not yet heard of, when the end comes
+    async with asyncio.timeout(5):
+        await here.stop()

@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from sessions.models import PushRegistration
 from sessions.push import http
-from sessions.push.delivery import still_there
+from sessions.push.gate import still_there
 from sessions.push.provider import GONE, Kind, Outcome, Provider, Push
 
 # Apple refuses a token that is older than an hour, and one that is renewed more often than every 20 minutes.

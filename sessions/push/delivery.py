@@ -1,9 +1,4 @@
-"""Send pushes side by side, and ask at the last moment whether the device may still be told.
-
-That moment is a transaction of a few milliseconds around the bytes of the request: it holds the registration's row, so
-that whoever ends the session waits for a push under way, and no push begins after that commit. What a service answers
-is awaited without any lock.
-"""
+"""Send pushes in parallel threads, leave failing services alone for a while, and say what is to be tried again."""
 
 import random
 import threading
@@ -11,52 +6,22 @@ import time
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
-from sessions import hot_sql
-from sessions.models import PushRegistration, UserSession
+from sessions.models import PushRegistration
+from sessions.push import providers
+from sessions.push.gate import Over
 from sessions.push.http import Unreachable
 from sessions.push.provider import OVER, Kind, Outcome, Push
 
 log = structlog.get_logger(__name__)
 
 FIRST_RETRY_SECONDS = 2  # then 8, 32, 128, 512: a wake that comes much later wakes nobody
-
-
-class Over(Exception):
-    """These registrations, or their sessions, ended meanwhile: nothing may be sent to them."""
-
-    def __init__(self, registration_ids: set[int]) -> None:
-        super().__init__()
-        self.registration_ids = registration_ids
-
-
-@contextmanager
-def still_there(registration_ids: Sequence[int]) -> Iterator[None]:
-    """Hold registrations of living sessions for as long as the block runs. Raises Over if any is none."""
-    name = connection.ops.quote_name
-    registration, user_session = name(PushRegistration._meta.db_table), name(UserSession._meta.db_table)
-    user = name(get_user_model()._meta.db_table)
-    # KEY SHARE stops deletions alone: a rotation or another address of the same session need not wait.
-    hold = "ORDER BY r.id FOR KEY SHARE OF r" if connection.vendor == "postgresql" else ""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT r.id FROM {registration} r JOIN {user_session} s ON s.id = r.user_session_id "  # noqa: S608
-            f"JOIN {user} u ON u.id = s.user_id "
-            f"WHERE r.id IN ({', '.join(['%s'] * len(registration_ids))}) "
-            f"AND s.is_active AND s.expires_at > %s AND u.is_active {hold}",
-            [*registration_ids, hot_sql.db_value("expires_at", timezone.now())],
-        )
-        if missing := set(registration_ids) - {row[0] for row in cursor.fetchall()}:
-            raise Over(missing)
-        yield
 
 
 class Breaker:
@@ -111,8 +76,6 @@ def send(pushes: Sequence[Push]) -> list[Outcome]:
 
 def _batches(pushes: Sequence[Push]) -> Iterator[list[int]]:
     """Return places in `pushes`, as many together as the provider takes in one request."""
-    from sessions.push import providers
-
     by_provider: dict[str, list[int]] = defaultdict(list)
     for place, push in enumerate(pushes):
         by_provider[push.provider].append(place)
@@ -150,8 +113,6 @@ def _sent(batch: list[Push]) -> list[Outcome]:
 
 
 def _tried(batch: list[Push]) -> list[Outcome]:
-    from sessions.push import providers
-
     provider = providers.of(batch[0].provider)
     origin = provider.origin(batch[0])
     if held := breaker.held_s(origin):

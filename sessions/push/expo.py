@@ -16,7 +16,7 @@ from django_tasks import task
 
 from sessions.models import PushRegistration
 from sessions.push import http, registrations
-from sessions.push.delivery import Over, still_there
+from sessions.push.gate import Over, still_there
 from sessions.push.provider import GONE, OVER, SENT, TOO_LARGE, Kind, Outcome, Provider, Push
 
 LATER = {"MessageRateExceeded", "ExpoError"}

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from sessions.push import http
-from sessions.push.delivery import still_there
+from sessions.push.gate import still_there
 from sessions.push.provider import GONE, Kind, Outcome, Provider, Push
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"

@@ -65,7 +65,7 @@ def digest_of(provider: str, token: str) -> str:
 def end(session_ids: list[int]) -> None:
     """Delete the registrations of sessions that end, in the transaction that ends them.
 
-    The delete waits for a push whose bytes are on their way (`delivery.still_there`), which is a matter of
+    The delete waits for a push whose bytes are on their way (`gate.still_there`), which is a matter of
     milliseconds; after it nothing is sent.
     """
     PushRegistration.objects.filter(user_session_id__in=session_ids).delete()

@@ -14,8 +14,8 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from sessions.push import http, vapid
-from sessions.push.delivery import still_there
 from sessions.push.endpoints import EndpointRefused
+from sessions.push.gate import still_there
 from sessions.push.provider import TOO_LARGE, Kind, Outcome, Provider, Push
 
 # RFC 8291 §4: 4,096 bytes with header (86), delimiter (1) and tag (16).

@@ -12,6 +12,7 @@ class UsersConfig(AppConfig):
         from users import purging, receivers, security_events  # noqa: F401
         from users.factors import resealing  # noqa: F401
         from users.passwords import breached  # noqa: F401
+        from users.phone import texts  # noqa: F401
 
 
 class UsersAdminConfig(admin_apps.AdminConfig):

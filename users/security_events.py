@@ -23,7 +23,6 @@ from sessions import devices, location
 from users import notices
 from users.mail import enqueue, letters
 from users.models import SecurityEvent
-from users.phone import texts
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +51,6 @@ KINDS: dict[str, Any] = {
 COALESCED = {"login_failed": "ip_address", "refresh_replayed": "session_id"}
 COALESCE_WITHIN = timedelta(minutes=10)
 MAILS = {"new_device": "new_sign_in", "refresh_reused": "token_reused"} | {kind: kind for kind in letters.OF_FACTORS}
-# What is also told by SMS to who wants that (`sms_notifications`) on a proven number.
-TEXTED = frozenset(
-    {*letters.OF_FACTORS, "new_device", "lockout", "refresh_reused", "password_changed", "email_changed"}
-)
 
 
 def record(
@@ -157,8 +152,6 @@ def store(
     if kind in MAILS:
         enqueue.send(user_id, MAILS[kind], event_id=str(event.pk))
     notices.enqueue(event)
-    if kind in TEXTED:
-        texts.ask(user_id, kind)
     return event  # so that the sender can name it in a mail
 
 

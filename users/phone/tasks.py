@@ -11,6 +11,7 @@ from django_tasks import task
 
 from common.errors import SmsRefused, ValidationFailed
 from common.tasks import GiveUp
+from users import security_events
 from users.factors import challenges
 from users.factors.models import Challenge
 from users.models import User
@@ -45,8 +46,6 @@ def send_notice(user_id: int, kind: str) -> None:
     except (SmsRefused, ValidationFailed) as error:
         log.info("sms.notice_dropped", user_id=user_id, kind=kind, reason=error.reason or error.code)
         return
-    from users import security_events
-
     with translation.override(_language(user)):
         text = _("%(site)s: %(what)s. If this was not you, choose a new password now.")
         what = str(security_events.KINDS.get(kind, kind))

@@ -145,11 +145,11 @@ def sign_in(db: None) -> Callable[..., Any]:
 
     def sign_in(user: Any, **details: Any) -> Any:
         from common.client import Client
-        from sessions import services
+        from sessions.services import lifecycle
 
         source = Client(ip_address="203.0.113.7", user_agent="tests")
         client: Any = APIClient()
-        client.started = services.start(user=user, client=source, **details)
+        client.started = lifecycle.start(user=user, client=source, **details)
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {client.started.tokens.access}")
         return client
 

@@ -22,7 +22,7 @@ def main(count: int, group_size: int) -> None:
 
     from chat.models import Conversation, Membership
     from common.client import Client
-    from sessions import services
+    from sessions.services import lifecycle
 
     User = get_user_model()
     password = make_password(PASSWORD)
@@ -34,7 +34,7 @@ def main(count: int, group_size: int) -> None:
             )
             for n in range(count)
         ]
-        pairs = [services.start(user=user, client=source).tokens for user in users]
+        pairs = [lifecycle.start(user=user, client=source).tokens for user in users]
         found = {"people": [{"access": pair.access, "refresh": pair.refresh} for pair in pairs], "group": ""}
         if group_size:
             now = timezone.now()

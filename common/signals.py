@@ -28,5 +28,5 @@ user_closing = Signal()
 user_exporting = Signal()
 
 # Another key of the ring seals from now on: encrypt anew what rests sealed. Each receiver returns how many of its texts
-# no key of the ring opens (see sessions.sealing).
+# no key of the ring opens (see sessions.tokens.sealing).
 sealing_key_changed = Signal()

@@ -55,7 +55,7 @@ def _introduce(one: str, other: str) -> None:
 @transaction.atomic
 def shut_out() -> int:
     """Shut out whoever still has the demo password, sessions included; return how many."""
-    from sessions import services
+    from sessions.services import lifecycle
 
     User = get_user_model()
     count = 0
@@ -64,6 +64,6 @@ def shut_out() -> int:
             user.set_unusable_password()
             user.is_active = False
             user.save(update_fields=["password", "is_active"])
-            services.revoke_all(user_id=user.pk, reason="account_disabled")
+            lifecycle.revoke_all(user_id=user.pk, reason="account_disabled")
             count += 1
     return count

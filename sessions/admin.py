@@ -14,8 +14,9 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from common import rights
 from common.admin import Audited, History
 from common.wording import device, place
-from sessions import location, services
 from sessions.models import UserSession
+from sessions.places import location
+from sessions.services import lifecycle
 
 
 class LivingFilter(admin.SimpleListFilter):
@@ -100,7 +101,7 @@ class UserSessionAdmin(Audited, History):
     def revoke_one(self, request: HttpRequest, user_session: UserSession) -> bool:
         if not self.may_revoke(request, user_session):
             return False
-        revoked = services.revoke(user_id=user_session.user_id, sid=user_session.session_token, reason="admin")
+        revoked = lifecycle.revoke(user_id=user_session.user_id, sid=user_session.session_token, reason="admin")
         self.log_act(request, user_session, "revoke_session")
         return revoked
 

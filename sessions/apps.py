@@ -20,7 +20,8 @@ class SessionsConfig(AppConfig):
 
 async def warm() -> None:
     """Build the tables (0.3 s in all) before the first request rather than in somebody's login."""
-    from sessions import devices, keys, location
+    from sessions.places import devices, location
+    from sessions.tokens import keys
 
     for build in (keys.ring, devices.warm, location.warm):
         await asyncio.to_thread(build)

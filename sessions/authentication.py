@@ -12,8 +12,11 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from common.client import FINGERPRINT_CHARS, clean
 from common.errors import TokenNotValid
-from sessions import assurance, devices, hot_sql, tokens, validity
+from sessions import hot_sql
 from sessions.models import UserSession
+from sessions.places import devices
+from sessions.services import assurance, validity
+from sessions.tokens import codec
 
 LAST_SEEN_INTERVAL = timedelta(minutes=1)
 FIELDS = (
@@ -64,10 +67,10 @@ def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authent
     Raises: TokenNotValid (401; close code by its reason).
     """
     now = timezone.now()
-    claims = tokens.parse(raw)
+    claims = codec.parse(raw)
     user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid, names=FIELDS)
     user_session = validity.require(user, user_session, claims, at=now)
-    if claims.token_type != tokens.ACCESS:
+    if claims.token_type != codec.ACCESS:
         raise TokenNotValid("wrong_type")
     if claims.is_expired(at=now):
         raise TokenNotValid("expired")
@@ -93,7 +96,7 @@ def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authent
     )
 
 
-def _notice(user_session: UserSession, claims: tokens.Claims, *, at: datetime) -> None:
+def _notice(user_session: UserSession, claims: codec.Claims, *, at: datetime) -> None:
     """Write what a token seen tells: its pair has arrived (once a rotation), its device is there (once a minute)."""
     if claims.gen == user_session.generation and not user_session.successor_used:
         # Conditional: a rotation in between makes this the token of an older pair, which proves nothing of the newest.

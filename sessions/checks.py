@@ -7,7 +7,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from common.secrecy import is_guessable
-from sessions import keys
+from sessions.tokens import keys
 
 
 @checks.register(checks.Tags.security)

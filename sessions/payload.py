@@ -5,9 +5,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from sessions import assurance, location, sockets
 from sessions.models import UserSession
-from sessions.tokens import TokenPair
+from sessions.places import location, sockets
+from sessions.services import assurance
+from sessions.tokens.codec import TokenPair
 
 FINGERPRINT_SHOWN = 6
 

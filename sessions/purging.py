@@ -11,7 +11,7 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from common import purging
 from sessions.models import UserSession
 from sessions.push import registrations
-from sessions.validity import EXPIRED
+from sessions.services.validity import EXPIRED
 
 
 def ran_out() -> QuerySet[UserSession]:

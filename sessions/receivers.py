@@ -10,8 +10,8 @@ from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
 from common.signals import session_revoked, user_closing, user_exporting, user_suspended
-from sessions import services
 from sessions.models import PushRegistration, UserSession
+from sessions.services import lifecycle
 
 EXPORTED = (
     "session_token",
@@ -34,14 +34,14 @@ EXPORTED = (
 def end_sessions_of_a_disabled_person(sender: Any, instance: Any, created: bool, raw: bool, **kwargs: Any) -> None:
     if created or raw or instance.is_active:
         return
-    if services.revoke_all(user_id=instance.pk, reason="account_disabled"):
+    if lifecycle.revoke_all(user_id=instance.pk, reason="account_disabled"):
         user_id = instance.pk
         transaction.on_commit(lambda: user_suspended.send_robust(sender=sender, user_id=user_id), robust=True)
 
 
 @receiver(user_suspended)
 def end_sessions_of_a_suspended_person(user_id: int, **kwargs: Any) -> None:
-    services.revoke_all(user_id=user_id, reason="account_disabled")
+    lifecycle.revoke_all(user_id=user_id, reason="account_disabled")
 
 
 @receiver(pre_delete, sender=settings.AUTH_USER_MODEL)
@@ -68,7 +68,7 @@ def close_sockets_of_a_deleted_person(sender: Any, instance: Any, **kwargs: Any)
 @receiver(user_closing)
 def erase_sessions_of_a_closed_account(user_id: int, **kwargs: Any) -> None:
     """Addresses, devices and places are the person's: the rows go with the account, not after their retention."""
-    services.revoke_all(user_id=user_id, reason="account_closed")
+    lifecycle.revoke_all(user_id=user_id, reason="account_closed")
     UserSession.objects.filter(user_id=user_id).delete()
 
 

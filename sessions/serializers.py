@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from common import labels
-from sessions.services import DEVICE_NAME_CHARS
+from sessions.services.lifecycle import DEVICE_NAME_CHARS
 
 
 class TokenField(serializers.CharField):

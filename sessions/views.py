@@ -17,9 +17,10 @@ from common.client import address_key, client_of
 from common.drf import CursorPagination, read
 from common.errors import ApplicationError, NotFound, TokenNotValid
 from common.views import OpenAPIView, no_store
-from sessions import devices, keys, payload, rotation, services, sockets
+from sessions import payload
 from sessions.authentication import bearer, current_sid
 from sessions.models import UserSession
+from sessions.places import devices, sockets
 from sessions.serializers import (
     EmptySerializer,
     LoggedOutEverywhereSerializer,
@@ -33,6 +34,8 @@ from sessions.serializers import (
     TokensSerializer,
     VerifySerializer,
 )
+from sessions.services import lifecycle, rotation
+from sessions.tokens import keys
 
 SID = OpenApiParameter("sid", OpenApiTypes.UUID, OpenApiParameter.PATH, description="the session's id")
 REPLAYED = OpenApiParameter(
@@ -116,7 +119,7 @@ class LogoutView(OpenAPIView):
             if access is None:
                 raise
             refresh = None
-        services.logout(presented=[raw for raw in (access, refresh) if raw], client=client_of(request))
+        lifecycle.logout(presented=[raw for raw in (access, refresh) if raw], client=client_of(request))
         return Response({"success": True})
 
 
@@ -130,7 +133,7 @@ class LogoutAllView(APIView):
     def post(self, request: Request) -> Response:
         """End every session of mine, or with `keep_current` every other one."""
         keep = current_sid(request) if read(LogoutAllSerializer, request)["keep_current"] else None
-        revoked = services.revoke_all(
+        revoked = lifecycle.revoke_all(
             user_id=me(request), except_sid=keep, reason="logout_all", client=client_of(request)
         )
         return Response({"success": True, "revoked": revoked})
@@ -153,7 +156,7 @@ class SessionsView(APIView):
     def get(self, request: Request) -> Response:
         """List my living sessions, newest activity first."""
         paginator = NewestFirst()
-        page: list[UserSession] = paginator.paginate_queryset(services.living_of(me(request)), request, self) or []
+        page: list[UserSession] = paginator.paginate_queryset(lifecycle.living_of(me(request)), request, self) or []
         counts = sockets.count(one.session_token for one in page)
         sid = current_sid(request)
         return paginator.get_paginated_response(
@@ -180,7 +183,7 @@ class SessionView(APIView):
     def patch(self, request: Request, sid: str) -> Response:
         """Name the device of a session of mine."""
         name = read(RenameSerializer, request)["device_name"]
-        user_session = services.rename(user_id=me(request), sid=sid_of(sid), device_name=name)
+        user_session = lifecycle.rename(user_id=me(request), sid=sid_of(sid), device_name=name)
         return Response(payload.session(user_session, current_sid=current_sid(request)))
 
     @extend_schema(
@@ -205,7 +208,7 @@ class RevokeView(APIView):
 
 
 def revoke(request: Request, sid: str) -> Response:
-    services.revoke(user_id=me(request), sid=sid_of(sid), reason="revoked", client=client_of(request))
+    lifecycle.revoke(user_id=me(request), sid=sid_of(sid), reason="revoked", client=client_of(request))
     return Response({"success": True})
 
 

@@ -12,7 +12,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from common.signals import sessions_ending, user_suspended
-from sessions import services as sessions
+from sessions.services import lifecycle as sessions
 from users.identity import columns
 from users.mail import enqueue, single_use
 from users.models import Before, EmailVerificationToken, User, rewritten

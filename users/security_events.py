@@ -19,7 +19,7 @@ from common import purging
 from common.client import Client
 from common.json import isoformat
 from common.signals import security_event
-from sessions import devices, location
+from sessions.places import devices, location
 from users import notices
 from users.mail import enqueue, letters
 from users.models import SecurityEvent

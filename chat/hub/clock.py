@@ -19,7 +19,7 @@ from chat.hub.presence_board import PresenceBoard
 from chat.protocol.close_codes import Close
 from chat.protocol.outgoing import TokenExpiringFrame
 from common import outages
-from sessions import sockets as session_sockets
+from sessions.places import sockets as session_sockets
 
 log = structlog.get_logger(__name__)
 

@@ -29,8 +29,8 @@ from chat.hub.sweep import Sweep
 from chat.hub.writer import Writer
 from chat.log.published import Published
 from chat.protocol.close_codes import Close
-from sessions import sockets as session_sockets
 from sessions.authentication import Authenticated
+from sessions.places import sockets as session_sockets
 
 log = structlog.get_logger(__name__)
 

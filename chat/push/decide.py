@@ -18,8 +18,8 @@ from django.utils.translation import gettext as _
 
 from chat.log import encoding
 from chat.models import Block, Conversation, Membership, Message
-from sessions import sockets
 from sessions.models import PushRegistration
+from sessions.places import sockets
 from sessions.push import devices
 from sessions.push.devices import Device
 from sessions.push.provider import Push

@@ -20,7 +20,7 @@ from chat.services import emoji as one_emoji
 from chat.services.sending import Send, Sent
 from common.errors import NotFound, PermissionRefused, ValidationFailed
 from common.text import is_blank
-from sessions.validity import require_living
+from sessions.services.validity import require_living
 
 DISTINCT_REACTIONS = 50
 

@@ -16,7 +16,7 @@ from chat.models import Message, MessageRevision, Report
 from chat.services import messages
 from common.errors import NotFound, PermissionRefused
 from common.signals import user_suspended
-from sessions import services as sessions
+from sessions.services import lifecycle as sessions
 
 log = structlog.get_logger(__name__)
 

@@ -20,7 +20,7 @@ from chat.search import index
 from chat.search.models import vector
 from common import bulk_insert, pipelined
 from common.pipelined import any_of, as_time, as_uuid, execute, param
-from sessions.validity import living_statement
+from sessions.services.validity import living_statement
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from chat.hub import presence
 from chat.log import catchup, events
 from chat.services import access
 from common.errors import NotFound
-from sessions import sockets as session_sockets
 from sessions.authentication import Authenticated, authenticate
+from sessions.places import sockets as session_sockets
 
 SUBPROTOCOL = "access_token"
 _DEFAULT_PORTS = {"http": 80, "https": 443}

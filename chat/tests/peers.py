@@ -16,7 +16,7 @@ from chat.hub import tell
 from chat.hub.process import Process
 from chat.socket.consumer import ChatConsumer
 from common.client import Client
-from sessions import services
+from sessions.services import lifecycle
 
 
 @dataclass
@@ -34,7 +34,7 @@ def person(name: str = "") -> Known:
     """Make a person and sign them in. On a thread where a loop is running."""
     name = name or f"p{uuid.uuid4().hex[:10]}"
     user = get_user_model().objects.create_user(username=name, email=f"{name}@example.com", password="x")
-    started = services.start(user=user, client=Client())
+    started = lifecycle.start(user=user, client=Client())
     row = started.user_session
     return Known(user.pk, name, row.session_token, row.pk, started.tokens.access)
 

@@ -22,7 +22,7 @@ from chat.models import Conversation, Event, Membership, Message
 from chat.services import conversations, members, messages
 from chat.tests import peers
 from chat.tests.peers import Known, connect, person, run
-from sessions import services as session_services
+from sessions.services import lifecycle as session_services
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,9 +15,10 @@ from django_tasks_db.models import DBTaskResult
 from chat.models import Conversation, Membership
 from chat.push import decide, tasks
 from chat.tests.calls import BASE, at, direct, group, say
-from sessions import services, sockets
 from sessions.models import PushRegistration, UserSession
+from sessions.places import sockets
 from sessions.push import delivery, endpoints, http, vapid
+from sessions.services import lifecycle
 from tests.push_services import Browser, check_vapid, service
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -518,7 +519,7 @@ def test_what_was_queued_before_the_end_of_the_session_is_not_sent(alice, bob, b
     conversation, phone = direct(alice, bob), register(bob_api)
     say(alice, conversation)
     assert due() == 1
-    services.revoke_all(user_id=bob.pk)
+    lifecycle.revoke_all(user_id=bob.pk)
     run_tasks()
     assert phone.asked == []
 
@@ -533,7 +534,7 @@ def test_the_last_look_is_right_before_the_first_byte(
 
     def end_now(host, port):
         if end == "revoke":
-            services.revoke_all(user_id=bob.pk)
+            lifecycle.revoke_all(user_id=bob.pk)
         elif end == "forget":
             PushRegistration.objects.all().delete()
         elif end == "expire":

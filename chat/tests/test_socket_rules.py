@@ -20,7 +20,7 @@ from chat.socket import handlers, handshake
 from chat.tests import peers
 from chat.tests.peers import Known, connect, person, run
 from common.client import Client
-from sessions import services as sessions
+from sessions.services import lifecycle as sessions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

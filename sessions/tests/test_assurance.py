@@ -7,9 +7,9 @@ import pytest
 import time_machine
 
 from common.errors import TokenNotValid
-from sessions import assurance
 from sessions.authentication import authenticate
 from sessions.models import UserSession
+from sessions.services import assurance
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)

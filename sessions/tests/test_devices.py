@@ -1,6 +1,6 @@
 import pytest
 
-from sessions import devices
+from sessions.places import devices
 
 IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from common.errors import TokenNotValid
-from sessions import keys
 from sessions.authentication import authenticate
 from sessions.tests.clock import LOGOUT, REFRESH, SESSIONS, VERIFY, envelope
+from sessions.tokens import keys
 
 SECRET = "x" * 16 + "0123456789abcdefghijklmnopqrstuv"
 

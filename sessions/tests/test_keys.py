@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from django.core.management import CommandError, call_command
 
-from sessions import checks, keys
+from sessions import checks
 from sessions.tests.clock import REFRESH, SESSIONS, envelope
+from sessions.tokens import keys
 
 ONE, TWO = f"one:{'1' * 40}", f"two:{'2' * 40}"
 

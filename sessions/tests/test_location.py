@@ -5,7 +5,7 @@ import netaddr
 import pytest
 from django.utils import translation
 
-from sessions import location
+from sessions.places import location
 from sessions.tests.clock import SESSIONS
 
 

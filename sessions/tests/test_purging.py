@@ -7,8 +7,8 @@ from django.core.management import call_command
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from common import purging
-from sessions import services
 from sessions.models import UserSession
+from sessions.services import lifecycle
 from sessions.tests.clock import REFRESH, SESSIONS, later
 
 
@@ -21,7 +21,7 @@ def purge(**options):
 def test_an_ended_session_goes_after_its_retention(sign_in, alice, settings):
     ended, living = sign_in(alice), sign_in(alice, remember_me=True)
     row = ended.started.user_session
-    services.revoke(user_id=alice.pk, sid=row.session_token)
+    lifecycle.revoke(user_id=alice.pk, sid=row.session_token)
     with later(days=29):
         purge()
         assert UserSession.objects.filter(pk=row.pk).exists()

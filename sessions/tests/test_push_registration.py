@@ -4,9 +4,10 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 
-from sessions import purging, receivers, services
+from sessions import purging, receivers
 from sessions.models import PushRegistration
 from sessions.push import endpoints, vapid
+from sessions.services import lifecycle
 from sessions.tests.clock import later
 from tests.push_services import Browser, Service, b64, unb64
 
@@ -104,7 +105,7 @@ def test_a_device_that_changes_hands_is_pushed_to_for_its_new_owner_alone(alice_
     [
         lambda client, user: client.post("/api/auth/logout/"),
         lambda client, user: client.post("/api/auth/logout-all/"),
-        lambda client, user: services.revoke_all(user_id=user.pk, reason="password_reset"),
+        lambda client, user: lifecycle.revoke_all(user_id=user.pk, reason="password_reset"),
         lambda client, user: client.delete(path(client).removesuffix("push/")),
         lambda client, user: setattr(user, "is_active", False) or user.save(),
         lambda client, user: user.delete(),
@@ -136,7 +137,7 @@ def test_a_session_that_ran_out_loses_its_device(alice_api):
 
 
 def test_an_ended_session_registers_nothing(alice, alice_api):
-    services.revoke_all(user_id=alice.pk)
+    lifecycle.revoke_all(user_id=alice.pk)
     assert put(alice_api).status_code == 401
     assert not PushRegistration.objects.exists()
 

@@ -9,9 +9,9 @@ from django.db import transaction
 from common.client import Client
 from common.errors import NoActiveAccount, NotFound, TokenNotValid
 from common.signals import security_event, session_revoked, sessions_ending, user_closing, user_suspended
-from sessions import services, validity
 from sessions.authentication import authenticate
 from sessions.models import UserSession
+from sessions.services import lifecycle, validity
 from sessions.tests.clock import LOGOUT, LOGOUT_ALL, REFRESH, SESSIONS, VERIFY, envelope, later
 
 
@@ -153,7 +153,7 @@ def test_logout_ends_the_bearers_session_whatever_the_body_holds(alice_api, body
 
 def test_a_token_from_before_a_password_change_logs_nobody_out(api, alice_api):
     old = alice_api.started.tokens
-    pair = services.reissue(user_session=alice_api.started.user_session)
+    pair = lifecycle.reissue(user_session=alice_api.started.user_session)
     api.post(LOGOUT, {"refresh": old.refresh}, headers={"Authorization": f"Bearer {old.access}"})
     assert api.post(VERIFY, {"token": pair.refresh}).status_code == 200
 
@@ -198,7 +198,7 @@ def test_a_session_row_that_is_gone_is_a_revoked_session(api, alice_api):
 def test_nothing_is_told_of_a_revocation_that_was_rolled_back(alice_api, revoked, django_capture_on_commit_callbacks):
     row = alice_api.started.user_session
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
-        services.revoke(user_id=row.user_id, sid=row.session_token)
+        lifecycle.revoke(user_id=row.user_id, sid=row.session_token)
         transaction.set_rollback(True)
     assert revoked == []
     assert alice_api.get(SESSIONS).status_code == 200
@@ -212,7 +212,7 @@ def test_a_receiver_that_fails_keeps_nobody_from_hearing(alice_api, revoked, dja
     try:
         with django_capture_on_commit_callbacks(execute=True):
             row = alice_api.started.user_session
-            assert services.revoke(user_id=row.user_id, sid=row.session_token) is True
+            assert lifecycle.revoke(user_id=row.user_id, sid=row.session_token) is True
     finally:
         session_revoked.disconnect(fail)
     assert len(revoked) == 1
@@ -221,7 +221,7 @@ def test_a_receiver_that_fails_keeps_nobody_from_hearing(alice_api, revoked, dja
 def test_writes_of_a_socket_check_their_session(alice_api, bob_api):
     living = alice_api.started.user_session
     validity.require_living(living.pk)
-    services.revoke(user_id=living.user_id, sid=living.session_token)
+    lifecycle.revoke(user_id=living.user_id, sid=living.session_token)
     with pytest.raises(TokenNotValid):
         validity.require_living(living.pk)
     other = bob_api.started.user_session.pk
@@ -237,16 +237,16 @@ def test_a_login_that_a_password_reset_overtook_starts_no_session(alice):
 
     get_user_model().objects.filter(pk=alice.pk).update(password_changed_at=timezone.now())
     with pytest.raises(NoActiveAccount):
-        services.start(user=checked, client=Client())
+        lifecycle.start(user=checked, client=Client())
     alice.is_active = False
     alice.save()
     with pytest.raises(NoActiveAccount):
-        services.start(user=alice, client=Client())
+        lifecycle.start(user=alice, client=Client())
 
 
 def test_revoke_knows_only_the_person_s_own(alice_api, bob):
     with pytest.raises(NotFound):
-        services.revoke(user_id=bob.pk, sid=alice_api.started.user_session.session_token)
+        lifecycle.revoke(user_id=bob.pk, sid=alice_api.started.user_session.session_token)
 
 
 def test_a_reuse_is_revoked_although_its_event_could_not_be_stored(api, alice_api):
@@ -307,7 +307,7 @@ def test_the_export_holds_the_person_s_sessions(alice, sign_in, bob_api):
     from sessions.receivers import export_sessions
 
     ended, living = sign_in(alice).started.user_session, sign_in(alice).started.user_session
-    services.revoke(user_id=alice.pk, sid=ended.session_token)
+    lifecycle.revoke(user_id=alice.pk, sid=ended.session_token)
     rows = export_sessions(user_id=alice.pk)["sessions"]
     assert [row["id"] for row in rows] == [living.session_token, ended.session_token]
     assert rows[1]["end_reason"] == "revoked"

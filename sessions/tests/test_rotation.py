@@ -9,8 +9,8 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 
 from common.errors import TokenNotValid
 from common.signals import security_event
-from sessions import services
 from sessions.models import UserSession
+from sessions.services import lifecycle
 from sessions.tests.clock import REFRESH, SESSIONS, VERIFY, envelope, later
 
 
@@ -137,7 +137,7 @@ def test_a_grandparent_is_reuse_within_the_same_second(api, started, events):
 
 def test_a_revoked_session_has_no_grace(api, started):
     refresh(api, started.tokens.refresh)
-    services.revoke(user_id=started.user_session.user_id, sid=started.user_session.session_token)
+    lifecycle.revoke(user_id=started.user_session.user_id, sid=started.user_session.session_token)
     envelope(refresh(api, started.tokens.refresh), 401, "token_not_valid", "session_revoked", "login")
 
 
@@ -171,7 +171,7 @@ def test_verify_of_a_rotated_token_is_401_and_revokes_nothing(api, started):
 
 def test_rotated_and_revoked_tokens_stand_in_the_blacklist_without_their_text(api, started):
     pair = refresh(api, started.tokens.refresh).json()
-    services.revoke(user_id=started.user_session.user_id, sid=started.user_session.session_token)
+    lifecycle.revoke(user_id=started.user_session.user_id, sid=started.user_session.session_token)
 
     jtis = {
         jwt.decode(token, options={"verify_signature": False})["jti"]
@@ -197,7 +197,7 @@ def test_a_retry_whose_key_has_left_the_ring_is_not_valid(api, started):
 
 def test_a_password_change_voids_older_tokens_without_grace(api, started):
     old = refresh(api, started.tokens.refresh).json()
-    pair = services.reissue(user_session=UserSession.objects.get())
+    pair = lifecycle.reissue(user_session=UserSession.objects.get())
 
     for token in (started.tokens.refresh, old["refresh"]):
         envelope(refresh(api, token), 401, "token_not_valid", "session_revoked", "login")
@@ -208,9 +208,9 @@ def test_a_password_change_voids_older_tokens_without_grace(api, started):
 
 
 def test_reissue_refuses_an_ended_session(started):
-    services.revoke(user_id=started.user_session.user_id, sid=started.user_session.session_token)
+    lifecycle.revoke(user_id=started.user_session.user_id, sid=started.user_session.session_token)
     with pytest.raises(TokenNotValid, match="session_revoked"):
-        services.reissue(user_session=started.user_session)
+        lifecycle.reissue(user_session=started.user_session)
 
 
 def test_a_rotation_takes_at_most_five_statements(api, started, django_assert_max_num_queries):

@@ -5,8 +5,9 @@ from django.utils import timezone
 
 from common.client import Client
 from common.signals import security_event
-from sessions import services, sockets
 from sessions.models import UserSession
+from sessions.places import sockets
+from sessions.services import lifecycle
 from sessions.tests.clock import REFRESH, SESSIONS, envelope, later
 
 KEYS = [
@@ -18,7 +19,7 @@ KEYS = [
 
 def test_the_list_shows_the_living_ones_newest_activity_first(sign_in, alice, bob_api):
     old, ended, current = (sign_in(alice, device_fingerprint=name) for name in ("device-one", "two", "three"))
-    services.revoke(user_id=alice.pk, sid=ended.started.user_session.session_token)
+    lifecycle.revoke(user_id=alice.pk, sid=ended.started.user_session.session_token)
     with later(minutes=2):
         page = current.get(SESSIONS).json()
     assert set(page) == {"next", "previous", "results"}
@@ -152,15 +153,15 @@ def test_a_refresh_records_a_changed_fingerprint_too(api, sign_in, alice):
 def test_a_login_replaces_a_session_that_takes_on_its_fingerprint_at_this_moment(sign_in, alice, monkeypatch):
     """The other session's request commits between the login's look and its write."""
     other = sign_in(alice, device_fingerprint="other").started.user_session
-    end = services._end
+    end = lifecycle._end
 
     def overtaken(*args, **kwargs):
         ended = end(*args, **kwargs)
-        monkeypatch.setattr(services, "_end", end)
+        monkeypatch.setattr(lifecycle, "_end", end)
         UserSession.objects.filter(pk=other.pk).update(device_fingerprint="tablet")
         return ended
 
-    monkeypatch.setattr(services, "_end", overtaken)
+    monkeypatch.setattr(lifecycle, "_end", overtaken)
     sign_in(alice, device_fingerprint="tablet")
     assert UserSession.objects.filter(is_active=True).count() == 1
     other.refresh_from_db()
@@ -190,7 +191,7 @@ def new_devices():
 
 def test_a_device_not_seen_before_is_told_once(alice, new_devices):
     def login(fingerprint="", user_agent="okhttp/4.12.0"):
-        return services.start(
+        return lifecycle.start(
             user=alice, client=Client(user_agent=user_agent), device_fingerprint=fingerprint
         ).user_session.session_token
 

@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 
-from sessions import sockets
+from sessions.places import sockets
 from sessions.tests.clock import later
 
 own_clock = pytest.mark.skipif(bool(settings.REDIS_URLS), reason="Valkey counts lifetimes by a clock of its own")

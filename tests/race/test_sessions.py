@@ -23,10 +23,12 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 from common import purging
 from common.client import Client
 from common.errors import ApplicationError, TokenNotValid
-from sessions import hot_sql, keys, rotation, services, validity
+from sessions import hot_sql
 from sessions.authentication import authenticate
 from sessions.models import UserSession
+from sessions.services import lifecycle, rotation, validity
 from sessions.tests.clock import REFRESH, envelope, later
+from sessions.tokens import keys
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
@@ -80,7 +82,7 @@ def dora(person):
 
 
 def start(user, **details):
-    return services.start(user=user, client=CLIENT, **details)
+    return lifecycle.start(user=user, client=CLIENT, **details)
 
 
 def refresh(token):
@@ -129,7 +131,7 @@ def test_a_refresh_beside_a_revocation_leaves_nothing_living(dora):
         sid = started.user_session.session_token
         *responses, _ = together(
             *[lambda token=started.tokens.refresh: refresh(token)] * 3,
-            lambda sid=sid: services.revoke(user_id=dora.pk, sid=sid),
+            lambda sid=sid: lifecycle.revoke(user_id=dora.pk, sid=sid),
         )
         tokens = [started.tokens.refresh, started.tokens.access]
         for response in responses:
@@ -144,7 +146,7 @@ def test_a_revocation_between_the_check_and_the_write_of_a_refresh_wins(dora, mo
     swap = hot_sql.swap
 
     def revoked_first(*args, **kwargs):
-        together(lambda: services.revoke(user_id=dora.pk, sid=started.user_session.session_token))
+        together(lambda: lifecycle.revoke(user_id=dora.pk, sid=started.user_session.session_token))
         return swap(*args, **kwargs)
 
     with monkeypatch.context() as patch:
@@ -158,7 +160,7 @@ def test_a_refresh_beside_a_password_change_leaves_only_the_new_pair(dora):
         started = start(dora)
         *responses, pair = together(
             *[lambda token=started.tokens.refresh: refresh(token)] * 3,
-            lambda row=started.user_session: services.reissue(user_session=row),
+            lambda row=started.user_session: lifecycle.reissue(user_session=row),
         )
         assert lives(pair.refresh)
         assert lives(pair.access)
@@ -175,7 +177,7 @@ def test_a_password_change_between_the_check_and_the_write_of_a_refresh_wins(dor
     swap, pairs = hot_sql.swap, []
 
     def changed_first(*args, **kwargs):
-        pairs.extend(together(lambda: services.reissue(user_session=started.user_session)))
+        pairs.extend(together(lambda: lifecycle.reissue(user_session=started.user_session)))
         return swap(*args, **kwargs)
 
     with monkeypatch.context() as patch:
@@ -264,7 +266,7 @@ def test_a_login_beside_a_password_reset_never_outlives_it(dora):
     def reset():
         with transaction.atomic():
             get_user_model().objects.filter(pk=dora.pk).update(password_changed_at=timezone.now())
-            services.revoke_all(user_id=dora.pk, reason="password_reset")
+            lifecycle.revoke_all(user_id=dora.pk, reason="password_reset")
 
     for _ in range(ROUNDS):
         checked = get_user_model().objects.get(pk=dora.pk)
@@ -277,7 +279,7 @@ def test_logout_everywhere_beside_refreshes_leaves_nothing_living(dora):
         tokens = [start(dora).tokens.refresh for _ in range(3)]
         *responses, _ = together(
             *[lambda token=token: refresh(token) for token in tokens],
-            lambda: services.revoke_all(user_id=dora.pk, reason="logout_all"),
+            lambda: lifecycle.revoke_all(user_id=dora.pk, reason="logout_all"),
         )
         assert not any(lives(response.json()["refresh"]) for response in responses if response.status_code == 200)
 
@@ -307,7 +309,7 @@ def test_a_revocation_waits_for_the_write_of_a_socket_and_stops_the_next(dora):
 
     def revoke():
         assert checked.wait(5)
-        services.revoke(user_id=dora.pk, sid=row.session_token)
+        lifecycle.revoke(user_id=dora.pk, sid=row.session_token)
         revoked.set()
 
     together(write, revoke)

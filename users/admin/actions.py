@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.client import Client, clean
 from common.signals import user_suspended
-from sessions import services as sessions
+from sessions.services import lifecycle as sessions
 from users.factors import totp
 from users.mail import enqueue
 from users.models import User

@@ -28,8 +28,8 @@ from common.admin import Audited, History
 from common.client import client_of
 from common.errors import ValidationFailed
 from common.wording import device, place
-from sessions import location
 from sessions.models import UserSession
+from sessions.places import location
 from users import security_events
 from users.admin import actions
 from users.factors import listing

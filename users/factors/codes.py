@@ -1,7 +1,7 @@
 """One field takes both: six digits of the app, or a recovery code."""
 
 from common.client import Client
-from sessions import assurance
+from sessions.services import assurance
 from users.factors import challenges, events, recovery_codes, totp
 
 

@@ -13,7 +13,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from common import rates
 from common.client import Client, address_key
 from common.errors import InvalidCode, NotFound
-from sessions import assurance
+from sessions.services import assurance
 from users.factors import challenges, tasks
 from users.factors.models import Challenge
 from users.flows import login

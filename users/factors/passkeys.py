@@ -29,7 +29,7 @@ from webauthn.helpers.structs import (
 from common import rates
 from common.client import Client, address_key
 from common.errors import InvalidCode, InvalidOrExpiredToken, NotFound, PasskeysUnavailable
-from sessions import assurance
+from sessions.services import assurance
 from users.factors import challenges, events, ways_in
 from users.factors.models import Passkey
 from users.flows import login

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from common.client import Client
 from common.errors import InvalidCode, ReauthenticationRequired, ValidationFailed
-from sessions import assurance
 from sessions.models import UserSession
+from sessions.services import assurance
 from users.factors import codes, events, passkeys, second_factor, social
 from users.models import User
 from users.passwords import check, lockout

@@ -13,7 +13,7 @@ from django_tasks import task
 
 from common import tasks
 from common.signals import sealing_key_changed
-from sessions import keys, sealing
+from sessions.tokens import keys, sealing
 from users.factors import social_tokens, totp
 from users.factors.models import SocialLink, TotpFactor
 

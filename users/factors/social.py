@@ -27,7 +27,7 @@ from common.errors import (
     RegistrationClosed,
     ValidationFailed,
 )
-from sessions import assurance
+from sessions.services import assurance
 from users import people
 from users.factors import events, oidc, social_tokens, ways_in
 from users.factors.models import SocialLink

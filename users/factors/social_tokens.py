@@ -18,7 +18,7 @@ from django_tasks import task
 
 from common.errors import ProviderUnavailable
 from common.tasks import GiveUp
-from sessions import sealing
+from sessions.tokens import sealing
 from users.factors import oidc
 from users.factors.models import SocialLink
 

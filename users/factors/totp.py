@@ -19,8 +19,9 @@ from django.utils.translation import gettext_lazy as _
 
 from common.client import Client
 from common.errors import ApplicationError, InvalidCode
-from sessions import assurance, sealing
 from sessions.models import UserSession
+from sessions.services import assurance
+from sessions.tokens import sealing
 from users.factors import challenges, events, recovery_codes
 from users.factors.models import RecoveryCode, TotpFactor
 from users.models import User

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from common.client import Client
 from common.signals import user_closing
-from sessions import services as sessions
+from sessions.services import lifecycle as sessions
 from users.factors import social_tokens
 from users.factors.models import Challenge, Passkey, RecoveryCode, SocialLink, TotpFactor
 from users.identity import names

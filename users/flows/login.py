@@ -13,8 +13,8 @@ from common import rates
 from common.client import Client, address_key
 from common.errors import EmailNotVerified, NoActiveAccount
 from common.signals import security_event
-from sessions import assurance
-from sessions import services as sessions
+from sessions.services import assurance
+from sessions.services import lifecycle as sessions
 from users import people
 from users.factors import second_factor
 from users.models import User

@@ -11,8 +11,8 @@ from django.utils import timezone
 from common import passwords
 from common.client import Client
 from common.errors import TokenNotValid
-from sessions import services as sessions
 from sessions.models import UserSession
+from sessions.services import lifecycle as sessions
 from users.models import SecurityEvent, User
 from users.passwords import check, device_tokens, replace
 

@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import generics, serializers
 
 from common.drf import CursorPagination
-from sessions import location
+from sessions.places import location
 from sessions.serializers import DeviceSerializer, LocationSerializer
 from users import security_events
 from users.models import SecurityEvent

@@ -17,7 +17,7 @@ from django.utils.translation import get_language_bidi, get_supported_language_v
 from django.utils.translation import gettext as _
 
 from common.wording import device, place
-from sessions import location
+from sessions.places import location
 from users.mail import single_use
 from users.models import EmailVerificationToken, PasswordResetToken, SecurityEvent, User
 

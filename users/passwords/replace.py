@@ -12,7 +12,7 @@ from common import passwords
 from common.client import Client
 from common.errors import ValidationFailed
 from common.signals import security_event
-from sessions import services as sessions
+from sessions.services import lifecycle as sessions
 from users.mail import enqueue, single_use
 from users.models import TotpFactor, User
 from users.passwords import lockout

@@ -14,8 +14,8 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 from common.client import Client
 from common.signals import user_suspended
 from conftest import PASSWORD
-from sessions import services
 from sessions.models import UserSession
+from sessions.services import lifecycle
 from users.mail import single_use
 from users.models import PasswordResetToken, SecurityEvent, User
 
@@ -62,7 +62,7 @@ def act(browser, user, name):
 
 
 def start(user, **details):
-    return services.start(user=user, client=Client(ip_address="41.100.1.1", user_agent="tests"), **details)
+    return lifecycle.start(user=user, client=Client(ip_address="41.100.1.1", user_agent="tests"), **details)
 
 
 def form_of(browser, user, **changes):
@@ -223,7 +223,7 @@ def test_a_disabled_admin_is_out_with_the_next_click(boss, admin_person, person)
 def test_no_page_shows_a_digest_a_token_or_a_hash(boss, bob, admin_person, language):
     started = start(bob, device_fingerprint="fingerprint-of-bobs-phone")
     single_use.issue(PasswordResetToken, bob)
-    services.revoke(user_id=bob.pk, sid=started.user_session.session_token, reason="revoked")
+    lifecycle.revoke(user_id=bob.pk, sid=started.user_session.session_token, reason="revoked")
     start(bob, device_fingerprint="fingerprint-of-bobs-phone")
     row = UserSession.objects.latest("pk")
     secrets = [
@@ -267,7 +267,7 @@ def test_history_cannot_be_changed_not_even_by_a_superuser(boss, bob):
         assert boss.post(reverse(f"admin:{kind}_change", args=[pk]), {"kind": "x"}).status_code == 403
         assert boss.post(reverse(f"admin:{kind}_delete", args=[pk]), {"post": "yes"}).status_code == 403
         assert boss.get(reverse(f"admin:{kind}_add")).status_code == 403
-    services.revoke(user_id=bob.pk, sid=row.session_token)
+    lifecycle.revoke(user_id=bob.pk, sid=row.session_token)
     token = BlacklistedToken.objects.latest("pk")
     for name in ("change", "delete"):
         path = reverse(f"admin:token_blacklist_blacklistedtoken_{name}", args=[token.pk])

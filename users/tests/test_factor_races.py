@@ -6,7 +6,7 @@ from rest_framework.test import APIClient
 
 from common.client import Client
 from common.errors import SmsRefused
-from sessions import sealing
+from sessions.tokens import sealing
 from users.factors import recovery_codes
 from users.factors.models import Challenge, Passkey, SocialLink, TotpFactor
 from users.models import LoginCounter, User

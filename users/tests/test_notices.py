@@ -4,9 +4,9 @@ import pytest
 from django.utils import timezone
 
 from common.client import Client
-from sessions import services
 from sessions.models import PushRegistration
 from sessions.push import delivery
+from sessions.services import lifecycle
 from users import notices, security_events
 
 LOGIN = "/api/auth/login/"
@@ -43,7 +43,7 @@ def device(sign_in):
 def test_a_new_device_is_told_to_those_that_are_signed_in(alice, bob, device, pushed, run_tasks):
     phone = device(alice)
     device(bob)
-    services.start(user=alice, client=Client(user_agent="another"), device_fingerprint="never seen")
+    lifecycle.start(user=alice, client=Client(user_agent="another"), device_fingerprint="never seen")
     run_tasks()
     (push,) = pushed
     assert push.registration_id == PushRegistration.objects.get(user_session__session_token=phone.sid).pk

@@ -7,8 +7,8 @@ import pytest
 import time_machine
 
 from common.errors import MfaRequired
-from sessions import sealing
 from sessions.models import UserSession
+from sessions.tokens import sealing
 from users.factors.models import Challenge, RecoveryCode, TotpFactor
 from users.models import LoginCounter, SecurityEvent, User
 from users.tests.factors import code_at

@@ -11,7 +11,7 @@ from common import purging
 from common.client import Client
 from common.json import isoformat
 from common.signals import security_event
-from sessions import services
+from sessions.services import lifecycle
 from users import security_events
 from users.models import SecurityEvent
 
@@ -113,8 +113,8 @@ def test_what_the_owner_must_know_is_mailed(alice, monkeypatch, kind, mail):
 
 def test_a_revoked_session_is_told(alice):
     client = Client(ip_address=ALGIERS, user_agent=PHONE)
-    started = services.start(user=alice, client=client)
-    services.revoke(user_id=alice.pk, sid=started.user_session.session_token, reason="revoked", client=client)
+    started = lifecycle.start(user=alice, client=client)
+    lifecycle.revoke(user_id=alice.pk, sid=started.user_session.session_token, reason="revoked", client=client)
     event = SecurityEvent.objects.get(kind="session_revoked")
     assert event.session_id == started.user_session.session_token
     assert event.ip_address == ALGIERS

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from common.json import isoformat
 from common.signals import sealing_key_changed
-from sessions import keys
+from sessions.tokens import keys
 
 
 class Command(BaseCommand):

@@ -5,9 +5,10 @@ from typing import Any
 
 from django.conf import settings
 
-from sessions import assurance, tokens
 from sessions.models import UserSession
-from sessions.tokens import Signed, TokenPair
+from sessions.services import assurance
+from sessions.tokens import codec
+from sessions.tokens.codec import Signed, TokenPair
 
 
 def lifetimes(*, remember_me: bool) -> tuple[timedelta, timedelta]:
@@ -21,7 +22,7 @@ def lifetimes(*, remember_me: bool) -> tuple[timedelta, timedelta]:
 
 def pair_of(user_session: UserSession, refresh: str, *, at: datetime) -> TokenPair:
     """Return `refresh` with a fresh access token of the session's generation."""
-    access = tokens.mint_access(
+    access = codec.mint_access(
         user_id=user_session.user_id,
         sid=user_session.session_token,
         gen=user_session.generation,
@@ -40,8 +41,8 @@ def pair_of(user_session: UserSession, refresh: str, *, at: datetime) -> TokenPa
 
 
 def mint_refresh(user_session: UserSession, *, gen: int, at: datetime, ends_at: datetime) -> Signed:
-    return tokens.mint(
-        token_type=tokens.REFRESH,
+    return codec.mint(
+        token_type=codec.REFRESH,
         user_id=user_session.user_id,
         sid=user_session.session_token,
         gen=gen,

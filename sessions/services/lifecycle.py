@@ -19,10 +19,13 @@ from django.utils import timezone
 from common.client import FINGERPRINT_CHARS, Client
 from common.errors import NoActiveAccount, NotFound, TokenNotValid
 from common.signals import security_event, session_revoked, sessions_ending
-from sessions import assurance, devices, hot_sql, issuing, location, tokens, validity
+from sessions import hot_sql
 from sessions.models import UserSession
+from sessions.places import devices, location
 from sessions.push import registrations
-from sessions.tokens import TokenPair
+from sessions.services import assurance, issuing, validity
+from sessions.tokens import codec
+from sessions.tokens.codec import TokenPair
 
 log = structlog.get_logger(__name__)
 
@@ -280,7 +283,7 @@ def pair_once_more(*, user_session: UserSession) -> TokenPair:
     now = timezone.now()
     if not user_session.is_living(at=now):
         raise TokenNotValid("session_revoked")
-    refresh = tokens.sign_again(
+    refresh = codec.sign_again(
         claims=user_session.refresh_claims, kid=user_session.signing_kid, algorithm=user_session.signing_algorithm
     )
     return issuing.pair_of(user_session, refresh, at=now)
@@ -308,7 +311,7 @@ def logout(*, presented: list[str | bytes], client: Client) -> None:
     """
     for raw in presented:
         try:
-            claims = tokens.parse(raw)
+            claims = codec.parse(raw)
         except TokenNotValid:
             continue
         user_session = UserSession.objects.filter(user_id=claims.user_id, session_token=claims.sid).first()

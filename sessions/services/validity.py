@@ -14,7 +14,7 @@ from django.utils import timezone
 from common import pipelined
 from common.errors import TokenNotValid
 from sessions.models import UserSession
-from sessions.tokens import Claims
+from sessions.tokens.codec import Claims
 
 EXPIRED = "expired"  # the `end_reason` of a session that nobody ended
 

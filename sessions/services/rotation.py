@@ -22,9 +22,12 @@ from common import rates
 from common.client import Client
 from common.errors import TokenNotValid
 from common.metrics import REFRESHES
-from sessions import devices, hot_sql, issuing, location, services, tokens, validity
+from sessions import hot_sql
 from sessions.models import UserSession
-from sessions.tokens import Claims, TokenPair
+from sessions.places import devices, location
+from sessions.services import issuing, lifecycle, validity
+from sessions.tokens import codec
+from sessions.tokens.codec import Claims, TokenPair
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +51,7 @@ def decide(user: Any, user_session: UserSession | None, claims: Claims, *, at: d
     Raises: TokenNotValid (401): revoked is tested first, and has no grace.
     """
     row = validity.require(user, user_session, claims, at=at)
-    if claims.token_type != tokens.REFRESH:
+    if claims.token_type != codec.REFRESH:
         raise TokenNotValid("wrong_type", refresh_token=True)
     if claims.is_expired(at=at):
         raise TokenNotValid("expired", refresh_token=True)
@@ -92,7 +95,7 @@ def rotate(*, refresh: str, client: Client) -> Rotated:
 
 def _rotate(refresh: str, client: Client, *, now: datetime) -> Rotated:
     try:
-        claims = tokens.parse(refresh)
+        claims = codec.parse(refresh)
     except TokenNotValid as error:
         raise TokenNotValid(error.reason, refresh_token=True) from None
     rates.allow(name="refresh_session", key=str(claims.sid))
@@ -110,7 +113,7 @@ def _decide_locked(claims: Claims, client: Client) -> Rotated:
     """Judge again with the row locked: another request was faster, or the token was used before."""
     now = timezone.now()
     with transaction.atomic():
-        services.lock_person(claims.user_id)
+        lifecycle.lock_person(claims.user_id)
         row = UserSession.objects.select_for_update().filter(session_token=claims.sid).first()
         user = get_user_model().objects.filter(pk=claims.user_id).first()
         refused: TokenNotValid | None = None
@@ -121,7 +124,7 @@ def _decide_locked(claims: Claims, client: Client) -> Rotated:
         else:
             assert row is not None  # noqa: S101
             if verdict is Verdict.REUSED:
-                services.end_reused(row, client=client, gen=claims.gen, at=now)
+                lifecycle.end_reused(row, client=client, gen=claims.gen, at=now)
             elif verdict is Verdict.ROTATE:
                 rotated = succeed(row, client, at=now)
                 assert rotated is not None  # noqa: S101 (we hold its lock)
@@ -173,14 +176,14 @@ def _device_changes(user_session: UserSession, client: Client) -> dict[str, Any]
 
 def replay(user_session: UserSession, client: Client, *, at: datetime) -> Rotated:
     """Answer the parent once more with the successor that it already has. Writes nothing to the session."""
-    refresh = tokens.sign_again(
+    refresh = codec.sign_again(
         claims=user_session.refresh_claims,
         kid=user_session.signing_kid,
         algorithm=user_session.signing_algorithm,
     )
     if _is_first_replay(user_session):
         try:
-            services.tell_event("refresh_replayed", user_session=user_session, client=client, at=at)
+            lifecycle.tell_event("refresh_replayed", user_session=user_session, client=client, at=at)
         except Exception:  # such as the person being deleted just now: a line in a timeline is no reason for a 500
             log.exception("session.replay_event_failed", sid=str(user_session.session_token))
     return Rotated(user_session=user_session, tokens=issuing.pair_of(user_session, refresh, at=at), replayed=True)
@@ -200,8 +203,8 @@ def verify(raw: str) -> None:
     """
     from sessions.authentication import authenticate
 
-    claims = tokens.parse(raw)
-    if claims.token_type == tokens.ACCESS:
+    claims = codec.parse(raw)
+    if claims.token_type == codec.ACCESS:
         authenticate(raw)
         return
     user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid)

@@ -19,7 +19,7 @@ from jwt.utils import base64url_decode, base64url_encode
 
 from common import json
 from common.errors import TokenNotValid
-from sessions import keys
+from sessions.tokens import keys
 
 ACCESS, REFRESH = "access", "refresh"
 _NUMBER_MAX = 1 << 37  # as a time: in the year 6325, which a datetime still holds
@@ -106,7 +106,7 @@ def mint_access(
     auth_time: datetime,
     amr: list[str],
 ) -> Signed:
-    """`auth_time`, `amr`: when and by what the person last proved who they are (`sessions.assurance`)."""
+    """`auth_time`, `amr`: when and by what the person last proved who they are (`sessions.services.assurance`)."""
     ends_at = min(at + timedelta(seconds=settings.ACCESS_TOKEN_LIFETIME), session_ends_at)
     proof = {"auth_time": int(auth_time.timestamp()), "amr": amr}
     return mint(token_type=ACCESS, user_id=user_id, sid=sid, gen=gen, at=at, ends_at=ends_at, **proof)

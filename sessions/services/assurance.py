@@ -16,8 +16,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from common.errors import TokenNotValid
-from sessions import tokens
 from sessions.models import UserSession
+from sessions.tokens import codec
 
 PASSWORD, OTP, KEY, MULTIPLE, SMS, FEDERATED = "pwd", "otp", "hwk", "mfa", "sms", "fed"
 # The order in which they are written, whichever came first.
@@ -87,7 +87,7 @@ def prove(*, user_id: int, sid: uuid.UUID, gen: int, amr: Iterable[str]) -> Prov
         if user_session is None:
             raise TokenNotValid("session_revoked")
         row = raise_to(user_session, amr, at=now)
-    access = tokens.mint_access(
+    access = codec.mint_access(
         user_id=user_id,
         sid=sid,
         gen=gen,

@@ -1,0 +1,1 @@
+"""Start, rotate, validate and revoke sessions."""

@@ -23,6 +23,7 @@ from common.client import Client
 from common.errors import TokenNotValid
 from common.metrics import REFRESHES
 from sessions import hot_sql
+from sessions.authentication import authenticate
 from sessions.models import UserSession
 from sessions.places import devices, location
 from sessions.services import issuing, lifecycle, validity
@@ -201,8 +202,6 @@ def verify(raw: str) -> None:
 
     Raises: TokenNotValid (401).
     """
-    from sessions.authentication import authenticate
-
     claims = codec.parse(raw)
     if claims.token_type == codec.ACCESS:
         authenticate(raw)

@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 class TotpFactor(models.Model):
     """The authenticator app of a person. It is on once `confirmed_at` is set: then `secret` is asked for at login.
 
-    Both secrets are sealed (`sessions.tokens.sealing`). `last_step`: the newest 30-second step that was taken; never again.
+    Both secrets are sealed (`sessions.tokens.sealing`). `last_step`: the newest 30-second step that was taken, which
+    is not taken again.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="totp")

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
-import { enumsOf, privatesOf, shorten } from './shorten.mjs';
+import { constantsOf, enumsOf, privatesOf, shorten } from './shorten.mjs';
 
 const root = new URL('..', import.meta.url).pathname;
 const tsc = join(root, 'node_modules/.bin/tsc');
@@ -23,11 +23,12 @@ const files = (folder, kind = /\.js$/) =>
 
 const sourceFiles = files(join(root, 'src'), /\.tsx?$/);
 const enums = Object.assign({}, ...sourceFiles.map(enumsOf));
+const constants = constantsOf(join(root, 'src/core/constants.ts'));
+const classes = privatesOf(sourceFiles);
 for (const source of sourceFiles) {
-  const classes = privatesOf(source);
   for (const format of ['esm', 'cjs']) {
     const built = source.replace(join(root, 'src'), join(root, 'dist', format)).replace(/\.tsx?$/, '.js');
-    writeFileSync(built, shorten(readFileSync(built, 'utf8'), classes, enums));
+    writeFileSync(built, shorten(readFileSync(built, 'utf8'), classes, enums, constants));
   }
 }
 

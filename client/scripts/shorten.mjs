@@ -1,42 +1,64 @@
 /**
- * What no minifier of an app may do, done once here: private members get short names, and members of enums become their
- * values, so that an enum that nobody looks up is left out. What TypeScript calls `private` is reached by `this.` alone,
- * so the change stays in its class.
+ * What no minifier of an app may do, done once here: private members get short names, members of enums and the timings of
+ * `constants.ts` become their values, so that what nobody looks up is left out, and a field that begins as `undefined` is
+ * not written down. What TypeScript calls `private` is reached by `this.` alone, so the change stays in its class.
  */
 import { readFileSync } from 'node:fs';
 
 import { parseAst } from 'vite';
 
-/** `{Connection: {dial: 'a', …}}` of one TypeScript file; what is used most gets the shortest. */
-export function privatesOf(source) {
+/** `{Connection: {dial: 'a', …}}`; what is used most gets the shortest, and the same in each class that has it. */
+export function privatesOf(sources) {
   const classes = {};
-  const text = readFileSync(source, 'utf8');
-  for (const [, name, body] of text.matchAll(/^export class (\w+)[^\n]*\{\n([\s\S]*?)^\}/gm)) {
-    const names = [...body.matchAll(/\bprivate (?:readonly |async |get |set )*(\w+)/g)].map(([, each]) => each);
-    const uses = (each) => body.split(new RegExp(`\\b${each}\\b`)).length;
-    const sorted = [...new Set(names)].sort((a, b) => uses(b) - uses(a));
-    classes[name] = Object.fromEntries(sorted.map((each, index) => [each, shortName(index)]));
+  const uses = {};
+  for (const source of sources) {
+    const text = readFileSync(source, 'utf8');
+    for (const [, name, body] of text.matchAll(/^export class (\w+)[^\n]*\{\n([\s\S]*?)^\}/gm)) {
+      classes[name] = {};
+      for (const [, each] of body.matchAll(/\bprivate (?:readonly |async |get |set )*(\w+)/g)) {
+        if (Object.hasOwn(classes[name], each)) continue;
+        classes[name][each] = null;
+        uses[each] = (uses[each] ?? 0) + body.split(new RegExp(`\\b${each}\\b`)).length;
+      }
+    }
+  }
+  for (const each of Object.keys(uses).sort((a, b) => uses[b] - uses[a])) {
+    const having = Object.values(classes).filter((names) => Object.hasOwn(names, each));
+    let index = 0;
+    while (having.some((names) => Object.values(names).includes(shortName(index)))) index++;
+    for (const names of having) names[each] = shortName(index);
   }
   return classes;
 }
 
-/** a … z, A … Z, then aa … */
 function shortName(index) {
-  const letters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ';
+  const letters = 'etnriaoscldupfmhgvybxwkjzqSCTEDOAMNPFILRBVHUWGKJYXZQ';
   return index < 52 ? letters[index] : `_${letters[index - 52]}`;
 }
 
-/** `{CloseCode: {Normal: 1000, …}}` */
+/** `{CloseCode: {Normal: 1000, …}}`, of an `enum` or of an object of numbers `as const`. */
 export function enumsOf(source) {
   const enums = {};
-  for (const [, name, body] of readFileSync(source, 'utf8').matchAll(/^export enum (\w+) \{\n([\s\S]*?)^\}/gm)) {
-    enums[name] = Object.fromEntries([...body.matchAll(/^ {2}(\w+) = ([^,]+),$/gm)].map(([, key, value]) => [key, value]));
+  for (const [, name, body] of readFileSync(source, 'utf8').matchAll(/^export (?:enum|const) (\w+) (?:= )?\{\n([\s\S]*?)^\}/gm)) {
+    enums[name] = Object.fromEntries([...body.matchAll(/^ {2}(\w+)(?: =|:) ([^,]+),$/gm)].map(([, key, value]) => [key, value]));
   }
   return enums;
 }
 
-export function shorten(code, classes, enums) {
+/** `{MINUTE_MS: 60000, …}` of a file that has nothing but numbers. */
+export function constantsOf(source) {
+  const constants = {};
+  for (const [, name, value] of readFileSync(source, 'utf8').matchAll(/^export const (\w+) = ([\w. *]+);$/gm)) {
+    const factors = value.split('*').map((each) => constants[each.trim()] ?? Number(each.replaceAll('_', '')));
+    constants[name] = factors.reduce((product, each) => product * each);
+  }
+  return constants;
+}
+
+export function shorten(code, classes, enums, constants) {
   const edits = [];
+  // ESM names them in an import, CommonJS by `constants_js_1.NAME`, which `owner` finds below.
+  const known = new Set([...code.matchAll(/^import \{([^}]*)\} from '[^']*\/constants\.js';$/gm)].flatMap(([, names]) => names.match(/\w+/g)).filter((name) => Object.hasOwn(constants, name)));
   const walk = (node, names) => {
     if (Array.isArray(node)) return node.forEach((each) => walk(each, names));
     if (!node || typeof node.type !== 'string') return;
@@ -53,6 +75,10 @@ export function shorten(code, classes, enums) {
         : (node.type === 'PropertyDefinition' || node.type === 'MethodDefinition') && !node.computed
           ? node.key
           : null;
+    if (node.type === 'Identifier' && known.has(node.name)) return edits.push([node.start, node.end, String(constants[node.name])]);
+    if (member && owner === 'constants_js_1') return edits.push([member.start, member.end, String(constants[member.property.name])]);
+    if (node.type === 'ImportDeclaration') return;
+    if (node.type === 'PropertyDefinition' && !node.value && !node.static) return edits.push([node.start, node.end, '']);
     if (names && key && Object.hasOwn(names, key.name ?? '')) edits.push([key.start, key.end, names[key.name]]);
     // `const { dial } = this`
     if (names && node.type === 'VariableDeclarator' && node.init?.type === 'ThisExpression') {

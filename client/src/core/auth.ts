@@ -14,7 +14,7 @@ import {
 } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
 import { ApiError, NetworkError } from './errors.js';
-import { readClaims } from './jwt.js';
+import { readClaims, type TokenClaims } from './jwt.js';
 import { browserLifecycle, type Lifecycle } from './lifecycle.js';
 import type { Logger } from './logger.js';
 import type { Address, Fetch, HttpInit, HttpResponse, WebSocketConstructor } from './platform.js';
@@ -87,9 +87,9 @@ interface Tokens {
   access: string;
   refresh: string;
   /** Milliseconds of the server's clock. */
-  accessExpiresAt: number;
+  endsAt: number;
   /** How long an access token lives when it is new, milliseconds. */
-  lifeMs: number;
+  life: number;
   sessionId: string;
 }
 
@@ -114,10 +114,13 @@ interface AuthEvents {
 /** The refresh token first: without it the rest is worth nothing. */
 const STORED_KEYS = [REFRESH_TOKEN_KEY, ACCESS_TOKEN_KEY, SESSION_FACTS_KEY];
 
+const JSON_BODY = { 'Content-Type': 'application/json' };
+
+const NOBODY: Who = { user: null, session: null };
+
 const SIGNED_OUT: AuthSnapshot = {
+  ...NOBODY,
   status: 'signed_out',
-  user: null,
-  session: null,
   accessToken: null,
   sessionId: null,
   signedOutReason: null,
@@ -138,7 +141,7 @@ export class AuthClient {
   language: string | undefined;
 
   private readonly storage: TokenStorage;
-  private readonly injectedFetch: Fetch | undefined;
+  private readonly injectedFetch: Fetch;
   private readonly now: () => number;
   private readonly random: () => number;
   private readonly events = new Emitter<AuthEvents>();
@@ -147,31 +150,33 @@ export class AuthClient {
   private tokens: Tokens | null = null;
   /** Server's clock minus the device's, milliseconds. */
   private clockOffsetMs = 0;
-  private restoring: Promise<void> | null = null;
-  private refreshing: Promise<string | null> | null = null;
+  private restoring: Promise<void> | undefined;
+  private refreshing: Promise<string | null> | undefined;
   private writes: Promise<void> = Promise.resolve();
   /** The tokens in memory are not in the storage yet: what is there is older, whatever it looks like. */
-  private unsaved = false;
+  private unsaved?: boolean;
   /** The refresh token that a sign-out could not remove. */
-  private leftBehind: string | null = null;
+  private leftBehind: string | undefined;
   private storageFaults = 0;
   private storageTimer: ReturnType<typeof setTimeout> | undefined;
   private checkTimer: ReturnType<typeof setInterval> | undefined;
   private retryTimer: ReturnType<typeof setTimeout> | undefined;
   private retries = 0;
-  private stopWatching: (() => void) | null = null;
+  private stopWatching: (() => void) | undefined;
 
   constructor(options: AuthClientOptions) {
     this.baseUrl = options.baseUrl.replace(/\/+$/, '').replace(/\/api$/, '');
     this.storage = options.storage ?? defaultStorage();
     this.deviceFingerprint = options.deviceFingerprint;
     this.language = options.language;
-    this.injectedFetch = options.fetch;
+    const { fetch } = options;
+    // Looked up at each call and called bare: a browser's `fetch` refuses another `this`.
+    this.injectedFetch = (input, init) => (fetch ?? globalThis.fetch)(input, init);
     this.WebSocket = options.WebSocket;
     this.logger = options.logger ?? console;
     this.lifecycle = options.lifecycle ?? browserLifecycle();
     this.now = options.now ?? (() => Date.now());
-    this.random = options.random ?? (() => Math.random());
+    this.random = options.random ?? Math.random;
   }
 
   // What is known
@@ -197,7 +202,7 @@ export class AuthClient {
 
   /** Milliseconds that the access token still lives; 0 when there is none. */
   accessTokenRemainingMs = (): number =>
-    this.tokens ? Math.max(0, this.tokens.accessExpiresAt - this.serverNow()) : 0;
+    this.tokens ? Math.max(0, this.tokens.endsAt - this.serverNow()) : 0;
 
   /**
    * True when fewer than so many minutes remain, and when there is no token at all.
@@ -206,12 +211,12 @@ export class AuthClient {
    */
   isTokenExpiringSoon = (bufferMinutes: number = REFRESH_BUFFER_MINUTES): boolean =>
     !this.tokens ||
-    this.accessTokenRemainingMs() < Math.min(bufferMinutes * MINUTE_MS, this.tokens.lifeMs * LARGEST_MARGIN);
+    this.accessTokenRemainingMs() < Math.min(bufferMinutes * MINUTE_MS, this.tokens.life * LARGEST_MARGIN);
 
   /** Learns the server's clock from anything that carries a `server_time`. */
   syncClock = (serverTime: string): void => {
     const time = Date.parse(serverTime);
-    if (Number.isFinite(time)) this.clockOffsetMs = time - this.now();
+    if (time) this.clockOffsetMs = time - this.now();
   };
 
   // Life
@@ -235,7 +240,7 @@ export class AuthClient {
     });
     const stop = () => {
       if (this.stopWatching !== stop) return;
-      this.stopWatching = null;
+      this.stopWatching = undefined;
       clearInterval(this.checkTimer);
       clearTimeout(this.retryTimer);
       clearTimeout(this.storageTimer);
@@ -255,7 +260,7 @@ export class AuthClient {
 
   private watch(): void {
     clearInterval(this.checkTimer);
-    const life = (this.tokens?.lifeMs ?? Infinity) / CHECKS_PER_LIFE;
+    const life = (this.tokens?.life ?? Infinity) / CHECKS_PER_LIFE;
     if (this.stopWatching) this.checkTimer = setInterval(this.check, Math.min(AUTO_REFRESH_CHECK_INTERVAL_MS, life));
   }
 
@@ -273,8 +278,8 @@ export class AuthClient {
       if (!stored?.tokens) return this.publish(SIGNED_OUT);
       this.take(stored.tokens, stored);
     } catch (error) {
-      this.restoring = null;
-      return this.storageFailed('The stored sign-in could not be read', error, () => void this.restore());
+      this.restoring = undefined;
+      return this.storageFailed('Sign-in not read', error, () => void this.restore());
     }
     if (!this.snapshot.user) void this.reloadUser().catch(() => {});
     if (this.isTokenExpiringSoon()) void this.ensureValidToken();
@@ -294,8 +299,8 @@ export class AuthClient {
     // With the token of an earlier login, strangers who guess cannot lock the owner out of this device.
     const deviceToken = await this.readItem(DEVICE_TOKEN_KEY);
     const answer = await this.open<LoginResponse>('POST', '/api/auth/login/', {
-      ...(this.deviceFingerprint && { device_fingerprint: this.deviceFingerprint }),
-      ...(deviceToken && { device_token: deviceToken }),
+      device_fingerprint: this.deviceFingerprint,
+      device_token: deviceToken ?? undefined,
       ...credentials,
     });
     await this.acceptLogin(answer);
@@ -304,9 +309,9 @@ export class AuthClient {
 
   /** Whatever answers as a login does (a second factor, a passkey, a mailed code): this person is signed in now. */
   acceptLogin = (answer: LoginResponse): Promise<void> => {
-    this.keepDevice(answer.device_token);
-    const who = { user: answer.user ?? null, session: answer.session ?? null };
-    return this.accept(answer, who, `local-${this.now()}`);
+    const { user = null, session = null, device_token } = answer;
+    this.keepDevice(device_token);
+    return this.accept(answer, { user, session }, `local-${this.now()}`);
   };
 
   register = (registration: Registration): Promise<{ user: User }> =>
@@ -316,16 +321,8 @@ export class AuthClient {
   logout = async (): Promise<void> => {
     const { tokens } = this;
     await this.forget('logout');
-    if (!tokens) return;
-    try {
-      await this.request('/api/auth/logout/', {
-        method: 'POST',
-        headers: this.headers({ Authorization: `Bearer ${tokens.access}`, 'Content-Type': 'application/json' }),
-        body: JSON.stringify({ refresh: tokens.refresh }),
-      });
-    } catch {
-      // Offline: the session ends by itself, or from the list of devices.
-    }
+    // Offline: the session ends by itself, or from the list of devices.
+    if (tokens) await this.open('POST', '/api/auth/logout/', { refresh: tokens.refresh }, tokens.access).catch(() => {});
   };
 
   /** The server has ended the session (close code, 401 with `action: login`): forget it here. */
@@ -352,7 +349,7 @@ export class AuthClient {
     await this.restore();
     const { tokens } = this;
     return (this.refreshing ??= this.takeTurns(() => this.rotate(tokens)).finally(() => {
-      this.refreshing = null;
+      this.refreshing = undefined;
     }));
   };
 
@@ -363,31 +360,27 @@ export class AuthClient {
     // Another tab was faster: its pair is as new as one can be.
     if (tokens !== asked && this.accessTokenRemainingMs() > 0) return this.accessToken;
     if (!tokens) return null;
-    let answer: TokenPair;
-    try {
-      answer = await this.open<TokenPair>('POST', '/api/auth/token/refresh/', { refresh: tokens.refresh });
-    } catch (error) {
-      // Signed out meanwhile, or another tab was faster: nothing is left to decide.
-      if (this.tokens !== tokens) return this.accessToken;
-      // Only the server itself ends a sign-in: a proxy's page of whatever status does not.
-      if (error instanceof ApiError && error.action === 'login') {
-        await this.forget(error.reason ?? 'refresh_refused');
-      } else {
-        this.retryLater(error instanceof ApiError ? error.retryAfter : undefined);
-      }
-      return null;
-    }
+    const { refresh } = tokens;
+    const answer = await this.open<TokenPair>('POST', '/api/auth/token/refresh/', { refresh }).catch((error: unknown) => error as Error);
+    // Signed out meanwhile, or another tab was faster: nothing is left to decide.
     if (this.tokens !== tokens) return this.accessToken;
-    await this.acceptPair({ ...answer, refresh: answer.refresh ?? tokens.refresh });
-    return answer.access;
+    if (!(answer instanceof Error)) {
+      await this.acceptPair({ ...answer, refresh: answer.refresh ?? refresh });
+      return answer.access;
+    }
+    const { action, reason, retryAfter } = answer as Partial<ApiError>;
+    // Only the server itself ends a sign-in: a proxy's page of whatever status does not.
+    if (action === 'login') await this.forget(reason ?? 'refresh_refused');
+    else this.retryLater(retryAfter);
+    return null;
   }
 
   /** Faults do not sign out. Tried again until it works, sooner than the next regular check. */
-  private retryLater(retryAfterSeconds: number | undefined): void {
+  private retryLater(retryAfterSeconds = 0): void {
     if (!this.stopWatching) return;
     clearTimeout(this.retryTimer);
     const ceiling = Math.min(REFRESH_RETRY_CAP_MS, REFRESH_RETRY_BASE_MS * 2 ** this.retries++);
-    const delay = Math.max((retryAfterSeconds ?? 0) * 1000, ceiling * (0.5 + this.random() / 2));
+    const delay = Math.max(retryAfterSeconds * 1000, ceiling * (0.5 + this.random() / 2));
     this.retryTimer = setTimeout(() => void this.ensureValidToken(), delay);
   }
 
@@ -397,45 +390,24 @@ export class AuthClient {
    * A tab that was stopped while it held its turn does not hold up the others: the server's grace covers the rest.
    */
   private async takeTurns(work: () => Promise<string | null>): Promise<string | null> {
-    const locks = this.storage.subscribe ? globalThis.navigator?.locks : undefined;
-    if (!locks) return work();
-    const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(), TAB_LOCK_TIMEOUT_MS);
-    let begun = false;
-    const turn = () => {
-      begun = true;
-      clearTimeout(timer);
-      return work();
-    };
-    try {
-      return await locks.request(`refresh ${this.baseUrl}`, { signal: patience.signal }, turn);
-    } catch (error) {
-      if (begun) throw error;
-      return turn();
-    }
+    const locks = this.storage.subscribe && globalThis.navigator?.locks;
+    let turn: Promise<string | null> | undefined;
+    const begin = () => (turn ??= work());
+    if (!locks) return begin();
+    return within(TAB_LOCK_TIMEOUT_MS, (signal) => locks.request(`refresh ${this.baseUrl}`, { signal }, begin)).catch(begin);
   }
 
   private async accept(pair: TokenPair, who: Who, sessionId: string): Promise<void> {
-    const claims = readClaims(pair.access);
-    if (pair.server_time) this.syncClock(pair.server_time);
+    const { access, refresh, access_expires_in: seconds, server_time } = pair;
+    const { iat, exp, sid = sessionId } = claimsOf(access);
+    if (server_time) this.syncClock(server_time);
     // Just minted: its `iat` is the server's clock.
-    else if (claims?.iat) this.clockOffsetMs = claims.iat * 1000 - this.now();
-    const told = pair.access_expires_in === undefined ? undefined : pair.access_expires_in * 1000;
-    const accessExpiresAt =
-      told === undefined && claims?.exp ? claims.exp * 1000 : this.serverNow() + (told ?? DEFAULT_ACCESS_LIFETIME_MS);
-    this.retries = 0;
-    clearTimeout(this.retryTimer);
+    else if (iat) this.clockOffsetMs = iat * 1000 - this.now();
+    const now = this.serverNow();
+    const life = seconds !== undefined ? seconds * 1000 : exp ? exp * 1000 - now : DEFAULT_ACCESS_LIFETIME_MS;
+    this.calmDown();
     this.unsaved = true;
-    this.take(
-      {
-        access: pair.access,
-        refresh: pair.refresh,
-        accessExpiresAt,
-        lifeMs: accessExpiresAt - this.serverNow(),
-        sessionId: who.session?.id ?? claims?.sid ?? sessionId,
-      },
-      who,
-    );
+    this.take({ access, refresh, endsAt: now + life, life, sessionId: who.session?.id ?? sid }, who);
     await this.save();
   }
 
@@ -447,29 +419,27 @@ export class AuthClient {
       this.events.emit('signOut', 'logout');
     }
     this.tokens = tokens;
-    this.leftBehind = null;
-    this.publish({
-      status: 'signed_in',
-      user,
-      session,
-      accessToken: tokens.access || null,
-      sessionId: tokens.sessionId,
-      signedOutReason: null,
-    });
+    this.leftBehind = undefined;
+    const { access, sessionId } = tokens;
+    this.publish({ ...SIGNED_OUT, status: 'signed_in', user, session, accessToken: access || null, sessionId });
     this.watch();
-    if (before && before.access !== tokens.access) this.events.emit('refresh', tokens.access);
+    if (before && before.access !== access) this.events.emit('refresh', access);
   }
 
-  private async forget(reason: SignOutReason, { stored } = { stored: true }): Promise<void> {
+  private calmDown(): void {
+    this.retries = 0;
+    clearTimeout(this.retryTimer);
+  }
+
+  private async forget(reason: SignOutReason, stored = true): Promise<void> {
     const { tokens } = this;
     this.tokens = null;
     this.unsaved = false;
-    this.retries = 0;
-    clearTimeout(this.retryTimer);
+    this.calmDown();
     this.publish({ ...SIGNED_OUT, signedOutReason: reason });
     if (tokens) this.events.emit('signOut', reason);
     if (!stored || this.tokens) return;
-    this.leftBehind = tokens?.refresh ?? null;
+    this.leftBehind = tokens?.refresh;
     await this.save();
   }
 
@@ -486,7 +456,7 @@ export class AuthClient {
       () => {
         this.storageFaults = 0;
       },
-      (error: unknown) => this.storageFailed('The sign-in could not be stored', error, () => void this.save()),
+      (error: unknown) => this.storageFailed('Sign-in not stored', error, () => void this.save()),
     ));
   }
 
@@ -539,24 +509,22 @@ export class AuthClient {
     // Another tab may have signed in since.
     if (this.leftBehind && held && sidOf(held) !== sidOf(this.leftBehind)) return;
     for (const key of STORED_KEYS) await this.storage.removeItem(key);
-    this.leftBehind = null;
+    this.leftBehind = undefined;
   }
 
   /** What a phone's keychain takes in one item: if need be without the session's row, then with no more than the name. */
-  private facts({ sessionId, accessExpiresAt, lifeMs }: Tokens): string {
+  private facts({ sessionId, endsAt, life }: Tokens): string {
     const { user, session } = this.snapshot;
     const text = (who: Who) =>
       JSON.stringify({
         sid: sessionId,
-        access_expires_at: accessExpiresAt,
-        access_life_ms: lifeMs,
+        access_expires_at: endsAt,
+        access_life_ms: life,
         clock_offset_ms: this.clockOffsetMs,
         ...who,
       } satisfies SessionFacts);
-    for (const who of [{ user, session }, { user, session: null }]) {
-      if (encodeURIComponent(text(who)).length <= FACTS_BYTES) return text(who);
-    }
-    return text({ user: null, session: null });
+    const least = text(NOBODY);
+    return [text({ user, session }), text({ user, session: null }), least].find((each) => encodeURIComponent(each).length <= FACTS_BYTES) ?? least;
   }
 
   private async readItem(key: string): Promise<string | null> {
@@ -570,42 +538,36 @@ export class AuthClient {
   /** Null where nothing at all is stored; without `tokens` where something is, but no refresh token. */
   private async stored(): Promise<(Who & { tokens: Tokens | null }) | null> {
     const [refresh, access, text] = await Promise.all(STORED_KEYS.map((key) => this.storage.getItem(key)));
-    if (!refresh) return access || text ? { tokens: null, user: null, session: null } : null;
+    if (!refresh) return access || text ? { ...NOBODY, tokens: null } : null;
     const sid = sidOf(refresh);
-    const told = parseFacts(text ?? null);
-    const facts = told && (!sid || told.sid === sid) ? told : null;
-    const claims = access ? readClaims(access) : null;
-    const belongs = access && (!sid || !claims?.sid || claims.sid === sid);
+    const facts = parseFacts(text, sid);
+    const claims = claimsOf(access ?? '');
+    const { exp = 0, iat } = claims;
+    const belongs = access && (!sid || (claims.sid ?? sid) === sid);
     if (facts) this.clockOffsetMs = facts.clock_offset_ms;
-    return {
-      tokens: {
-        access: belongs ? access : '',
-        refresh,
-        // Tokens that the app stored by itself have no facts beside them: the token tells its end.
-        accessExpiresAt: !belongs ? 0 : claims?.exp ? claims.exp * 1000 : (facts?.access_expires_at ?? 0),
-        lifeMs:
-          facts?.access_life_ms ??
-          (claims?.exp && claims.iat ? (claims.exp - claims.iat) * 1000 : DEFAULT_ACCESS_LIFETIME_MS),
-        sessionId: sid ?? facts?.sid ?? claims?.sid ?? '',
-      },
-      user: facts?.user ?? null,
-      session: facts?.session ?? null,
+    const tokens: Tokens = {
+      access: belongs ? access : '',
+      refresh,
+      // Tokens that the app stored by itself have no facts beside them: the token tells its end.
+      endsAt: (belongs && (exp * 1000 || facts?.access_expires_at)) || 0,
+      life: facts?.access_life_ms ?? (exp && iat ? (exp - iat) * 1000 : DEFAULT_ACCESS_LIFETIME_MS),
+      sessionId: sid ?? facts?.sid ?? claims.sid ?? '',
     };
+    return { tokens, user: facts?.user ?? null, session: facts?.session ?? null };
   }
 
   /** Takes what another tab has stored, if it is newer than what is known here. */
   private async adoptStored(): Promise<void> {
     const ours = this.tokens;
     if (!this.storage.subscribe || this.snapshot.status === 'loading' || this.unsaved) return;
-    const stored = await this.stored().catch(() => undefined);
-    if (stored === undefined || this.tokens !== ours || this.unsaved) return;
+    const stored = await this.stored().catch(() => ({ ...NOBODY, tokens: ours }));
+    if (this.tokens !== ours || this.unsaved) return;
+    const tokens = stored?.tokens;
     // The other tab has removed them; removing again might hit a login that follows.
-    if (!stored) return void (ours && (await this.forget('logout', { stored: false })));
-    const { tokens } = stored;
+    if (!stored && ours) await this.forget('logout', false);
     if (!tokens || tokens.refresh === ours?.refresh) return;
     const { sessionId } = tokens;
-    if (ours?.sessionId === sessionId && generation(tokens.refresh, sessionId) < generation(ours.refresh, sessionId)) return;
-    this.take(tokens, stored);
+    if (ours?.sessionId !== sessionId || generation(tokens.refresh, sessionId) >= generation(ours.refresh, sessionId)) this.take(tokens, stored);
   }
 
   // HTTP
@@ -617,13 +579,10 @@ export class AuthClient {
    */
   fetch = async (input: Address, init: HttpInit = {}): Promise<HttpResponse> => {
     const source = input instanceof Request ? input : null;
-    const url = this.resolve(source ? source.url : String(input));
-    if (!this.isOurs(url)) return this.rawFetch(source ?? url, init);
-    const send = (token: string | null) => {
-      const headers = this.headers(init.headers ?? source?.headers);
-      if (token) headers.set('Authorization', `Bearer ${token}`);
-      return this.rawFetch(source ? source.clone() : url, { ...init, headers });
-    };
+    const url = this.resolve(source?.url ?? String(input));
+    if (!this.isOurs(url)) return this.injectedFetch(source ?? url, init);
+    const send = (token: string | null) =>
+      this.injectedFetch(source?.clone() ?? url, { ...init, headers: this.headers(init.headers ?? source?.headers, token) });
     const token = (await this.ensureValidToken(1)) ?? this.accessToken;
     const response = await send(token);
     if (response.status !== 401 || !token) return response;
@@ -637,16 +596,8 @@ export class AuthClient {
 
   /** JSON in, JSON out, over `fetch`. Raises ApiError or NetworkError. */
   api = async <Answer = void>(method: string, path: string, body?: unknown): Promise<Answer> => {
-    const init: HttpInit = { method };
-    if (body instanceof FormData) init.body = body;
-    else if (body !== undefined) {
-      init.body = JSON.stringify(body);
-      init.headers = { 'Content-Type': 'application/json' };
-    }
-    const response = await this.fetch(path, init).catch((error: unknown) => {
-      throw new NetworkError(error);
-    });
-    return readAnswer<Answer>(response);
+    const sent = body !== undefined && { body: JSON.stringify(body), headers: JSON_BODY };
+    return readAnswer<Answer>(this.fetch(path, { method, ...sent }));
   };
 
   reloadUser = async (): Promise<User> => {
@@ -678,84 +629,74 @@ export class AuthClient {
     if (this.tokens) await this.acceptPair({ ...answer, refresh: this.tokens.refresh });
   };
 
-  /** An open endpoint: no token goes along. */
-  open = async <Answer>(method: string, path: string, body: unknown): Promise<Answer> => {
-    const response = await this.request(path, {
-      method,
-      headers: this.headers({ 'Content-Type': 'application/json' }),
-      body: JSON.stringify(body),
-    });
-    return readAnswer<Answer>(response);
+  /** An open endpoint: no token goes along, unless one is handed in. */
+  open = async <Answer>(method: string, path: string, body: unknown, token?: string): Promise<Answer> => {
+    const init = { method, headers: this.headers(JSON_BODY, token), body: JSON.stringify(body) };
+    // A request that hangs would hold up everyone who shares the refresh.
+    return readAnswer<Answer>(within(REQUEST_TIMEOUT_MS, (signal) => this.injectedFetch(this.resolve(path), { ...init, signal })));
   };
 
-  private async request(path: string, init: HttpInit): Promise<HttpResponse> {
-    const controller = new AbortController();
-    // A request that hangs would hold up everyone who shares the refresh.
-    const timer = setTimeout(() => controller.abort(), REQUEST_TIMEOUT_MS);
-    try {
-      return await this.rawFetch(this.resolve(path), { ...init, signal: controller.signal });
-    } catch (error) {
-      throw new NetworkError(error);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  private rawFetch(input: string | Request, init: HttpInit): Promise<HttpResponse> {
-    // Looked up at each call and called bare: a browser's `fetch` refuses another `this`.
-    const send = this.injectedFetch ?? globalThis.fetch;
-    return send(input, init);
-  }
-
-  private headers(given?: HttpInit['headers']): Headers {
+  private headers(given?: HttpInit['headers'], token?: string | null): Headers {
     const headers = new Headers(given);
+    if (token) headers.set('Authorization', `Bearer ${token}`);
     if (this.deviceFingerprint) headers.set('Device-Fingerprint', this.deviceFingerprint);
     if (this.language && !headers.has('Accept-Language')) headers.set('Accept-Language', this.language);
     return headers;
   }
 
   private resolve(address: string): string {
-    return /^[a-z][a-z0-9+.-]*:/i.test(address) || address.startsWith('//')
-      ? address
-      : // A browser reads `/\host` as another host.
-        `${this.baseUrl}/${address.replace(/^[/\\]+/, '')}`;
+    // A browser reads `/\host` as another host.
+    return originOf(address) ? address : `${this.baseUrl}/${address.replace(/^[/\\]+/, '')}`;
   }
 
   /** The token goes to this server only, whatever stands before an `@` or after another port. */
   private isOurs(url: string): boolean {
-    const base = this.baseUrl || (globalThis.location?.origin ?? '');
-    return originOf(url) === originOf(base) || (!this.baseUrl && /^\/(?![/\\])/.test(url));
+    const origin = originOf(url);
+    return origin === originOf(this.baseUrl) || (!this.baseUrl && origin === globalThis.location?.origin);
   }
 }
 
-/** `https://host:port`. By hand: React Native's `URL` has no `origin`. */
-function originOf(url: string): string | undefined {
-  return /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i
-    .exec(url)?.[0]
-    .toLowerCase()
-    .replace(/^(https:.*):443$|^(http:.*):80$/, '$1$2');
+/** `https://host:port`, `//host`, `blob:`; empty for a path. By hand: React Native's `URL` has no `origin`. */
+function originOf(url: string): string {
+  const [origin] = /^([a-z][a-z0-9+.-]*:)?(\/\/[^/?#]*)?/i.exec(url)!;
+  return origin.toLowerCase().replace(/^(https:.*):443$|^(http:.*):80$/, '$1$2');
 }
 
-async function readAnswer<Answer>(response: HttpResponse): Promise<Answer> {
+/** Calls it off after so long. */
+async function within<Result>(ms: number, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), ms);
+  return work(controller.signal).finally(() => clearTimeout(timer));
+}
+
+async function readAnswer<Answer>(answer: Promise<HttpResponse>): Promise<Answer> {
+  const response = await answer.catch((error: unknown) => {
+    throw new NetworkError(error);
+  });
   if (!response.ok) throw await ApiError.from(response);
   const text = await response.text();
   return (text ? JSON.parse(text) : undefined) as Answer;
 }
 
+function claimsOf(token: string): TokenClaims {
+  return readClaims(token) ?? {};
+}
+
 function sidOf(token: string): string | undefined {
-  return readClaims(token)?.sid;
+  return claimsOf(token).sid;
 }
 
 /** How often the session has been rotated; 0 where the token does not say, -1 for another session's. */
 function generation(token: string, sessionId: string): number {
-  const claims = readClaims(token);
-  return claims?.sid && claims.sid !== sessionId ? -1 : (claims?.gen ?? 0);
+  const { sid = sessionId, gen = 0 } = claimsOf(token);
+  return sid === sessionId ? gen : -1;
 }
 
-function parseFacts(text: string | null): SessionFacts | null {
+/** Null as well for those of another session. */
+function parseFacts(text: string | null | undefined, sid: string | undefined): SessionFacts | null {
   try {
-    const facts: unknown = JSON.parse(text ?? 'null');
-    return facts && typeof (facts as SessionFacts).access_expires_at === 'number' ? (facts as SessionFacts) : null;
+    const facts = JSON.parse(text ?? '') as SessionFacts;
+    return facts.access_expires_at >= 0 && (sid ?? facts.sid) === facts.sid ? facts : null;
   } catch {
     return null;
   }

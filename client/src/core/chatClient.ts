@@ -551,14 +551,8 @@ export class ChatClient {
   private transmit(item: OutboxItem): boolean {
     if (!this.connection.isOpen || !this.hello) return false;
     const { conversation_uuid, content, client_msg_id, reply_to, attachments } = item;
-    return this.connection.sendAtOnce({
-      type: 'message',
-      conversation_uuid,
-      content,
-      client_msg_id,
-      ...(reply_to && { reply_to }),
-      ...(attachments?.length && { attachments: attachments.map(({ uuid }) => uuid) }),
-    });
+    const uuids = attachments?.length ? attachments.map(({ uuid }) => uuid) : undefined;
+    return this.connection.sendFrame({ type: 'message', conversation_uuid, content, client_msg_id, reply_to, attachments: uuids }, false);
   }
 
   /** Over the socket when it is open, else by HTTP. */
@@ -567,7 +561,7 @@ export class ChatClient {
     const ref = `c${this.nextRef++}`;
     return new Promise((resolve, reject) => {
       this.answers.set(ref, { resolve, reject });
-      if (!this.connection.sendAtOnce({ ...frame, ref })) {
+      if (!this.connection.sendFrame({ ...frame, ref }, false)) {
         this.answers.delete(ref);
         reject(new Error('The connection was lost'));
       }

@@ -1,19 +1,20 @@
 /** Why the server closed the socket. 4000–4499: reconnect; 4500–4999: do not. */
-export enum CloseCode {
-  Normal = 1000,
-  TokenNotValid = 4401,
-  HeartbeatTimeout = 4408,
-  ServerDrain = 4410,
-  TemporarilyUnavailable = 4411,
-  Internal = 4412,
-  SlowConsumer = 4413,
-  Throttled = 4429,
-  MaxAge = 4440,
-  SessionRevoked = 4503,
-  AccountDisabled = 4504,
-  Superseded = 4506,
-  BadFrame = 4507,
-}
+export const CloseCode = {
+  Normal: 1000,
+  TokenNotValid: 4401,
+  HeartbeatTimeout: 4408,
+  ServerDrain: 4410,
+  TemporarilyUnavailable: 4411,
+  Internal: 4412,
+  SlowConsumer: 4413,
+  Throttled: 4429,
+  MaxAge: 4440,
+  SessionRevoked: 4503,
+  AccountDisabled: 4504,
+  Superseded: 4506,
+  BadFrame: 4507,
+} as const;
+export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 
 export type CloseVerdict =
   /** Get another token, then connect; the second time in a row wait as for any fault. */
@@ -25,20 +26,16 @@ export type CloseVerdict =
   | 'sign_out'
   | 'stop';
 
+const VERDICTS: Record<number, CloseVerdict | undefined> = {
+  [CloseCode.TokenNotValid]: 'refresh',
+  [CloseCode.ServerDrain]: 'when_told',
+  [CloseCode.Throttled]: 'when_told',
+  [CloseCode.SlowConsumer]: 'at_once',
+  [CloseCode.MaxAge]: 'at_once',
+  [CloseCode.SessionRevoked]: 'sign_out',
+  [CloseCode.AccountDisabled]: 'sign_out',
+};
+
 export function verdictOn(code: number): CloseVerdict {
-  switch (code) {
-    case CloseCode.TokenNotValid:
-      return 'refresh';
-    case CloseCode.ServerDrain:
-    case CloseCode.Throttled:
-      return 'when_told';
-    case CloseCode.SlowConsumer:
-    case CloseCode.MaxAge:
-      return 'at_once';
-    case CloseCode.SessionRevoked:
-    case CloseCode.AccountDisabled:
-      return 'sign_out';
-    default:
-      return code >= 4500 && code <= 4999 ? 'stop' : 'backoff';
-  }
+  return VERDICTS[code] ?? (code >= 4500 && code <= 4999 ? 'stop' : 'backoff');
 }

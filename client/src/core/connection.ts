@@ -29,7 +29,7 @@ import {
   type ServerFrame,
 } from './frames.js';
 import { readClaims } from './jwt.js';
-import { noLifecycle, type Lifecycle } from './lifecycle.js';
+import type { Lifecycle } from './lifecycle.js';
 import type { Logger } from './logger.js';
 import type { SocketClose, SocketEvent, SocketLike, SocketMessage, SocketObject, WebSocketConstructor } from './platform.js';
 import { Sequencer } from './sequencer.js';
@@ -104,13 +104,13 @@ const OWN_REFS: ReadonlySet<Ref | undefined> = new Set([HEARTBEAT_REF, AUTHENTIC
 interface Link {
   ws: SocketLike;
   token: string;
-  opened: boolean;
-  live: boolean;
-  hello: Hello | null;
-  bye: Bye | null;
+  opened?: boolean;
+  live?: boolean;
+  hello?: Hello;
+  bye?: Bye;
   /** The token this link was asked to take by `authenticate`. */
-  pendingToken: string | null;
-  handshakeTimer: ReturnType<typeof setTimeout> | undefined;
+  offered?: string | undefined;
+  timer?: ReturnType<typeof setTimeout>;
 }
 
 /**
@@ -121,10 +121,6 @@ interface Link {
  */
 export class Connection {
   readonly sequencer = new Sequencer();
-  readonly url: string;
-  readonly madeOf: WebSocketConstructor | undefined;
-  /** Those who hold it. */
-  readonly sharedBy = new Set<object>();
   state: ConnectionState = ConnectionState.Idle;
   /** Why it is not open, or was not the last time; null after a success. */
   lastError: ConnectionError | null = null;
@@ -132,7 +128,6 @@ export class Connection {
   private readonly events = new Emitter<ConnectionEvents>();
   private readonly auth: TokenSource;
   private readonly options: ConnectionOptions;
-  private readonly random: () => number;
 
   private current: Link | null = null;
   private next: Link | null = null;
@@ -148,17 +143,17 @@ export class Connection {
   private rejectedTokens = 0;
   private promptReconnects = 0;
   /** The server speaks the protocol: its sockets are live from `hello` on, not from the opening. */
-  private speaksProtocol = false;
+  private speaksProtocol?: boolean;
   /** The server's clock at the first `hello`; what happened earlier is history. */
   private since = Infinity;
   private queue: string[] = [];
   /** Sent by `send` and not acknowledged: it goes again on the next socket. By `client_msg_id`. */
   private readonly unacknowledged = new Map<Uuid, string>();
-  private pausedInBackground = false;
+  private pausedInBackground?: boolean;
   /** Stopped by a close code that forbids another attempt, not by too many of them. */
-  private forbidden = false;
+  private forbidden?: boolean;
   /** Stopped because too many sockets were open: comes back once when it is looked at. */
-  private superseded = false;
+  private superseded?: boolean;
 
   private reconnectTimer: ReturnType<typeof setTimeout> | undefined;
   private heartbeatTimer: ReturnType<typeof setInterval> | undefined;
@@ -171,14 +166,11 @@ export class Connection {
   private syncTimer: ReturnType<typeof setTimeout> | undefined;
   private resumeTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly syncing = new Map<string, number>();
-  private unsubscribe: Unsubscribe[] = [];
+  private readonly unsubscribe: Array<Unsubscribe | undefined> = [];
 
   constructor(options: ConnectionOptions) {
     this.options = options;
-    this.url = options.url;
-    this.madeOf = options.WebSocket;
     this.auth = options.auth;
-    this.random = options.random ?? (() => Math.random());
   }
 
   on = this.events.on.bind(this.events) as Emitter<ConnectionEvents>['on'];
@@ -215,12 +207,8 @@ export class Connection {
     const wanted = this.wanted;
     this.wantedBy.add(by);
     if (!wanted) this.listen();
-    else if (this.state !== ConnectionState.Stopped) {
-      // Waiting for the next attempt: the caller is asking for it now.
-      if (this.state === ConnectionState.Waiting) this.retryNow();
-      return;
-    }
-    this.retryNow();
+    // Waiting for the next attempt, or given up: the caller is asking for it now.
+    if (!wanted || this.gaveUp || this.state === ConnectionState.Waiting) this.retryNow();
   };
 
   /** Closes with 1000. Cursors and unsent strings stay for the next `connect` of the same session. */
@@ -231,9 +219,9 @@ export class Connection {
   private end(): void {
     this.wantedBy.clear();
     this.generation++;
-    for (const unsubscribe of this.unsubscribe.splice(0)) unsubscribe();
+    for (const stop of this.unsubscribe.splice(0)) stop?.();
     clearTimeout(this.reconnectTimer);
-    const wasOpen = this.current?.opened ?? false;
+    const wasOpen = this.current?.opened;
     this.dropAll();
     this.setState(ConnectionState.Idle);
     if (wasOpen) this.events.emit('close', closeEvent(1000));
@@ -243,14 +231,12 @@ export class Connection {
    * Sends now if the socket is open, else as soon as it is. True when it went out now; with nobody signed in it is
    * refused. A chat message that the server did not acknowledge goes again on the next socket.
    */
-  send = (data: string): boolean => this.write(data, true);
+  send = (data: string): boolean => this.write(data, true, true);
 
-  sendFrame = (frame: ClientFrame): boolean => this.write(JSON.stringify(frame), false);
+  /** @param wait False for what has a queue, and an order, of its own: it goes out now or not at all. */
+  sendFrame = (frame: ClientFrame, wait = true): boolean => this.write(JSON.stringify(frame), false, wait);
 
-  /** Only if it can go out now: for what has a queue, and an order, of its own. */
-  sendAtOnce = (frame: ClientFrame): boolean => this.write(JSON.stringify(frame), false, false);
-
-  private write(data: string, keep: boolean, wait = true): boolean {
+  private write(data: string, keep: boolean, wait: boolean): boolean {
     const signedIn = this.session();
     if (signedIn === null) {
       this.auth.logger?.warn('Not sent: signed out');
@@ -260,7 +246,8 @@ export class Connection {
     const { current } = this;
     if (current?.opened && isWritable(current.ws)) {
       current.ws.send(keep && current.live ? this.keep(data) : data);
-      if (current.live) this.awaitAnswer();
+      // If nothing at all comes back for a while, ask whether there is anybody.
+      if (current.live) this.answerTimer ??= setTimeout(() => this.ping(LOOK_PONG_TIMEOUT_MS), ANSWER_PATIENCE_MS);
       return true;
     }
     if (wait) this.queue.push(data);
@@ -276,15 +263,6 @@ export class Connection {
     const text = frame.client_msg_id ? data : JSON.stringify({ ...frame, client_msg_id: id });
     this.unacknowledged.set(id, text);
     return text;
-  }
-
-  /** Repeats the greeting for somebody who has come later. */
-  greet(to: Emitter<ConnectionEvents>): void {
-    const { hello } = this;
-    if (!hello) return;
-    to.emit('hello', hello);
-    to.emit('frame', hello);
-    to.emit('message', messageEvent(JSON.stringify(hello)));
   }
 
   /** Moves the cursor of a conversation to what is known from elsewhere, never backwards. */
@@ -332,27 +310,29 @@ export class Connection {
   private listen(): void {
     this.unsubscribe.push(
       this.auth.onTokenRefresh((token) => this.tokenRefreshed(token)),
-      (this.auth.lifecycle ?? noLifecycle).subscribe((event) => {
+      this.auth.lifecycle?.subscribe((event) => {
         if (event === 'background') this.pausedInBackground = true;
         else if (event === 'offline') this.ping(LOOK_PONG_TIMEOUT_MS);
         else {
+          // Back in front, or back on the network: what looks open may be long dead, what waits need not wait.
           this.pausedInBackground = false;
-          this.lookAlive();
+          const gaveUp = this.gaveUp && (!this.forbidden || this.superseded);
+          if (gaveUp || this.state === ConnectionState.Waiting) this.retryNow();
+          else this.ping(LOOK_PONG_TIMEOUT_MS);
         }
       }),
+      this.auth.onSignOut?.(() => {
+        this.end();
+        this.clear();
+      }),
     );
-    const stop = this.auth.onSignOut?.(() => {
-      this.end();
-      this.clear();
-    });
-    if (stop) this.unsubscribe.push(stop);
   }
 
-  private async open({ renew = false } = {}): Promise<void> {
+  private async open(renew = false): Promise<void> {
     clearTimeout(this.reconnectTimer);
     const generation = ++this.generation;
     this.setState(ConnectionState.Connecting);
-    const token = await this.token(renew);
+    const token = await this.token(renew).catch(() => null);
     if (generation !== this.generation || !this.wanted) return;
     if (!token) {
       this.lastError = new ConnectionError('no_token');
@@ -366,44 +346,23 @@ export class Connection {
   }
 
   private async token(renew: boolean): Promise<string | null> {
-    try {
-      if (renew) {
-        const fresh = await (this.auth.refresh ?? this.auth.ensureValidToken)();
-        if (fresh) return fresh;
-      }
-      return await this.auth.ensureValidToken();
-    } catch {
-      return null;
-    }
+    return (renew && (await this.auth.refresh?.())) || this.auth.ensureValidToken();
   }
 
   private dial(token: string): Link | null {
-    const Constructor: WebSocketConstructor | undefined =
-      this.madeOf ?? this.auth.WebSocket ?? globalThis.WebSocket;
+    const Constructor: WebSocketConstructor | undefined = this.options.WebSocket ?? this.auth.WebSocket ?? globalThis.WebSocket;
     let ws: SocketLike;
     try {
-      if (!Constructor) {
-        // No waiting will bring one.
-        this.forbidden = true;
-        throw new ConnectionError('no_websocket');
-      }
-      ws = new Constructor(this.url, ['access_token', token]);
-    } catch (error) {
-      this.lastError = error instanceof ConnectionError ? error : new ConnectionError('no_socket', error);
-      if (this.forbidden) this.setState(ConnectionState.Stopped);
+      ws = new Constructor!(this.options.url, ['access_token', token]);
+    } catch (cause) {
+      const error = (this.lastError = new ConnectionError(Constructor ? 'no_socket' : 'no_websocket', cause));
+      // No waiting will bring one.
+      if (!Constructor) this.stop();
       this.events.emit('error', Object.assign(made<SocketEvent>('Event', 'error', {}), { error }));
       return null;
     }
-    const link: Link = {
-      ws,
-      token,
-      opened: false,
-      live: false,
-      hello: null,
-      bye: null,
-      pendingToken: null,
-      handshakeTimer: setTimeout(() => this.lost(link, closeEvent(1006, 'handshake timeout')), HANDSHAKE_TIMEOUT_MS),
-    };
+    const link: Link = { ws, token };
+    this.hurry(link);
     ws.onopen = () => this.opened(link);
     ws.onmessage = (event) => this.received(link, event);
     ws.onerror = (event) => this.events.emit('error', event);
@@ -413,22 +372,25 @@ export class Connection {
 
   private opened(link: Link): void {
     link.opened = true;
-    clearTimeout(link.handshakeTimer);
+    clearTimeout(link.timer);
     if (this.speaksProtocol) {
       // Wait for `hello`: until then the socket may still be refused.
-      link.handshakeTimer = setTimeout(
-        () => this.lost(link, closeEvent(1006, 'no hello')),
-        HANDSHAKE_TIMEOUT_MS,
-      );
-      return;
-    }
-    this.takeOver(link);
+      this.hurry(link);
+    } else this.takeOver(link);
+  }
+
+  private hurry(link: Link): void {
+    link.timer = this.giveUpAfter(link, HANDSHAKE_TIMEOUT_MS);
+  }
+
+  private giveUpAfter(link: Link, ms: number) {
+    return setTimeout(() => this.lost(link, closeEvent(1006, 'no answer')), ms);
   }
 
   /** `link` is the socket in use from here on. */
   private takeOver(link: Link): void {
     if (link === this.next) {
-      this.drop(this.leaving);
+      this.dropLeaving();
       this.leaving = this.current;
       this.current = link;
       this.next = null;
@@ -447,83 +409,73 @@ export class Connection {
   // Receiving
 
   private received(link: Link, event: SocketMessage): void {
-    if (link !== this.current && link !== this.next && link !== this.leaving) return;
-    if (link === this.current) this.heard();
+    const { current, next, leaving, auth, sequencer } = this;
     const frame = parseFrame(event.data);
-    if (!frame) {
-      if (link !== this.leaving) this.events.emit('message', event);
-      return;
-    }
-    if (link === this.leaving && !['events', 'ack', 'error'].includes(frame.type)) return;
+    if (link === current) this.heard();
+    else if (link !== next && (link !== leaving || !['events', 'ack', 'error'].includes(frame?.type ?? ''))) return;
+    if (!frame) return this.events.emit('message', event);
+    const token = link.offered;
     switch (frame.type) {
       case 'hello':
         return this.greeted(link, frame, event);
-      case 'events': {
-        const ready = this.sequencer.accept(frame.events);
-        this.deliverEvents(ready, frame, event);
+      case 'events':
+        this.deliverEvents(sequencer.accept(frame.events), frame, event);
         return this.fillHoles();
-      }
       case 'gap': {
-        const ready = this.sequencer.gap(frame.conversation_uuid, frame.last_seq);
+        const ready = sequencer.gap(frame.conversation_uuid, frame.last_seq);
         this.syncing.delete(frame.conversation_uuid);
         this.deliver(frame, event);
         this.deliverEvents(ready);
         return this.fillHoles();
       }
       case 'removed':
-        this.sequencer.forget(frame.conversation_uuid);
+        sequencer.forget(frame.conversation_uuid);
         this.syncing.delete(frame.conversation_uuid);
-        return this.deliver(frame, event);
+        break;
       case 'resumed':
-        if (link === this.current) this.caughtUp();
-        return this.deliver(frame, event);
-      case 'ack':
-        this.acknowledged(frame.client_msg_id);
-        return this.deliver(frame, event);
+        if (link === current) this.caughtUp();
+        break;
       case 'pong':
-        this.auth.syncClock?.(frame.server_time);
+        auth.syncClock?.(frame.server_time);
         if (frame.ref === HEARTBEAT_REF) return;
-        return this.deliver(frame, event);
+        break;
       case 'authenticated':
         clearTimeout(this.authenticateTimer);
-        if (link.pendingToken) link.token = link.pendingToken;
-        link.pendingToken = null;
-        return this.deliver(frame, event);
+        link.token = token ?? link.token;
+        link.offered = undefined;
+        break;
       case 'token_expiring':
-        void this.auth.ensureValidToken(SOCKET_TOKEN_BUFFER_MINUTES);
-        return this.deliver(frame, event);
+        void auth.ensureValidToken(SOCKET_TOKEN_BUFFER_MINUTES);
+        break;
       case 'bye':
         link.bye = frame;
-        return this.deliver(frame, event);
+        break;
       case 'error':
-        if (frame.ref === AUTHENTICATE_REF && link.pendingToken) {
-          const token = link.pendingToken;
-          link.pendingToken = null;
+        if (frame.ref === AUTHENTICATE_REF && token) {
+          link.offered = undefined;
           return this.replace(token);
         }
-        this.acknowledged(frame.client_msg_id);
-        if (frame.ref === SYNC_REF) return;
         if (frame.ref === RESUME_REF) return this.resumeAgain(link, frame.retry_after_ms ?? RESUME_RETRY_MS);
-        return this.deliver(frame, event);
-      default:
-        return this.deliver(frame, event);
+        if (frame.ref === SYNC_REF) return;
     }
+    if (frame.type === 'ack' || frame.type === 'error') this.unacknowledged.delete(frame.client_msg_id ?? '');
+    this.deliver(frame, event);
   }
 
   private greeted(link: Link, hello: Hello, event: SocketMessage): void {
-    clearTimeout(link.handshakeTimer);
+    clearTimeout(link.timer);
     this.auth.syncClock?.(hello.server_time);
     const waitedForHello = this.speaksProtocol;
     const first = this.since === Infinity;
     this.speaksProtocol = true;
-    link.live = true;
-    link.opened = true;
+    link.live = link.opened = true;
     link.hello = hello;
     this.lastError = null;
     this.rejectedTokens = 0;
     if (first) this.since = Date.parse(hello.server_time);
     if (waitedForHello || link === this.next) this.takeOver(link);
-    this.beat(hello.heartbeat_interval_ms);
+    clearInterval(this.heartbeatTimer);
+    this.heartbeatTimer = setInterval(() => this.ping(), hello.heartbeat_interval_ms || DEFAULT_HEARTBEAT_INTERVAL_MS);
     this.sequencer.epoch ??= hello.epoch;
     this.resume(link, first);
     this.events.emit('hello', hello);
@@ -543,13 +495,12 @@ export class Connection {
       this.sequencer.epoch = link.hello!.epoch;
       return this.resetAttempts();
     }
-    this.sequencer.startResume();
+    this.sequencer.resuming = true;
     this.syncing.clear();
     do {
       const part = cursors.splice(0, RESUME_CURSORS_PER_FRAME);
-      const frame: ClientFrame = { type: 'resume', epoch, cursors: Object.fromEntries(part), ref: RESUME_REF };
-      if (cursors.length > 0) frame.more = true;
-      this.sendNow(link, frame);
+      const more = cursors.length > 0 || undefined;
+      this.sendNow(link, { type: 'resume', epoch, cursors: Object.fromEntries(part), more, ref: RESUME_REF });
     } while (cursors.length > 0);
     clearTimeout(this.resumeTimer);
     this.resumeTimer = setTimeout(() => {
@@ -568,15 +519,11 @@ export class Connection {
   private caughtUp(): void {
     clearTimeout(this.resumeTimer);
     this.resetAttempts();
-    if (this.current?.hello) this.sequencer.epoch = this.current.hello.epoch;
+    this.sequencer.epoch = this.current?.hello?.epoch ?? this.sequencer.epoch;
     this.deliverEvents(this.sequencer.finishResume(this.since));
     if (this.leaving && this.current) this.repeat(this.current);
     this.dropLeaving();
     this.fillHoles();
-  }
-
-  private acknowledged(clientMsgId = ''): void {
-    this.unacknowledged.delete(clientMsgId);
   }
 
   /** What was sent on a socket that is gone, and not acknowledged. The server knows each by its id. */
@@ -587,7 +534,8 @@ export class Connection {
   /** Hands on what is in turn; the original message when all of it is, else one made of the rest. */
   private deliverEvents(events: ChatEvent[], frame?: ServerFrame & { type: 'events' }, event?: SocketMessage): void {
     if (events.length === 0) return;
-    if (frame && event && sameEvents(events, frame.events)) return this.deliver(frame, event);
+    const whole = events.length === frame?.events.length && events.every((each, index) => each === frame.events[index]);
+    if (whole && event) return this.deliver(frame, event);
     const made: ServerFrame = { type: 'events', events };
     this.deliver(made, messageEvent(JSON.stringify(made)));
   }
@@ -602,10 +550,7 @@ export class Connection {
   private fillHoles(): void {
     clearTimeout(this.syncTimer);
     const holes = this.sequencer.holes();
-    if (holes.length === 0) {
-      this.syncing.clear();
-      return;
-    }
+    if (holes.length === 0) return this.syncing.clear();
     for (const { conversation_uuid, after_seq } of holes) {
       if (this.syncing.get(conversation_uuid) === after_seq) continue;
       this.syncing.set(conversation_uuid, after_seq);
@@ -621,11 +566,6 @@ export class Connection {
 
   // Heartbeat
 
-  private beat(intervalMs: number): void {
-    clearInterval(this.heartbeatTimer);
-    this.heartbeatTimer = setInterval(() => this.ping(), intervalMs > 0 ? intervalMs : DEFAULT_HEARTBEAT_INTERVAL_MS);
-  }
-
   /** The oldest ping without an answer counts, and the shortest patience. */
   private ping(patienceMs = PONG_TIMEOUT_MS): void {
     const { current } = this;
@@ -635,14 +575,9 @@ export class Connection {
       this.pongDue = due;
       clearTimeout(this.pongTimer);
       // A dead network leaves the socket "open" for minutes; its close event would come too late to wait for.
-      this.pongTimer = setTimeout(() => this.lost(current, closeEvent(1006, 'no pong')), patienceMs);
+      this.pongTimer = this.giveUpAfter(current, patienceMs);
     }
     this.sendNow(current, { type: 'ping', ref: HEARTBEAT_REF });
-  }
-
-  /** Something has been sent. If nothing at all comes back for a while, ask whether there is anybody. */
-  private awaitAnswer(): void {
-    this.answerTimer ??= setTimeout(() => this.ping(LOOK_PONG_TIMEOUT_MS), ANSWER_PATIENCE_MS);
   }
 
   private heard(): void {
@@ -652,33 +587,25 @@ export class Connection {
     this.pongDue = Infinity;
   }
 
-  /** Back in front, or back on the network: what looks open may be long dead, what waits need not wait. */
-  private lookAlive(): void {
-    const gaveUp = this.gaveUp && (!this.forbidden || this.superseded);
-    if (this.state === ConnectionState.Waiting || gaveUp) this.retryNow();
-    else this.ping(LOOK_PONG_TIMEOUT_MS);
-  }
-
   // A new token
 
   private async checkToken(): Promise<void> {
     if (!this.auth.isTokenExpiringSoon(SOCKET_TOKEN_BUFFER_MINUTES)) return;
     const token = await this.auth.ensureValidToken(SOCKET_TOKEN_BUFFER_MINUTES);
-    const underWay = this.next?.token ?? this.current?.pendingToken;
-    if (token && token !== underWay) this.tokenRefreshed(token);
+    if (token) this.tokenRefreshed(token);
   }
 
   private tokenRefreshed(token: string): void {
     if (!this.wanted) return;
     if (this.state === ConnectionState.Waiting) return this.retryNow();
     const { current } = this;
-    if (!current || current.token === token) return;
+    if (!current || [current.token, current.offered, this.next?.token].includes(token)) return;
     if (current.live && [...this.wantedBy].every(({ onNewToken }) => onNewToken === 'authenticate')) {
-      current.pendingToken = token;
+      current.offered = token;
       this.sendNow(current, { type: 'authenticate', token, ref: AUTHENTICATE_REF });
       clearTimeout(this.authenticateTimer);
       this.authenticateTimer = setTimeout(() => {
-        if (current.pendingToken === token) this.replace(token);
+        if (current.offered === token) this.replace(token);
       }, AUTHENTICATE_TIMEOUT_MS);
       return;
     }
@@ -689,87 +616,73 @@ export class Connection {
   private replace(token: string): void {
     if (!this.wanted) return;
     this.drop(this.next);
-    if (this.current?.opened) this.next = this.dial(token);
+    const made = this.dial(token);
+    if (this.current?.opened) this.next = made;
     else {
       this.drop(this.current);
-      this.current = this.dial(token);
+      this.current = made;
     }
   }
 
   // Closing
 
   private lost(link: Link, event: SocketClose): void {
-    clearTimeout(link.handshakeTimer);
-    detach(link.ws);
-    if (link === this.leaving) {
-      this.leaving = null;
-      return;
-    }
-    if (link === this.next) {
+    const { current, next, leaving } = this;
+    const { code } = event;
+    const verdict = verdictOn(code);
+    const ended = verdict === 'sign_out';
+    this.drop(link);
+    if (link === leaving) this.leaving = null;
+    if (link === next) {
       this.next = null;
-      const verdict = verdictOn(event.code);
       // The socket in use goes on until its own end, unless this is the end of the whole session.
-      if (verdict === 'sign_out') this.signOut(event);
+      if (ended) this.signOut(event);
       else if (verdict === 'refresh' && ++this.rejectedTokens === 1) void this.auth.refresh?.();
-      return;
     }
-    if (link !== this.current) return;
-    const { next } = this;
+    if (link !== current) return;
+    let announced: boolean | undefined = this.isOpen;
     if (next) {
       // The replacing one is under way already.
-      const wasOpen = link.opened;
+      announced = link.opened;
+      this.stopTimers();
+      this.dropLeaving();
       this.current = next;
       this.next = null;
-      this.stopTimers();
-      this.drop(this.leaving);
-      this.leaving = null;
       if (!next.opened) this.setState(ConnectionState.Connecting);
-      if (wasOpen && verdictOn(event.code) === 'sign_out') return this.signOut(event);
-      if (wasOpen) this.events.emit('close', event);
-      return;
+      if (ended && announced) return this.signOut(event);
+    } else {
+      this.lastError = new ConnectionError(code);
+      this.dropAll();
+      if (ended) return this.signOut(event, announced);
+      // Without `hello` an opening was the success; a refusal by the contract's codes was none.
+      if (link.opened && !this.speaksProtocol && code < 4000) this.resetAttempts();
+      if (verdict === 'stop') this.stop(code);
+      // A second rejected token in a row is no accident: wait.
+      else if (verdict === 'refresh' && ++this.rejectedTokens === 1) void this.open(true);
+      else if (verdict === 'at_once' && ++this.promptReconnects === 1) void this.open();
+      else this.reconnectLater(verdict === 'when_told' ? link.bye?.reconnect_in_ms : undefined, verdict === 'refresh');
     }
-    this.lastError = new ConnectionError(event.code);
-    const announced = this.state === ConnectionState.Open;
-    this.dropAll();
-    const verdict = verdictOn(event.code);
-    if (verdict === 'sign_out') return this.signOut(event, announced);
-    // Without `hello` an opening was the success; a refusal by the contract's codes was none.
-    if (link.opened && !this.speaksProtocol && event.code < 4000) this.resetAttempts();
-    if (verdict === 'stop') {
-      this.forbidden = true;
-      this.superseded = event.code === CloseCode.Superseded;
-      this.setState(ConnectionState.Stopped);
-    } else this.comeBack(verdict, link.bye);
     if (announced) this.events.emit('close', event);
   }
 
-  private comeBack(verdict: 'refresh' | 'backoff' | 'at_once' | 'when_told', bye: Bye | null): void {
-    if (verdict === 'refresh') {
-      // A second rejected token in a row is no accident: wait.
-      if (++this.rejectedTokens === 1) return void this.open({ renew: true });
-      return this.reconnectLater({ renew: true });
-    }
-    if (verdict === 'at_once' && ++this.promptReconnects === 1) return void this.open();
-    if (verdict === 'when_told' && bye?.reconnect_in_ms !== undefined) {
-      return this.reconnectLater({ delayMs: bye.reconnect_in_ms });
-    }
-    this.reconnectLater();
-  }
-
-  private reconnectLater({ delayMs, renew = false }: { delayMs?: number; renew?: boolean } = {}): void {
-    const limit = Math.max(
-      ...[...this.wantedBy].map(({ maxReconnectAttempts }) => maxReconnectAttempts ?? MAX_RECONNECT_ATTEMPTS),
-    );
-    if (this.attempts >= limit) return this.setState(ConnectionState.Stopped);
-    const delay = delayMs ?? backoffDelay(this.attempts, this.random);
+  private reconnectLater(delayMs = backoffDelay(this.attempts, this.options.random), renew = false): void {
+    const limits = [...this.wantedBy].map(({ maxReconnectAttempts }) => maxReconnectAttempts ?? MAX_RECONNECT_ATTEMPTS);
+    if (this.attempts >= Math.max(...limits)) return this.setState(ConnectionState.Stopped);
     this.attempts++;
     this.setState(ConnectionState.Waiting);
     clearTimeout(this.reconnectTimer);
     this.reconnectTimer = setTimeout(() => {
       // In a pocket nobody looks and the network sleeps: the attempt waits for the foreground and is not counted.
       if (this.pausedInBackground) this.attempts--;
-      else void this.open({ renew });
-    }, delay);
+      else void this.open(renew);
+    }, delayMs);
+  }
+
+  /** No attempt will follow by itself. */
+  private stop(code?: number): void {
+    this.forbidden = true;
+    this.superseded = code === CloseCode.Superseded;
+    this.setState(ConnectionState.Stopped);
   }
 
   private retryNow(): void {
@@ -784,21 +697,18 @@ export class Connection {
     this.promptReconnects = 0;
   }
 
-  private signOut(event: SocketClose, announced = true): void {
+  private signOut(event: SocketClose, announced: boolean | undefined = true): void {
     this.dropAll();
-    this.forbidden = true;
-    this.setState(ConnectionState.Stopped);
+    this.stop();
     if (announced) this.events.emit('close', event);
-    this.auth.signOut?.(event.code === 4504 ? 'account_disabled' : 'session_revoked');
+    this.auth.signOut?.(event.code === CloseCode.AccountDisabled ? 'account_disabled' : 'session_revoked');
   }
 
   private dropAll(): void {
     this.stopTimers();
-    this.drop(this.current);
-    this.drop(this.next);
-    this.drop(this.leaving);
+    for (const link of [this.current, this.next, this.leaving]) this.drop(link);
     this.current = this.next = this.leaving = null;
-    this.sequencer.abandonResume();
+    this.sequencer.resuming = false;
   }
 
   private dropLeaving(): void {
@@ -809,23 +719,16 @@ export class Connection {
 
   private drop(link: Link | null): void {
     if (!link) return;
-    clearTimeout(link.handshakeTimer);
+    clearTimeout(link.timer);
     detach(link.ws);
-    try {
-      link.ws.close(1000);
-    } catch {
-      // Already closed.
-    }
+    link.ws.close(1000);
   }
 
   private stopTimers(): void {
     clearInterval(this.heartbeatTimer);
     clearInterval(this.tokenCheckTimer);
     this.heard();
-    clearTimeout(this.overlapTimer);
-    clearTimeout(this.authenticateTimer);
-    clearTimeout(this.syncTimer);
-    clearTimeout(this.resumeTimer);
+    for (const timer of [this.overlapTimer, this.authenticateTimer, this.syncTimer, this.resumeTimer]) clearTimeout(timer);
     this.syncing.clear();
   }
 
@@ -838,10 +741,6 @@ export class Connection {
     this.state = state;
     this.events.emit('state', state);
   }
-}
-
-function sameEvents(a: ChatEvent[], b: ChatEvent[]): boolean {
-  return a.length === b.length && a.every((event, index) => event === b[index]);
 }
 
 /** An opened socket takes strings until it begins to close. */
@@ -862,7 +761,7 @@ function made<Kind>(name: 'MessageEvent' | 'CloseEvent' | 'Event', type: string,
   return Constructor ? new Constructor(type, fields) : ({ type, ...fields } as Kind);
 }
 
-const messageEvent = (data: string) => made<SocketMessage>('MessageEvent', 'message', { data });
+export const messageEvent = (data: string): SocketMessage => made<SocketMessage>('MessageEvent', 'message', { data });
 
 export const closeEvent = (code: number, reason = ''): SocketClose =>
   made<SocketClose>('CloseEvent', 'close', { code, reason, wasClean: code === 1000 });

@@ -1,22 +1,20 @@
 export type Unsubscribe = () => void;
 
-/** A list of listeners for each event; a listener that throws does not silence the others. */
+/** Listeners by the name of an event; one that throws does not silence the others. */
 export class Emitter<Events extends object> {
-  private readonly listeners = new Map<keyof Events, Set<(payload: never) => void>>();
+  private readonly entries = new Set<{ name: keyof Events; listener: (payload: never) => void }>();
 
   on<Name extends keyof Events>(name: Name, listener: (payload: Events[Name]) => void): Unsubscribe {
-    let set = this.listeners.get(name);
-    if (!set) this.listeners.set(name, (set = new Set()));
-    // A wrapper of its own, so that one function given twice is two subscriptions.
-    const entry = (payload: Events[Name]) => listener(payload);
-    set.add(entry);
-    return () => void set.delete(entry);
+    // One function given twice is two subscriptions.
+    const entry = { name, listener };
+    this.entries.add(entry);
+    return () => void this.entries.delete(entry);
   }
 
   emit<Name extends keyof Events>(name: Name, payload: Events[Name]): void {
-    for (const listener of [...(this.listeners.get(name) ?? [])]) {
+    for (const { name: wanted, listener } of [...this.entries]) {
       try {
-        (listener as (payload: Events[Name]) => void)(payload);
+        if (wanted === name) (listener as (payload: Events[Name]) => void)(payload);
       } catch (error) {
         console.error(error);
       }

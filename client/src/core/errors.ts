@@ -21,7 +21,6 @@ export interface ErrorEnvelope {
 
 /** An answer that was not a success. `message` is the server's text in the user's language. */
 export class ApiError extends Error {
-  readonly status: number;
   readonly code: string;
   readonly reason: string | undefined;
   readonly action: ErrorAction | undefined;
@@ -31,33 +30,29 @@ export class ApiError extends Error {
   readonly lockedUntil: string | undefined;
   readonly errors: Record<string, FieldError[]>;
   readonly requestId: string | undefined;
-  /** The whole answer, for what only one kind of error has (`mfa_token`, `methods`). */
-  readonly body: Partial<ErrorEnvelope>;
 
-  constructor(status: number, envelope: Partial<ErrorEnvelope>) {
-    super(envelope.detail ?? `HTTP ${status}`);
+  constructor(
+    readonly status: number,
+    /** The whole answer, for what only one kind of error has (`mfa_token`, `methods`). */
+    readonly body: Partial<ErrorEnvelope>,
+  ) {
+    super(body.detail ?? `HTTP ${status}`);
     this.name = 'ApiError';
-    this.status = status;
-    this.code = envelope.code ?? 'unknown';
-    this.reason = envelope.reason;
-    this.action = envelope.action;
-    this.retryAfter = envelope.retry_after;
-    this.lockedUntil = envelope.locked_until;
-    this.errors = envelope.errors ?? {};
-    this.requestId = envelope.request_id;
-    this.body = envelope;
+    this.code = body.code ?? 'unknown';
+    this.reason = body.reason;
+    this.action = body.action;
+    this.retryAfter = body.retry_after;
+    this.lockedUntil = body.locked_until;
+    this.errors = body.errors ?? {};
+    this.requestId = body.request_id;
   }
 
   static async from(response: HttpResponse): Promise<ApiError> {
-    let envelope: Partial<ErrorEnvelope> = {};
-    try {
-      const body: unknown = await response.json();
-      if (body && typeof body === 'object') envelope = body;
-    } catch {
-      // A proxy's HTML page: the status has to do.
-    }
-    const header = Number(response.headers.get('Retry-After') ?? NaN);
-    if (envelope.retry_after === undefined && Number.isFinite(header)) envelope.retry_after = header;
+    // Of a proxy's HTML page the status has to do.
+    const body: unknown = await response.json().catch(() => null);
+    const envelope: Partial<ErrorEnvelope> = typeof body === 'object' ? { ...body } : {};
+    const seconds = parseFloat(response.headers.get('Retry-After') ?? '');
+    if (seconds >= 0) envelope.retry_after ??= seconds;
     return new ApiError(response.status, envelope);
   }
 }
@@ -70,16 +65,13 @@ export class NetworkError extends Error {
   }
 }
 
-/** Why a socket is not open: the close code, or what was lacking before there was a socket. */
+/** Why a socket is not open: the close code, or what was lacking. `no_websocket`: hand one in, such as that of `ws`. */
 export class ConnectionError extends Error {
   constructor(
     readonly code: number | 'no_token' | 'no_websocket' | 'no_socket',
     cause?: unknown,
   ) {
-    super(
-      code === 'no_websocket' ? 'No WebSocket here: hand in one, such as `ws`' : `Not open: ${code}`,
-      { cause },
-    );
+    super(`Not open: ${code}`, { cause });
     this.name = 'ConnectionError';
   }
 }

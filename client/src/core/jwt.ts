@@ -12,25 +12,22 @@ export interface TokenClaims {
   gen?: number;
 }
 
-const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
-
 /** The claims, or null for a token that is not a JWT. By hand: not every phone has `atob` and `TextDecoder`. */
 export function readClaims(token: string): TokenClaims | null {
-  let encoded = '';
-  let bits = 0;
-  let value = 0;
-  for (const letter of token.split('.')[1] ?? '') {
-    value = (value << 6) | (ALPHABET.indexOf(letter) & 63);
-    bits += 6;
-    if (bits < 8) continue;
-    bits -= 8;
-    encoded += `%${((value >> bits) & 255).toString(16).padStart(2, '0')}`;
-    value &= 255;
-  }
+  const bits = [...(token.split('.')[1] ?? '')].map((letter) => (64 + sixBits(letter)).toString(2).slice(1)).join('');
+  const bytes = (bits.match(/.{8}/g) ?? []).map((byte) => (256 + parseInt(byte, 2)).toString(16).slice(1));
   try {
-    const claims: unknown = JSON.parse(decodeURIComponent(encoded));
+    const claims: unknown = JSON.parse(decodeURIComponent(bytes.map((byte) => `%${byte}`).join('')));
     return claims && typeof claims === 'object' ? claims : null;
   } catch {
     return null;
   }
+}
+
+/** A…Z, a…z, 0…9, `-` and `_` are 0 to 63. `parseInt` in base 36 knows digits and letters in either case. */
+function sixBits(letter: string): number {
+  const known = parseInt(letter, 36);
+  if (known < 10) return known + 52;
+  if (known >= 10) return letter < 'a' ? known - 10 : known + 16;
+  return letter === '-' ? 62 : 63;
 }

@@ -9,20 +9,17 @@ export const noLifecycle: Lifecycle = { subscribe: () => () => {} };
 
 /** A hidden tab keeps its socket, so the browser never says `background`. */
 export function browserLifecycle(): Lifecycle {
-  const { document } = globalThis;
   return {
     subscribe(listener) {
-      const online = () => listener('online');
-      const offline = () => listener('offline');
-      const shown = () => {
-        if (document.visibilityState === 'visible') listener('foreground');
+      const { document } = globalThis;
+      const heard = ({ type }: { type: string }) => {
+        if (type === 'online' || type === 'offline') listener(type);
+        else if (document?.visibilityState === 'visible') listener('foreground');
       };
       const each = (act: 'addEventListener' | 'removeEventListener') => {
         // React Native and Node have no events of their own.
-        globalThis[act]?.('online', online);
-        globalThis[act]?.('offline', offline);
-        if (document) globalThis[act]?.('focus', shown);
-        document?.[act]?.('visibilitychange', shown);
+        for (const type of ['online', 'offline', 'focus']) globalThis[act]?.(type, heard);
+        document?.[act]?.('visibilitychange', heard);
       };
       each('addEventListener');
       return () => each('removeEventListener');

@@ -17,7 +17,8 @@ export class Sequencer {
   epoch: string | null = null;
   private readonly last = new Map<Uuid, number>();
   private readonly held = new Map<Uuid, Map<number, ChatEvent>>();
-  private resuming = false;
+  /** A `resume` is being answered. A socket that died before `resumed` takes it back: the next one asks again. */
+  resuming = false;
 
   get cursors(): Record<Uuid, number> {
     return Object.fromEntries(this.last);
@@ -34,19 +35,14 @@ export class Sequencer {
   }
 
   accept(events: readonly ChatEvent[]): ChatEvent[] {
-    const ready: ChatEvent[] = [];
-    for (const event of events) {
-      const last = this.last.get(event.conversation_uuid);
-      if (last === undefined && this.resuming) {
-        this.hold(event);
-      } else if (last === undefined || event.seq === last + 1) {
-        this.last.set(event.conversation_uuid, event.seq);
-        ready.push(event, ...this.drain(event.conversation_uuid));
-      } else if (event.seq > last) {
-        this.hold(event);
-      }
-    }
-    return ready;
+    return events.flatMap((event) => {
+      const { conversation_uuid, seq } = event;
+      if (!this.resuming && !this.last.has(conversation_uuid)) this.last.set(conversation_uuid, seq - 1);
+      let waiting = this.held.get(conversation_uuid);
+      if (!waiting) this.held.set(conversation_uuid, (waiting = new Map()));
+      waiting.set(seq, event);
+      return this.drain(conversation_uuid);
+    });
   }
 
   /** The conversations to ask `sync` for. None while a `resume` is on its way: it may fill them. */
@@ -56,15 +52,6 @@ export class Sequencer {
       conversation_uuid: conversation,
       after_seq: this.last.get(conversation) ?? 0,
     }));
-  }
-
-  startResume(): void {
-    this.resuming = true;
-  }
-
-  /** A socket that died before `resumed`: the next one asks again. */
-  abandonResume(): void {
-    this.resuming = false;
   }
 
   /**
@@ -102,17 +89,12 @@ export class Sequencer {
     this.held.clear();
   }
 
-  private hold(event: ChatEvent): void {
-    let waiting = this.held.get(event.conversation_uuid);
-    if (!waiting) this.held.set(event.conversation_uuid, (waiting = new Map()));
-    waiting.set(event.seq, event);
-  }
-
+  /** What is in turn now. Without a cursor nothing is. */
   private drain(conversation: Uuid): ChatEvent[] {
     const waiting = this.held.get(conversation);
-    if (!waiting) return [];
+    let last = this.last.get(conversation);
     const ready: ChatEvent[] = [];
-    let last = this.last.get(conversation) ?? 0;
+    if (!waiting || last === undefined) return ready;
     for (const seq of waiting.keys()) if (seq <= last) waiting.delete(seq);
     for (let next = waiting.get(last + 1); next; next = waiting.get(last + 1)) {
       waiting.delete(++last);

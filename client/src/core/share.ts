@@ -1,8 +1,16 @@
-import { closeEvent, Connection, ConnectionState, type ConnectionEvents, type ConnectionTerms, type TokenSource } from './connection.js';
+import { closeEvent, Connection, ConnectionState, messageEvent, type ConnectionEvents, type ConnectionTerms, type TokenSource } from './connection.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
 import type { SocketObject, WebSocketConstructor } from './platform.js';
 
-const connections = new WeakMap<TokenSource, Connection[]>();
+/** A connection and those who hold it. */
+interface Held {
+  url: string;
+  madeOf: WebSocketConstructor | undefined;
+  connection: Connection;
+  holders: Set<object>;
+}
+
+const connections = new WeakMap<TokenSource, Held[]>();
 const EVENTS = ['state', 'open', 'hello', 'close', 'error', 'message', 'frame'] as const;
 
 export interface ShareOptions extends ConnectionTerms {
@@ -19,16 +27,19 @@ export interface ShareOptions extends ConnectionTerms {
 export class Share {
   readonly connection: Connection;
   private readonly events = new Emitter<ConnectionEvents>();
+  private readonly known: Held[];
+  private readonly held: Held;
   private unsubscribe: Unsubscribe[] = [];
 
   constructor(private readonly options: ShareOptions) {
     const { auth, url, WebSocket } = options;
-    const known = connections.get(auth) ?? [];
-    connections.set(auth, known);
-    let found = known.find((each) => each.url === url && each.madeOf === WebSocket);
-    if (!found) known.push((found = new Connection(options)));
-    found.sharedBy.add(this);
-    this.connection = found;
+    this.known = connections.get(auth) ?? [];
+    connections.set(auth, this.known);
+    let found = this.known.find((each) => each.url === url && each.madeOf === WebSocket);
+    if (!found) this.known.push((found = { url, madeOf: WebSocket, connection: new Connection(options), holders: new Set() }));
+    found.holders.add(this);
+    this.held = found;
+    this.connection = found.connection;
   }
 
   on = this.events.on.bind(this.events) as Emitter<ConnectionEvents>['on'];
@@ -53,7 +64,12 @@ export class Share {
         // Open already, by others: this one hears what it has missed.
         events.emit('state', connection.state);
         events.emit('open', connection.websocket!);
-        connection.greet(events);
+        const { hello } = connection;
+        if (hello) {
+          events.emit('hello', hello);
+          events.emit('frame', hello);
+          events.emit('message', messageEvent(JSON.stringify(hello)));
+        }
       }
     }
     connection.connect(this.options);
@@ -71,9 +87,8 @@ export class Share {
   /** For good. What is unsent waits for the next one with this account and address. */
   release = (): void => {
     this.disconnect();
-    const { connection } = this;
-    connection.sharedBy.delete(this);
-    const known = connections.get(this.options.auth);
-    if (known && connection.sharedBy.size === 0 && !connection.hasUnsent) known.splice(known.indexOf(connection), 1);
+    const { known, held } = this;
+    held.holders.delete(this);
+    if (held.holders.size === 0 && known.includes(held) && !held.connection.hasUnsent) known.splice(known.indexOf(held), 1);
   };
 }

@@ -14,6 +14,7 @@ from typing import Any
 
 from corsheaders.defaults import default_headers
 
+from common.loopback import is_loopback
 from config import VERSION, checks, environment, ways_in
 from config import rates as default_rates
 from config.rates import RATES
@@ -42,7 +43,7 @@ ALLOWED_ORIGINS: list[str] = [o.lower() for o in env.list("ALLOWED_ORIGINS", [],
 LISTEN_URL = f"http://{f'[{HOST}]' if ':' in HOST else HOST}:{PORT}"
 LISTEN_URL = LISTEN_URL.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
 # On this machine the site has the name `localhost`: WebAuthn knows no relying party that is an IP address.
-OWN_URL = f"http://localhost:{PORT}" if ways_in.is_loopback(HOST) else LISTEN_URL
+OWN_URL = f"http://localhost:{PORT}" if is_loopback(HOST) else LISTEN_URL
 PUBLIC_URL: str = env.str("PUBLIC_URL", OWN_URL, check=environment.http_url).rstrip("/")
 HTTPS_ONLY = env.bool("HTTPS_ONLY", PRODUCTION)
 # How many reverse proxies of our own stand in front: that many entries of X-Forwarded-For are believed, from the right.

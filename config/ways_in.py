@@ -1,13 +1,13 @@
 """Settings of the ways to sign in: providers, passkeys, text messages. Each is checked at start-up."""
 
 import base64
-import ipaddress
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from environs import validate
 
+from common.loopback import is_loopback
 from config import environment
 
 _BUILT_IN = {
@@ -18,15 +18,6 @@ _BUILT_IN = {
 _PROVIDER = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _IOS = re.compile(r"ios:[A-Z0-9]{10}\.[A-Za-z0-9.-]+")
 _ANDROID = re.compile(r"android:([A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)+):([0-9A-Fa-f:]{64,95})")
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def host_of(url: str) -> str:

@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from chat.models import Conversation, Membership, Report
-from chat.rest.message_serializers import MessageOutput
+from chat.rest.message_serializers import MessageOutput, MessageSenderOutput
 from common.fields import StrictBooleanField, StrictIntegerField, StrictUUIDField, VisibleCharField
 
 # --- Input ------------------------------------------------------------------------------------------------------------
@@ -131,11 +131,8 @@ def page_of(row: type[serializers.Serializer[Any]]) -> type[serializers.Serializ
     return type(f"{row.__name__.removesuffix('Output')}PageOutput", (serializers.Serializer,), fields)
 
 
-class PersonOutput(serializers.Serializer[Any]):
-    id = serializers.IntegerField()
-    username = serializers.CharField()
-    first_name = serializers.CharField(allow_blank=True)
-    last_name = serializers.CharField(allow_blank=True)
+class PersonOutput(MessageSenderOutput):
+    pass
 
 
 class MemberOutput(serializers.Serializer[Any]):

@@ -1,8 +1,9 @@
-"""Who wants nothing to do with whom."""
+"""Blocks between people, and the one definition of a blocked direct conversation."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from chat.models import Block, Conversation, Membership
 from chat.services import people
 from common.errors import Blocked, NotFound, ValidationFailed
+from common.pipelined import Statement, any_of, execute
 
 
 def is_blocked_between(user_id: int, other_id: int) -> bool:
@@ -21,16 +23,22 @@ def is_blocked_between(user_id: int, other_id: int) -> bool:
 
 def blocked_directs(conversation_ids: Iterable[int]) -> set[int]:
     """Return those of the conversations that are direct and in which one of the two blocks the other."""
-    pairs: dict[int, list[int]] = defaultdict(list)
-    direct = Membership.objects.filter(
-        conversation_id__in=conversation_ids, conversation__kind=Conversation.Kind.DIRECT
+    ids = sorted(set(conversation_ids))
+    return {row[0] for row in execute(*blocked_statement("id", ids)).fetchall()} if ids else set()
+
+
+def blocked_statement(column: str, values: Sequence[Any]) -> Statement:
+    """Return the SQL of `blocked_directs`, by `id` or `uuid`, for whoever sends it in a round trip with others."""
+    wanted, params = any_of(values)
+    quote = connection.ops.quote_name
+    conversation, membership, block = (quote(model._meta.db_table) for model in (Conversation, Membership, Block))
+    return (
+        f"SELECT m.conversation_id FROM {conversation} c JOIN {membership} m ON m.conversation_id = c.id "  # noqa: S608
+        f"JOIN {membership} o ON o.conversation_id = c.id AND o.user_id <> m.user_id "
+        f"JOIN {block} b ON b.blocker_id = m.user_id AND b.blocked_id = o.user_id "
+        f"WHERE c.{column} {wanted} AND c.kind = 'direct'",
+        params,
     )
-    for conversation_id, user_id in direct.values_list("conversation_id", "user_id"):
-        pairs[conversation_id].append(user_id)
-    everybody = {user_id for pair in pairs.values() for user_id in pair}
-    rows = Block.objects.filter(blocker_id__in=everybody, blocked_id__in=everybody)
-    between = set(rows.values_list("blocker_id", "blocked_id")) if everybody else set()
-    return {name for name, pair in pairs.items() if any((one, other) in between for one in pair for other in pair)}
 
 
 def refuse_blocked(conversation: Conversation) -> None:

@@ -15,9 +15,10 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db import connection
 
-from chat.models import Block, ChatSettings, Conversation, Event, Membership, Mention, Message, MessageText
+from chat.models import ChatSettings, Conversation, Event, Membership, Mention, Message, MessageText
 from chat.search import index
 from chat.search.models import vector
+from chat.services import blocks
 from common import bulk_insert, pipelined
 from common.pipelined import any_of, as_time, as_uuid, execute, param
 from sessions.services.validity import living_statement
@@ -128,13 +129,7 @@ def read(
         f"FROM {_table(Message)} WHERE sender_id {users} AND client_msg_id {ids}",
         [*users_params, *ids_params],
     )
-    blocked = execute(
-        f"SELECT m.conversation_id FROM {conversation} c JOIN {membership} m ON m.conversation_id = c.id "  # noqa: S608
-        f"JOIN {membership} o ON o.conversation_id = c.id AND o.user_id <> m.user_id "
-        f"JOIN {_table(Block)} b ON b.blocker_id = m.user_id AND b.blocked_id = o.user_id "
-        f"WHERE c.uuid {rooms} AND c.kind = 'direct'",
-        rooms_params,
-    )
+    blocked = execute(*blocks.blocked_statement("uuid", sorted(room_uuids)))
     closed = execute(
         f"SELECT c.id FROM {conversation} c WHERE c.uuid {rooms} AND c.kind = 'direct' AND 2 > "  # noqa: S608
         f"(SELECT count(*) FROM {membership} m WHERE m.conversation_id = c.id AND m.left_seq IS NULL)",

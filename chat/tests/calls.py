@@ -1,11 +1,8 @@
 """The calls that tests of the chat's REST side make again and again."""
 
-import threading
 import uuid
-from collections.abc import Callable
 from typing import Any
 
-from django.db import connection
 from rest_framework.test import APIClient
 
 from chat.models import Event
@@ -75,25 +72,3 @@ def codes(answer: Any, field: str) -> list[str]:
 def refused(answer: Any, status: int, code: str) -> bool:
     """Return whether the answer is that refusal, in the envelope."""
     return (answer.status_code, answer.json()["code"]) == (status, code)
-
-
-def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Run the calls in threads that start together; return what each returned or raised."""
-    barrier = threading.Barrier(len(calls))
-    results: list[Any] = [None] * len(calls)
-
-    def run(place: int, call: Callable[[], Any]) -> None:
-        barrier.wait()
-        try:
-            results[place] = call()
-        except Exception as error:
-            results[place] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=entry) for entry in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results

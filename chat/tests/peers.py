@@ -1,4 +1,7 @@
-"""Clients in this process: the real consumer, hub and database, without a wire."""
+"""Clients in this process: the real consumer, hub and database, without a wire.
+
+The cast is the usual one, with living sessions; a test file takes it by `here, alice, … = peers.here, peers.alice, …`.
+"""
 
 import asyncio
 import json
@@ -8,12 +11,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest_asyncio
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
 
 from chat import database
 from chat.hub import tell
 from chat.hub.process import Process
+from chat.models import Conversation
+from chat.services import conversations, messages
 from chat.socket.consumer import ChatConsumer
 from common.client import Client
 from sessions.services import lifecycle
@@ -107,6 +113,38 @@ async def running() -> AsyncIterator[Process]:
         for socket in list(here.hub.sockets.values()):
             here.leave(socket)
         await tell.stop()
+
+
+@pytest_asyncio.fixture
+async def here() -> AsyncIterator[Process]:
+    async with running() as started:
+        yield started
+
+
+@pytest_asyncio.fixture
+async def alice(here: Process) -> Known:
+    return await run(person)
+
+
+@pytest_asyncio.fixture
+async def bob(here: Process) -> Known:
+    return await run(person)
+
+
+@pytest_asyncio.fixture
+async def charlie(here: Process) -> Known:
+    return await run(person)
+
+
+async def group(owner: Known, *others: Known, **more: Any) -> Conversation:
+    ids = [one.id for one in others]
+    return await run(conversations.create_group, user_id=owner.id, title="Group", user_ids=ids, **more)
+
+
+async def say(who: Known, where: Conversation, text: str = "Hello", **more: Any) -> Any:
+    return await run(
+        messages.send, user_id=who.id, session_id=who.session_id, conversation_uuid=where.uuid, content=text, **more
+    )
 
 
 async def run(function: Any, *args: Any, **kwargs: Any) -> Any:

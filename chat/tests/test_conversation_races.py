@@ -8,9 +8,9 @@ from django.db import transaction
 from chat.models import Conversation, Event, Membership, Message
 from chat.services import blocks, conversations, members, messages, reports
 from chat.services import settings as choices
-from chat.tests.calls import at_once
 from common.errors import NotFound, TokenNotValid
 from common.signals import user_closing
+from tests.together import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,7 +33,7 @@ def whole(conversation):
 
 def test_parallel_opens_make_one_direct_conversation(alice, bob):
     pairs = [(alice, bob), (bob, alice)] * 4
-    results = at_once(
+    results = together(
         *(
             lambda one=one, other=other: conversations.open_direct(user_id=one.pk, other_id=other.pk)
             for one, other in pairs
@@ -46,7 +46,7 @@ def test_parallel_opens_make_one_direct_conversation(alice, bob):
 
 def test_two_owners_leaving_at_once_leave_an_owner(group, alice, bob, charlie):
     members.change_role(user_id=alice.pk, conversation_uuid=group.uuid, member_id=bob.pk, role="owner")
-    at_once(
+    together(
         lambda: members.leave(user_id=alice.pk, conversation_uuid=group.uuid),
         lambda: members.leave(user_id=bob.pk, conversation_uuid=group.uuid),
     )
@@ -61,7 +61,7 @@ def test_two_owners_stepping_down_at_once_leave_an_owner(group, alice, bob):
     def step_down(user):
         return members.change_role(user_id=user.pk, conversation_uuid=group.uuid, member_id=user.pk, role="member")
 
-    results = at_once(lambda: step_down(alice), lambda: step_down(bob))
+    results = together(lambda: step_down(alice), lambda: step_down(bob))
     assert sum(isinstance(result, Exception) for result in results) == 1
     whole(group)
 
@@ -69,7 +69,7 @@ def test_two_owners_stepping_down_at_once_leave_an_owner(group, alice, bob):
 def test_adding_the_same_person_at_once_adds_them_once(group, alice, person):
     dora = person("dora")
     add = lambda: members.add(user_id=alice.pk, conversation_uuid=group.uuid, user_ids=[dora.pk])  # noqa: E731
-    at_once(add, add, add, add)
+    together(add, add, add, add)
     whole(group)
     assert Membership.objects.filter(user=dora).count() == 1
     assert Event.objects.filter(kind="member.joined", payload__user_id=dora.pk).count() == 1
@@ -80,7 +80,7 @@ def test_adding_and_removing_at_once_keeps_the_books(group, alice, bob):
     remove = lambda: members.remove(  # noqa: E731
         user_id=alice.pk, conversation_uuid=group.uuid, member_id=bob.pk
     )
-    results = at_once(add, remove, add, remove, add, remove)
+    results = together(add, remove, add, remove, add, remove)
     assert all(isinstance(result, NotFound) for result in results if isinstance(result, Exception))
     whole(group)
 
@@ -88,7 +88,7 @@ def test_adding_and_removing_at_once_keeps_the_books(group, alice, bob):
 def test_the_last_place_is_given_once(group, alice, person, settings):
     settings.CHAT_GROUP_MEMBERS = 4
     people = [person(f"p{number}") for number in range(4)]
-    at_once(
+    together(
         *(
             lambda one=one: members.add(user_id=alice.pk, conversation_uuid=group.uuid, user_ids=[one.pk])
             for one in people
@@ -101,7 +101,7 @@ def test_the_last_place_is_given_once(group, alice, person, settings):
 def test_a_removed_admin_who_was_waiting_adds_nobody(group, alice, bob, person):
     dora = person("dora")
     members.change_role(user_id=alice.pk, conversation_uuid=group.uuid, member_id=bob.pk, role="admin")
-    at_once(
+    together(
         lambda: members.remove(user_id=alice.pk, conversation_uuid=group.uuid, member_id=bob.pk),
         lambda: members.add(user_id=bob.pk, conversation_uuid=group.uuid, user_ids=[dora.pk]),
     )
@@ -112,7 +112,7 @@ def test_a_removed_admin_who_was_waiting_adds_nobody(group, alice, bob, person):
 
 
 def test_first_settings_at_once_are_one_row(alice):
-    at_once(*[lambda: choices.change(user_id=alice.pk, share_receipts=False)] * 4)
+    together(*[lambda: choices.change(user_id=alice.pk, share_receipts=False)] * 4)
     assert choices.of(alice.pk).share_receipts is False
 
 
@@ -128,7 +128,7 @@ def test_closing_an_account_while_it_writes_waits_for_nobody_for_ever(group, ali
             user_id=user.pk, session_id=None, conversation_uuid=group.uuid, content="hello", client_msg_id=uuid.uuid4()
         )
 
-    results = at_once(write(alice), close, write(bob), write(alice), write(bob), write(alice))
+    results = together(write(alice), close, write(bob), write(alice), write(bob), write(alice))
     assert all(isinstance(result, NotFound) for result in results if isinstance(result, Exception))
     whole(group)
     last = Message.objects.filter(sender=alice).order_by("-seq").first()
@@ -151,7 +151,7 @@ def test_suspending_a_person_who_is_just_writing_waits_for_nobody_for_ever(group
             client_msg_id=uuid.uuid4(),
         )
 
-    results = at_once(
+    results = together(
         write, lambda: reports.suspend_sender(report, moderator_id=admin_person.pk), write, write, write, write
     )
     assert all(isinstance(result, TokenNotValid) for result in results if isinstance(result, Exception))
@@ -164,7 +164,7 @@ def test_parallel_reports_and_blocks_are_one_of_each(group, alice, bob):
     said = messages.send(
         user_id=bob.pk, session_id=None, conversation_uuid=group.uuid, content="rude", client_msg_id=uuid.uuid4()
     )
-    made = at_once(*[lambda: reports.report(user_id=alice.pk, message_uuid=said.message_uuid, reason="rude")] * 4)
+    made = together(*[lambda: reports.report(user_id=alice.pk, message_uuid=said.message_uuid, reason="rude")] * 4)
     assert [created for _report, created in made].count(True) == 1
-    made = at_once(*[lambda: blocks.block(user_id=alice.pk, blocked_id=bob.pk)] * 4)
+    made = together(*[lambda: blocks.block(user_id=alice.pk, blocked_id=bob.pk)] * 4)
     assert [created for _block, created in made].count(True) == 1

@@ -5,11 +5,9 @@ alice owns a group without visible history, bob has been in it all along, charli
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from chat.hub import messages as wire
 from chat.hub.process import Process
@@ -19,43 +17,13 @@ from chat.log.published import Published
 from chat.models import Conversation, Event, Mention, Message
 from chat.services import conversations, members, messages
 from chat.tests import peers
-from chat.tests.peers import Known, Peer, connect, person, run
+from chat.tests.peers import Known, Peer, connect, group, run, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+here, alice, bob, charlie = peers.here, peers.alice, peers.bob, peers.charlie
+
 SECRET = "before you came"
-
-
-@pytest_asyncio.fixture
-async def here() -> AsyncIterator[Process]:
-    async with peers.running() as started:
-        yield started
-
-
-@pytest_asyncio.fixture
-async def alice(here: Process) -> Known:
-    return await run(person)
-
-
-@pytest_asyncio.fixture
-async def bob(here: Process) -> Known:
-    return await run(person)
-
-
-@pytest_asyncio.fixture
-async def charlie(here: Process) -> Known:
-    return await run(person)
-
-
-async def make(owner: Known, *others: Known, **more: Any) -> Conversation:
-    ids = [one.id for one in others]
-    return await run(conversations.create_group, user_id=owner.id, title="Group", user_ids=ids, **more)
-
-
-async def say(who: Known, where: Conversation, text: str = SECRET, **more: Any) -> Any:
-    return await run(
-        messages.send, user_id=who.id, session_id=who.session_id, conversation_uuid=where.uuid, content=text, **more
-    )
 
 
 async def add(owner: Known, where: Conversation, who: Known) -> None:
@@ -117,8 +85,8 @@ def told(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 async def test_live_events_about_a_hidden_message_are_reduced_for_who_joined_later(alice, bob, charlie):
-    room = await make(alice, bob)
-    secret = await say(alice, room)
+    room = await group(alice, bob)
+    secret = await say(alice, room, SECRET)
     old, new = await connect(bob), await connect(charlie)
     await add(alice, room, charlie)
     assert [event["kind"] for event in await new.events(1)] == ["member.joined"]
@@ -129,8 +97,8 @@ async def test_live_events_about_a_hidden_message_are_reduced_for_who_joined_lat
 
 
 async def test_a_socket_opened_after_the_join_gets_the_same(alice, bob, charlie):
-    room = await make(alice, bob)
-    secret = await say(alice, room)
+    room = await group(alice, bob)
+    secret = await say(alice, room, SECRET)
     await add(alice, room, charlie)
     peer = await connect(charlie)
     await change_everything(alice, bob, room, secret)
@@ -138,8 +106,8 @@ async def test_a_socket_opened_after_the_join_gets_the_same(alice, bob, charlie)
 
 
 async def test_resume_and_sync_hide_the_same(alice, bob, charlie):
-    room = await make(alice, bob)
-    secret = await say(alice, room)
+    room = await group(alice, bob)
+    secret = await say(alice, room, SECRET)
     await add(alice, room, charlie)
     head = await run(lambda: Conversation.objects.get(pk=room.pk).last_seq)
     await edit(alice, secret, "x"), await react(bob, secret), await react(bob, secret, remove=True)
@@ -155,11 +123,11 @@ async def test_resume_and_sync_hide_the_same(alice, bob, charlie):
 
 
 async def test_who_was_away_between_two_memberships_sees_nothing_of_before_the_second(alice, bob, charlie):
-    room = await make(alice, bob, charlie)
+    room = await group(alice, bob, charlie)
     early = await say(alice, room, "while charlie was here")
     cursor = early.seq
     await remove(alice, room, charlie)
-    secret = await say(alice, room)
+    secret = await say(alice, room, SECRET)
     await add(alice, room, charlie)
     peer = await connect(charlie)
     await react(bob, early)
@@ -177,8 +145,8 @@ async def test_who_was_away_between_two_memberships_sees_nothing_of_before_the_s
 
 
 async def test_a_hole_mended_from_the_log_hides_the_same(alice, bob, charlie, here):
-    room = await make(alice, bob)
-    secret = await say(alice, room)
+    room = await group(alice, bob)
+    secret = await say(alice, room, SECRET)
     await add(alice, room, charlie)
     new, old = await connect(charlie), await connect(bob)
     publish, Process.publish = Process.publish, lambda self, batch: None
@@ -195,8 +163,8 @@ async def test_a_hole_mended_from_the_log_hides_the_same(alice, bob, charlie, he
 
 
 async def test_another_process_hides_the_same(alice, bob, charlie, here):
-    room = await make(alice, bob)
-    secret = await say(alice, room)
+    room = await group(alice, bob)
+    secret = await say(alice, room, SECRET)
     peer = await connect(charlie)
     publish, Process.publish = Process.publish, lambda self, batch: None
     try:
@@ -213,8 +181,8 @@ async def test_another_process_hides_the_same(alice, bob, charlie, here):
 
 
 async def test_opening_the_history_shows_it_to_who_is_connected(alice, bob, charlie):
-    room = await make(alice, bob)
-    secret = await say(alice, room)
+    room = await group(alice, bob)
+    secret = await say(alice, room, SECRET)
     await add(alice, room, charlie)
     peer = await connect(charlie)
     await run(conversations.update, user_id=alice.id, conversation_uuid=room.uuid, history_visible=True)
@@ -223,8 +191,8 @@ async def test_opening_the_history_shows_it_to_who_is_connected(alice, bob, char
 
 
 async def test_who_joins_a_group_with_visible_history_sees_all_of_it(alice, bob, charlie):
-    room = await make(alice, bob, history_visible=True)
-    secret = await say(alice, room)
+    room = await group(alice, bob, history_visible=True)
+    secret = await say(alice, room, SECRET)
     peer = await connect(charlie)
     await add(alice, room, charlie)
     await change_everything(alice, bob, room, secret)
@@ -232,8 +200,8 @@ async def test_who_joins_a_group_with_visible_history_sees_all_of_it(alice, bob,
 
 
 async def test_all_members_of_one_spelling_share_one_frame(alice, bob, charlie, here, monkeypatch):
-    room = await make(alice, bob)
-    secret = await say(alice, room)
+    room = await group(alice, bob)
+    secret = await say(alice, room, SECRET)
     await add(alice, room, charlie)
     connected = [await connect(one) for one in (alice, bob, charlie) for _ in range(3)]
     written = []
@@ -252,7 +220,7 @@ async def test_all_members_of_one_spelling_share_one_frame(alice, bob, charlie, 
 
 @pytest.mark.parametrize("cursor", [0, 4, 5, 999])
 async def test_a_removed_member_gets_removed_alone(alice, bob, charlie, cursor):
-    room = await make(alice, bob, charlie)
+    room = await group(alice, bob, charlie)
     said = await say(alice, room, "old words")
     await remove(alice, room, charlie)
     await edit(alice, said, "new words")
@@ -266,7 +234,7 @@ async def test_a_removed_member_gets_removed_alone(alice, bob, charlie, cursor):
 
 
 async def test_a_hole_shows_a_removed_member_nothing_that_was_changed_later(alice, bob, charlie, here):
-    room = await make(alice, bob, charlie)
+    room = await group(alice, bob, charlie)
     peer, other = await connect(charlie), await connect(bob)
     publish, Process.publish = Process.publish, lambda self, batch: None
     try:
@@ -281,7 +249,7 @@ async def test_a_hole_shows_a_removed_member_nothing_that_was_changed_later(alic
 
 
 async def test_a_membership_that_ends_while_it_is_read_is_read_again(alice, bob, charlie, monkeypatch):
-    room = await make(alice, bob, charlie)
+    room = await group(alice, bob, charlie)
     said = await say(alice, room, "old words")
     read = catchup.fill
 
@@ -298,7 +266,7 @@ async def test_a_membership_that_ends_while_it_is_read_is_read_again(alice, bob,
 
 async def test_an_event_shows_its_message_as_it_was_when_committed(alice, bob, charlie, here):
     """Told a moment after its commit, it must not show what was changed for others since."""
-    room = await make(alice, bob, charlie)
+    room = await group(alice, bob, charlie)
     said = await say(alice, room, "old words")
     peer = await connect(charlie)
     handed: list[list[Published]] = []
@@ -316,8 +284,8 @@ async def test_an_event_shows_its_message_as_it_was_when_committed(alice, bob, c
 
 
 async def test_nobody_is_mentioned_in_a_message_that_they_cannot_see(alice, bob, charlie):
-    room = await make(alice, bob)
-    secret = await say(alice, room)
+    room = await group(alice, bob)
+    secret = await say(alice, room, SECRET)
     await add(alice, room, charlie)
     await edit(alice, secret, f"@{charlie.name} and @{bob.name}")
     stored = await run(lambda: Message.objects.get(uuid=secret.message_uuid).mentions)
@@ -326,11 +294,11 @@ async def test_nobody_is_mentioned_in_a_message_that_they_cannot_see(alice, bob,
 
 
 async def test_join_reads_what_is_hidden_anew_with_the_heads(alice, bob, charlie, here):
-    room = await make(alice, bob, charlie)
+    room = await group(alice, bob, charlie)
     peer = await connect(charlie)
     places = await run(catchup.places, charlie.id)
     await remove(alice, room, charlie)
-    secret = await say(alice, room)
+    secret = await say(alice, room, SECRET)
     await add(alice, room, charlie)
     await peer.waiting()
     late = await connect(charlie)

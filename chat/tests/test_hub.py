@@ -5,11 +5,9 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from django.db import transaction
 
 from chat.hub import clock, hub, presence
@@ -18,46 +16,15 @@ from chat.hub.feed import Feed
 from chat.hub.process import Process
 from chat.log import catchup, events
 from chat.log.published import Encoded, Published, Receipt
-from chat.models import Conversation, Event, Membership, Message
+from chat.models import Event, Membership, Message
 from chat.services import conversations, members, messages
 from chat.tests import peers
-from chat.tests.peers import Known, connect, person, run
+from chat.tests.peers import connect, group, run, say
 from sessions.services import lifecycle as session_services
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-
-@pytest_asyncio.fixture
-async def here() -> AsyncIterator[Process]:
-    async with peers.running() as started:
-        yield started
-
-
-@pytest_asyncio.fixture
-async def alice(here: Process) -> Known:
-    return await run(person)
-
-
-@pytest_asyncio.fixture
-async def bob(here: Process) -> Known:
-    return await run(person)
-
-
-@pytest_asyncio.fixture
-async def charlie(here: Process) -> Known:
-    return await run(person)
-
-
-async def group(owner: Known, *others: Known, **more: Any) -> Conversation:
-    return await run(
-        conversations.create_group, user_id=owner.id, title="Group", user_ids=[one.id for one in others], **more
-    )
-
-
-async def say(who: Known, where: Conversation, text: str = "Hello", **more: Any) -> Any:
-    return await run(
-        messages.send, user_id=who.id, session_id=who.session_id, conversation_uuid=where.uuid, content=text, **more
-    )
+here, alice, bob, charlie = peers.here, peers.alice, peers.bob, peers.charlie
 
 
 async def test_a_message_reaches_every_socket_of_every_member_and_nobody_else(alice, bob, charlie):

@@ -2,59 +2,30 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
-import pytest_asyncio
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from chat.hub import messages as wire
-from chat.hub.process import Process
 from chat.log import catchup
-from chat.models import ChatSettings, Conversation
-from chat.services import conversations, members, messages
+from chat.models import ChatSettings
+from chat.services import members
 from chat.socket import handlers, handshake
 from chat.tests import peers
-from chat.tests.peers import Known, connect, person, run
+from chat.tests.peers import connect, group, run, say
 from common.client import Client
 from sessions.services import lifecycle as sessions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-
-@pytest_asyncio.fixture
-async def here() -> AsyncIterator[Process]:
-    async with peers.running() as started:
-        yield started
-
-
-@pytest_asyncio.fixture
-async def alice(here: Process) -> Known:
-    return await run(person)
-
-
-@pytest_asyncio.fixture
-async def bob(here: Process) -> Known:
-    return await run(person)
-
-
-async def make(owner: Known, *others: Known) -> Conversation:
-    ids = [one.id for one in others]
-    return await run(conversations.create_group, user_id=owner.id, title="Group", user_ids=ids)
-
-
-async def say(who: Known, where: Conversation, text: str = "Hello", **more: Any) -> Any:
-    return await run(
-        messages.send, user_id=who.id, session_id=who.session_id, conversation_uuid=where.uuid, content=text, **more
-    )
+here, alice, bob = peers.here, peers.alice, peers.bob
 
 
 async def test_typing_is_shown_at_each_repeat_and_ends_by_itself_once(alice, bob, settings):
     settings.CHAT_TYPING_SECONDS = 0.3
-    room = await make(alice, bob)
+    room = await group(alice, bob)
     typist, reader = await connect(alice), await connect(bob)
     for _ in range(3):
         await typist.send("typing", conversation_uuid=str(room.uuid), active=True)
@@ -68,7 +39,7 @@ async def test_typing_is_shown_at_each_repeat_and_ends_by_itself_once(alice, bob
 
 async def test_typing_ends_by_itself_where_the_typists_process_died(alice, bob, here, settings):
     settings.CHAT_TYPING_SECONDS = 0.2
-    room = await make(alice, bob)
+    room = await group(alice, bob)
     reader = await connect(bob)
     told = wire.to_wire(wire.TypingChanged(c=room.pk, u=alice.id, a=True))
     here.on_message(told)
@@ -79,7 +50,7 @@ async def test_typing_ends_by_itself_where_the_typists_process_died(alice, bob, 
 
 
 async def test_typing_ends_with_the_socket(alice, bob):
-    room = await make(alice, bob)
+    room = await group(alice, bob)
     typist, reader = await connect(alice), await connect(bob)
     await typist.send("typing", conversation_uuid=str(room.uuid), active=True)
     await reader.next("typing")
@@ -88,7 +59,7 @@ async def test_typing_ends_with_the_socket(alice, bob):
 
 
 async def test_sending_is_a_receipt_to_ones_own_other_devices(alice, bob):
-    room = await make(alice, bob)
+    room = await group(alice, bob)
     first, second, other = await connect(alice), await connect(alice), await connect(bob)
     await first.send("message", conversation_uuid=str(room.uuid), content="Hello")
     receipt = await second.next("receipt")
@@ -97,7 +68,7 @@ async def test_sending_is_a_receipt_to_ones_own_other_devices(alice, bob):
 
 
 async def test_sending_tells_the_members_that_theirs_was_read(alice, bob):
-    room = await make(alice, bob)
+    room = await group(alice, bob)
     await say(bob, room)
     writer = await connect(bob)
     sent = await say(alice, room)
@@ -106,7 +77,7 @@ async def test_sending_tells_the_members_that_theirs_was_read(alice, bob):
 
 
 async def test_sending_is_no_receipt_of_who_shares_none(alice, bob):
-    room = await make(alice, bob)
+    room = await group(alice, bob)
     await run(ChatSettings.objects.create, user_id=alice.id, share_receipts=False)
     await say(bob, room)
     own, writer = await connect(alice), await connect(bob)
@@ -144,7 +115,7 @@ async def test_a_token_of_another_session_of_the_same_person_renews_nothing(alic
 
 async def test_what_happens_between_the_read_and_the_subscription_is_not_lost(alice, bob, here, monkeypatch):
     """Subscribe, then read: a message and a removal of that moment would otherwise wait for the next sweep."""
-    room, left = await make(alice, bob), await make(alice, bob)
+    room, left = await group(alice, bob), await group(alice, bob)
     places = await run(catchup.places, bob.id)
 
     async def subscribe(groups: set[str]) -> bool:
@@ -163,7 +134,7 @@ async def test_what_happens_between_the_read_and_the_subscription_is_not_lost(al
 
 
 async def test_more_work_than_a_socket_may_queue_is_told_to_wait(alice, bob, monkeypatch):
-    room = await make(alice, bob)
+    room = await group(alice, bob)
     peer = await connect(alice)
     monkeypatch.setattr("chat.hub.connection.WORK_QUEUE", 3)
     release = asyncio.Event()

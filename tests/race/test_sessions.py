@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -22,36 +21,19 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 
 from common import purging
 from common.client import Client
-from common.errors import ApplicationError, TokenNotValid
+from common.errors import TokenNotValid
 from sessions import hot_sql
 from sessions.authentication import authenticate
 from sessions.models import UserSession
 from sessions.services import lifecycle, rotation, validity
 from sessions.tests.clock import REFRESH, envelope, later
 from sessions.tokens import keys
+from tests.together import together
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 THREADS, ROUNDS = 8, 20
 CLIENT = Client(ip_address="203.0.113.7", user_agent="race")
-
-
-def together(*calls):
-    """Run each call in a thread with its own connection, all let go at once; return results or the errors raised."""
-    barrier = threading.Barrier(len(calls))
-
-    def run(call):
-        try:
-            connection.ensure_connection()
-            barrier.wait(10)
-            return call()
-        except ApplicationError as error:
-            return error
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result(30) for future in [pool.submit(run, call) for call in calls]]
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import ipaddress
 import json
 import secrets
 import uuid
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import structlog
 import webauthn
@@ -37,6 +38,7 @@ from users.models import User
 from users.passwords import device_tokens, lockout
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 FIRST, SECOND, NEW = "passkey", "passkey_mfa", "passkey_new"
 AMR = [assurance.KEY, assurance.MULTIPLE]
@@ -53,6 +55,22 @@ def require_available() -> None:
     except ValueError:
         return
     raise PasskeysUnavailable
+
+
+def _verified(verify: Callable[..., T], credential: dict[str, Any], **known: Any) -> T:
+    """Return what py_webauthn reads from a credential made for this site. Raises InvalidCode for any other."""
+    try:
+        return verify(
+            credential=credential,
+            expected_challenge=_challenge_bytes(credential),
+            expected_rp_id=settings.RP_ID,
+            expected_origin=settings.PASSKEY_ORIGINS,
+            require_user_verification=True,
+            **known,
+        )
+    except _BROKEN as error:
+        log.info("passkey.refused", reason=type(error).__name__)
+        raise InvalidCode from None
 
 
 # --- Making one -------------------------------------------------------------------------------------------------------
@@ -90,17 +108,7 @@ def add(*, user: User, credential: dict[str, Any], name: str, sid: uuid.UUID | N
     """
     require_available()
     challenge = _spend(credential, NEW, user_id=user.pk)
-    try:
-        made = webauthn.verify_registration_response(
-            credential=credential,
-            expected_challenge=_challenge_bytes(credential),
-            expected_rp_id=settings.RP_ID,
-            expected_origin=settings.PASSKEY_ORIGINS,
-            require_user_verification=True,
-        )
-    except _BROKEN as error:
-        log.info("passkey.refused", reason=type(error).__name__)
-        raise InvalidCode from None
+    made = _verified(webauthn.verify_registration_response, credential)
     transports = credential["response"].get("transports")
     passkey = Passkey(
         user_id=user.pk,
@@ -164,19 +172,12 @@ def authenticate(
     if challenge.data.get("of", "") != of or (challenge.user_id is not None and challenge.user_id != user_id):
         raise InvalidOrExpiredToken
     passkey = _of(credential, user_id)
-    try:
-        verified = webauthn.verify_authentication_response(
-            credential=credential,
-            expected_challenge=_challenge_bytes(credential),
-            expected_rp_id=settings.RP_ID,
-            expected_origin=settings.PASSKEY_ORIGINS,
-            credential_public_key=bytes(passkey.public_key),
-            credential_current_sign_count=0,  # compared below, where it can be acted upon
-            require_user_verification=True,
-        )
-    except _BROKEN as error:
-        log.info("passkey.refused", reason=type(error).__name__)
-        raise InvalidCode from None
+    verified = _verified(
+        webauthn.verify_authentication_response,
+        credential,
+        credential_public_key=bytes(passkey.public_key),
+        credential_current_sign_count=0,  # compared below, where it can be acted upon
+    )
     if passkey.sign_count and verified.new_sign_count <= passkey.sign_count:
         _end(passkey, client=client)
         raise InvalidCode

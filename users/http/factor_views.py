@@ -13,7 +13,6 @@ from rest_framework.views import APIView
 from common.client import client_of
 from common.errors import NotFound
 from common.views import OpenAPIView, no_store
-from sessions import payload as sessions_payload
 from sessions.authentication import Authenticated, current_sid
 from users import payload
 from users.factors import (
@@ -27,28 +26,18 @@ from users.factors import (
     totp,
 )
 from users.factors.models import Passkey
-from users.flows.login import LoggedIn
 from users.http import factor_serializers as shapes
 from users.http.serializers import LoggedInSerializer, UserSerializer
-from users.http.views import documented, person, read, survives_errors
+from users.http.views import documented, person, read, signed_in, survives_errors, with_fingerprint
 from users.phone import verification
 
 PROVIDER = OpenApiParameter("provider", OpenApiTypes.STR, OpenApiParameter.PATH, description="google, apple, …")
 PASSKEY = OpenApiParameter("passkey_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 
-def signed_in(logged_in: LoggedIn, *, code: int = status.HTTP_200_OK) -> Response:
-    """Answer as login does."""
-    user_session = logged_in.started.user_session
-    tokens = sessions_payload.tokens(logged_in.started.tokens, user_session, current_sid=user_session.session_token)
-    body = {**tokens, "user": payload.user(logged_in.user), "device_token": logged_in.device_token}
-    return no_store(Response(body, status=code))
-
-
-def device(request: Request, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the body with the header's fingerprint where it has none."""
-    given["device_fingerprint"] = given["device_fingerprint"] or client_of(request).device_fingerprint
-    return given
+def caller(request: Request) -> dict[str, Any]:
+    """Return the session and the client that a service records with a change: its arguments `sid` and `client`."""
+    return {"sid": current_sid(request), "client": client_of(request)}
 
 
 def require_fresh(request: Request) -> None:
@@ -93,7 +82,7 @@ class PasskeySignInView(OpenAPIView):
     @documented("passkey_sign_in", request=shapes.PasskeySignInSerializer, auth=[], responses={200: LoggedInSerializer})
     def post(self, request: Request) -> Response:
         """Sign in by a passkey alone."""
-        given = device(request, read(shapes.PasskeySignInSerializer, request))
+        given = with_fingerprint(request, read(shapes.PasskeySignInSerializer, request))
         return signed_in(passkeys.sign_in(client=client_of(request), **given))
 
 
@@ -117,7 +106,7 @@ class EmailCodeConfirmView(OpenAPIView):
     )
     def post(self, request: Request) -> Response:
         """Sign in by the mailed digits, which also proves the address."""
-        given = device(request, read(shapes.EmailCodeConfirmSerializer, request))
+        given = with_fingerprint(request, read(shapes.EmailCodeConfirmSerializer, request))
         return signed_in(email_code.confirm(client=client_of(request), **given))
 
 
@@ -132,7 +121,7 @@ class SocialSignInView(OpenAPIView):
     )
     def post(self, request: Request, provider: str) -> Response:
         """Sign in by another provider's ID token; 201 with a new account."""
-        given = device(request, read(shapes.SocialSignInSerializer, request))
+        given = with_fingerprint(request, read(shapes.SocialSignInSerializer, request))
         done = social.sign_in(provider=provider, client=client_of(request), **given)
         return signed_in(done.logged_in, code=status.HTTP_201_CREATED if done.created else status.HTTP_200_OK)
 
@@ -185,7 +174,7 @@ class TotpView(APIView):
     def delete(self, request: Request) -> Response:
         """Turn the second factor off."""
         require_fresh(request)
-        totp.remove(user_id=person(request).pk, sid=current_sid(request), client=client_of(request))
+        totp.remove(user_id=person(request).pk, **caller(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -196,9 +185,7 @@ class TotpConfirmView(APIView):
         """Turn the second factor on by a first code; shows ten recovery codes, this once."""
         given = read(shapes.CodeSerializer, request)
         require_fresh(request)
-        codes = totp.confirm(
-            user=person(request), code=given["code"], sid=current_sid(request), client=client_of(request)
-        )
+        codes = totp.confirm(user=person(request), code=given["code"], **caller(request))
         return no_store(Response({"recovery_codes": codes}))
 
 
@@ -207,7 +194,7 @@ class RecoveryCodesView(APIView):
     def post(self, request: Request) -> Response:
         """Make ten new recovery codes; the old ones are void."""
         require_fresh(request)
-        codes = recovery_codes.make(user_id=person(request).pk, sid=current_sid(request), client=client_of(request))
+        codes = recovery_codes.make(user_id=person(request).pk, **caller(request))
         return no_store(Response({"recovery_codes": codes}))
 
 
@@ -226,7 +213,7 @@ class PasskeysView(APIView):
         """Store the passkey that the device made."""
         given = read(shapes.PasskeyAddSerializer, request)
         require_fresh(request)
-        passkey = passkeys.add(user=person(request), sid=current_sid(request), client=client_of(request), **given)
+        passkey = passkeys.add(user=person(request), **caller(request), **given)
         return Response(listing.passkey(passkey), status=status.HTTP_201_CREATED)
 
 
@@ -259,8 +246,7 @@ class PasskeyView(APIView):
         passkeys.remove(
             user_id=person(request).pk,
             passkey_id=passkey_id_of(passkey_id),
-            sid=current_sid(request),
-            client=client_of(request),
+            **caller(request),
         )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -280,8 +266,7 @@ class SocialLinkView(APIView):
         link = social.link(
             user=person(request),
             provider=provider,
-            sid=current_sid(request),
-            client=client_of(request),
+            **caller(request),
             **given,
         )
         return Response(listing.social(link))
@@ -290,9 +275,7 @@ class SocialLinkView(APIView):
     def delete(self, request: Request, provider: str) -> Response:
         """Unlink it, unless it is the last way in."""
         require_fresh(request)
-        social.unlink(
-            user_id=person(request).pk, provider=provider, sid=current_sid(request), client=client_of(request)
-        )
+        social.unlink(user_id=person(request).pk, provider=provider, **caller(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -322,5 +305,5 @@ class PhoneConfirmView(APIView):
         """Prove the number by the digits; it becomes the account's, verified."""
         given = read(shapes.ChallengeCodeSerializer, request)
         require_fresh(request)
-        user = verification.confirm(user=person(request), sid=current_sid(request), client=client_of(request), **given)
+        user = verification.confirm(user=person(request), **caller(request), **given)
         return Response(payload.user(user))

@@ -4,7 +4,6 @@ The secret of a link stands in the fragment, which no browser sends: a GET canno
 out of the address bar at once and sends it to the API, nowhere else, when the reader asks for it.
 """
 
-import ipaddress
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -20,6 +19,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
 from common import csp
+from common.loopback import is_loopback
 from users.mail import file_backend
 
 
@@ -62,15 +62,6 @@ def verify_email(request: HttpRequest) -> HttpResponse:
 
 
 # --- /dev/mail/ -------------------------------------------------------------------------------------------------------
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def mailbox_is_open(request: HttpRequest) -> bool:

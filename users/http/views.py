@@ -51,6 +51,19 @@ def person(request: Request) -> User:
     return cast(User, request.user)
 
 
+def with_fingerprint(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a login; the header's device fingerprint counts where the body has none."""
+    return given | {"device_fingerprint": given["device_fingerprint"] or client_of(request).device_fingerprint}
+
+
+def signed_in(logged_in: login.LoggedIn, *, code: int = status.HTTP_200_OK) -> Response:
+    """Return the response of a login, whichever factors it took."""
+    user_session = logged_in.started.user_session
+    tokens = sessions_payload.tokens(logged_in.started.tokens, user_session, current_sid=user_session.session_token)
+    body = {**tokens, "user": payload.user(logged_in.user), "device_token": logged_in.device_token}
+    return no_store(Response(body, status=code))
+
+
 def password_or_fresh(request: Request, given: dict[str, Any]) -> str | None:
     """Return the password that proves the call; None where somebody without one has proved who they are lately.
 
@@ -87,15 +100,8 @@ class LoginView(OpenAPIView):
     @documented("login", request=serializers.LoginSerializer, auth=[], responses={200: serializers.LoggedInSerializer})
     def post(self, request: Request) -> Response:
         """Sign in. Five failed passwords lock the account for half an hour, known or not."""
-        given = read(serializers.LoginSerializer, request)
-        client = client_of(request)
-        given["device_fingerprint"] = given["device_fingerprint"] or client.device_fingerprint
-        logged_in = login.login(client=client, **given)
-        user_session = logged_in.started.user_session
-        tokens = sessions_payload.tokens(logged_in.started.tokens, user_session, current_sid=user_session.session_token)
-        return no_store(
-            Response({**tokens, "user": payload.user(logged_in.user), "device_token": logged_in.device_token})
-        )
+        given = with_fingerprint(request, read(serializers.LoginSerializer, request))
+        return signed_in(login.login(client=client_of(request), **given))
 
 
 class PasswordResetView(OpenAPIView):

@@ -4,6 +4,7 @@
 and `update()` know nothing of other columns: `settle` is called for those (`users.models`, `users.receivers`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -14,13 +15,14 @@ from users.identity import addresses, names
 CLASH = "#"  # in no name's key: begins what tells a name from before a rule from the one that it clashes with
 
 
-class _Settled:
-    """Writes a settled value to the row and to the instance; in migrations it is Django's plain field."""
+class _Settled(ABC):
+    """A model field that normalises its value before each save; migrations record it as Django's plain field."""
 
     plain = ""
 
+    @abstractmethod
     def settled(self, instance: Any) -> Any:
-        raise NotImplementedError
+        """Return the normalised value of this column."""
 
     def pre_save(self, instance: Any, add: bool) -> Any:
         value = self.settled(instance)

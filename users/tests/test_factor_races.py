@@ -7,12 +7,13 @@ from rest_framework.test import APIClient
 from common.client import Client
 from common.errors import SmsRefused
 from sessions.tokens import sealing
+from tests.together import together
 from users.factors import recovery_codes
 from users.factors.models import Challenge, Passkey, SocialLink, TotpFactor
 from users.models import LoginCounter, User
 from users.phone import budgets
 from users.tests.factors import code_at
-from users.tests.test_races import at_once, codes, post
+from users.tests.test_races import codes, post
 
 PASSWORD = "alviar-demo"
 LOGIN, MFA = "/api/auth/login/", "/api/auth/mfa/"
@@ -33,9 +34,12 @@ class Races:
     def token(self):
         return APIClient().post(LOGIN, {"username": "alice", "password": PASSWORD}).data["mfa_token"]
 
+    def tokens(self, count):
+        return [self.token() for _ in range(count)]
+
     def test_twenty_parallel_codes_cost_five_tries(self, enrolled):
         token = self.token()
-        answers = codes(at_once([post(MFA, {"mfa_token": token, "code": "000000"})] * 20))
+        answers = codes(together(*[post(MFA, {"mfa_token": token, "code": "000000"})] * 20))
         assert answers[(400, "invalid_code")] == 5, answers
         assert set(answers) <= {(400, "invalid_code"), (400, "invalid_or_expired_token"), (429, "account_locked")}
         assert Challenge.objects.get().tries == 5
@@ -43,18 +47,22 @@ class Races:
 
     def test_one_recovery_code_used_many_times_at_once_opens_once(self, enrolled):
         code = enrolled[1][0]
-        answers = at_once([post(MFA, {"mfa_token": token, "code": code}) for token in [self.token() for _ in range(4)]])
+        answers = together(
+            *[post(MFA, {"mfa_token": token, "code": code}) for token in [self.token() for _ in range(4)]]
+        )
         assert codes(answers)[(200, "")] == 1
         assert recovery_codes.left(User.objects.get().pk) == 9
 
     def test_one_code_of_the_app_used_many_times_at_once_opens_once(self, enrolled):
         code = code_at(enrolled[0])
-        answers = at_once([post(MFA, {"mfa_token": token, "code": code}) for token in [self.token() for _ in range(4)]])
+        answers = together(
+            *[post(MFA, {"mfa_token": token, "code": code}) for token in [self.token() for _ in range(4)]]
+        )
         assert codes(answers)[(200, "")] == 1
 
     def test_one_token_opens_once_with_several_right_codes(self, enrolled):
         token = self.token()
-        answers = at_once([post(MFA, {"mfa_token": token, "code": code}) for code in enrolled[1][:4]])
+        answers = together(*[post(MFA, {"mfa_token": token, "code": code}) for code in enrolled[1][:4]])
         assert codes(answers)[(200, "")] == 1
 
     def test_many_sms_at_once_at_a_budget_of_ten_are_ten(self, alice, settings):
@@ -72,7 +80,7 @@ class Races:
 
         answers = []
         for batch in range(10):
-            answers += at_once([lambda number=number: ask(number) for number in range(batch * 10, batch * 10 + 10)])
+            answers += together(*[lambda number=number: ask(number) for number in range(batch * 10, batch * 10 + 10)])
         assert sum(answers) == 10
 
     def test_two_removals_at_once_leave_a_way_in(self, alice, settings, sign_in):
@@ -89,7 +97,7 @@ class Races:
             own.credentials(**client._credentials)
             return own.delete(path)
 
-        answers = codes(at_once([lambda path=path: remove(path) for path in paths]))
+        answers = codes(together(*[lambda path=path: remove(path) for path in paths]))
         assert answers == {(204, ""): 1, (409, "last_factor"): 1}
 
 

@@ -1,15 +1,14 @@
 """A forgotten password: asked for without a word about who exists, set once, everything else ended."""
 
-import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 from django.core import mail
-from django.db import connection
 from django_tasks_db.models import DBTaskResult
 
 from common.signals import security_event
+from tests.together import together
 from users.models import EmailVerificationToken, LoginCounter, PasswordResetToken, User
 from users.passwords import lockout
 from users.tests.letters_read import link_token, recipients
@@ -265,18 +264,6 @@ def test_of_parallel_confirms_of_one_link_one_wins(api, ask, alice):
     from rest_framework.test import APIClient
 
     ask()
-    token, answers, start = link_token(), [], threading.Barrier(6)
-
-    def race(number):
-        try:
-            start.wait()
-            answers.append(confirm(APIClient(), token, f"{NEW} {number}").status_code)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=race, args=[number]) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(answers) == [200] + [400] * 5
+    token = link_token()
+    answers = together(*[lambda number=number: confirm(APIClient(), token, f"{NEW} {number}") for number in range(6)])
+    assert sorted(answer.status_code for answer in answers) == [200] + [400] * 5

@@ -5,35 +5,16 @@ from collections import Counter
 from unittest import mock
 
 import pytest
-from django.db import connection
 from rest_framework.test import APIClient
 
 from sessions.models import UserSession
+from tests.together import together
 from users.mail import enqueue, single_use
 from users.models import EmailVerificationToken, LoginCounter, PasswordResetToken, User
 from users.passwords import check, lockout
 from users.tests.letters_read import link_token
 
 PASSWORD = "alviar-demo"
-
-
-def at_once(calls):
-    """Run every call in a thread of its own, all released together; return their answers."""
-    start, answers = threading.Barrier(len(calls)), [None] * len(calls)
-
-    def run(index, call):
-        try:
-            start.wait()
-            answers[index] = call()
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=item) for item in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
 
 
 def codes(answers):
@@ -67,7 +48,7 @@ class Races:
     @pytest.mark.parametrize("username", ["alice", "nobody"])
     def test_forty_parallel_guesses_cost_exactly_five_hashes(self, alice, hashes, username):
         guess = [post("/api/auth/login/", {"username": username, "password": f"x{n}"}) for n in range(40)]
-        assert codes(at_once(guess)) == {(401, "no_active_account"): 5, (429, "account_locked"): 35}
+        assert codes(together(*guess)) == {(401, "no_active_account"): 5, (429, "account_locked"): 35}
         assert len(hashes) == 5
         row = LoginCounter.objects.get()
         assert (row.failures, row.settled) == (5, 5)
@@ -84,29 +65,29 @@ class Races:
         calls = [post("/api/auth/login/", {"username": "alice@example.com", "password": "x"})] * 8
         calls += [lambda: signed_in().post("/api/auth/password-change/", body)] * 8
         calls += [lambda: signed_in().delete("/api/users/me/", {"password": "x"})] * 8
-        counted = codes(at_once(calls))
+        counted = codes(together(*calls))
         assert counted[429, "account_locked"] == 19
         assert len(hashes) == 5
 
     def test_ten_right_passwords_at_once_all_sign_in(self, alice, hashes):
         """A password that is being checked is no failure yet: nobody is refused for it."""
         login = post("/api/auth/login/", {"username": "alice", "password": PASSWORD})
-        assert codes(at_once([login] * 10)) == {(200, ""): 10}
+        assert codes(together(*[login] * 10)) == {(200, ""): 10}
         assert not LoginCounter.objects.exists()
 
     def test_one_device_signing_in_many_times_at_once_has_one_session(self, alice):
         login = post("/api/auth/login/", {"username": "alice", "password": PASSWORD, "device_fingerprint": "phone"})
-        assert codes(at_once([login] * 6)) == {(200, ""): 6}
+        assert codes(together(*[login] * 6)) == {(200, ""): 6}
         assert UserSession.objects.filter(user=alice, is_active=True).count() == 1
 
     def test_of_parallel_registrations_of_one_name_one_wins(self, db):
         body = {"username": "dora", "password": "a good password 1", "password_confirm": "a good password 1"}
         calls = [post("/api/auth/register/", body | {"email": f"d{n}@example.com"}) for n in range(6)]
-        assert codes(at_once(calls)) == {(201, ""): 1, (400, "validation_error"): 5}
+        assert codes(together(*calls)) == {(201, ""): 1, (400, "validation_error"): 5}
         calls = [
             post("/api/auth/register/", body | {"username": f"{c}ina", "email": "x@example.com"}) for c in "ABCDEF"
         ]
-        assert codes(at_once(calls)) == {(201, ""): 1, (400, "validation_error"): 5}
+        assert codes(together(*calls)) == {(201, ""): 1, (400, "validation_error"): 5}
 
     def test_of_parallel_confirms_of_one_link_one_wins(self, alice):
         raw = str(single_use.issue(PasswordResetToken, alice))
@@ -117,12 +98,12 @@ class Races:
             )
             for n in range(6)
         ]
-        assert codes(at_once(calls)) == {(200, ""): 1, (400, "invalid_or_expired_token"): 5}
+        assert codes(together(*calls)) == {(200, ""): 1, (400, "invalid_or_expired_token"): 5}
 
     def test_parallel_clicks_on_a_verification_link_are_all_fine(self, person):
         dora = person("dora", email_verified=False)
         raw = str(single_use.issue(EmailVerificationToken, dora, email=dora.email))
-        assert codes(at_once([post("/api/auth/verify-email/", {"token": raw})] * 6))[200, ""] >= 1
+        assert codes(together(*[post("/api/auth/verify-email/", {"token": raw})] * 6))[200, ""] >= 1
         dora.refresh_from_db()
         assert dora.email_verified
         assert EmailVerificationToken.objects.get().is_used
@@ -134,7 +115,7 @@ class Races:
             raw = str(single_use.issue(PasswordResetToken, user))
             body = {"token": raw, "new_password": new, "new_password_confirm": new}
             login = post("/api/auth/login/", {"username": "alice", "password": old})
-            answers = at_once([post("/api/auth/password-reset/confirm/", body), login, login, login])
+            answers = together(*[post("/api/auth/password-reset/confirm/", body), login, login, login])
             assert answers[0].status_code == 200
             assert {answer.status_code for answer in answers[1:]} <= {200, 401}
             assert not UserSession.objects.filter(user=alice, is_active=True).exists()
@@ -147,7 +128,7 @@ class Races:
             run_tasks()
             tokens.append(link_token())
         calls = [post("/api/auth/verify-email/", {"token": token}) for token in tokens]
-        assert codes(at_once(calls)) == {(200, ""): 1, (400, "invalid_or_expired_token"): 1}
+        assert codes(together(*calls)) == {(200, ""): 1, (400, "invalid_or_expired_token"): 1}
         assert User.objects.filter(email="new@example.com").count() == 1
 
 

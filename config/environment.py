@@ -130,6 +130,39 @@ def http_url(text: str) -> None:
         raise validate.ValidationError("Not an http:// or https:// address.")
 
 
+def https_url(text: str) -> None:
+    """Refuse what a mail program would not load: anything but https, or a file of this machine's server."""
+    if not text:
+        return
+    http_url(text)
+    if urlsplit(text).scheme != "https" and urlsplit(text).hostname not in {"localhost", "127.0.0.1"}:
+        raise validate.ValidationError("Not an https:// address.")
+
+
+def one_line(text: str) -> None:
+    """Refuse what would add a header to a mail."""
+    if any(ord(character) < 32 for character in text):
+        raise validate.ValidationError("More than one line.")
+
+
+def colour(text: str) -> None:
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise validate.ValidationError("Not a colour such as #0b5cad.")
+
+
+def app_url(text: str) -> None:
+    """Refuse what is not `scheme://…`, and schemes that a browser runs or reads from the reader's own disk."""
+    if not text:
+        return
+    scheme, _separator, rest = text.partition("://")
+    if (
+        not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme)
+        or scheme in {"javascript", "data", "vbscript", "file", "blob", "about", "view-source"}
+        or not re.fullmatch(r"[^\s\"'<>\\]*", rest)
+    ):
+        raise validate.ValidationError("Not an address such as myapp://home or https://app.example.com/.")
+
+
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/:*?#@\[\]]+)(:\d{1,5})?", re.IGNORECASE)
 
 

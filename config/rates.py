@@ -8,6 +8,7 @@ RATES = {
     "resend_verification": "20/hour",
     "password_reset_confirm": "20/min",
     "verify_email": "20/min",
+    "was_it_you": "20/min",
     "email_code": "20/hour",
     "passkey_options": "60/min",
     # per e-mail address

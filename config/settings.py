@@ -8,6 +8,7 @@ import contextlib
 import os
 import secrets
 from datetime import timedelta
+from email.utils import formataddr
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -404,9 +405,18 @@ LOCKOUT_ATTEMPTS: int = env.int("LOCKOUT_ATTEMPTS", 5)  # 0: no lockout
 LOCKOUT_SECONDS: int = env.int("LOCKOUT_SECONDS", 1_800)
 PASSWORD_RESET_LIFETIME: int = env.int("PASSWORD_RESET_LIFETIME", 3_600, low=1)
 EMAIL_VERIFICATION_LIFETIME: int = env.int("EMAIL_VERIFICATION_LIFETIME", 86_400, low=1)
+# How long "Was it you?" in a security notice can be answered.
+NOTICE_LINK_LIFETIME: int = env.int("NOTICE_LINK_LIFETIME", 7 * 86_400, low=1)
 SECURITY_EVENT_RETENTION_DAYS: int = env.int("SECURITY_EVENT_RETENTION_DAYS", 365)
+# What people know the product by: in mails, on the pages that these lead to, in the admin.
+PRODUCT_NAME: str = env.str("PRODUCT_NAME", "Alviar", check=environment.one_line)
+BRAND_COLOUR: str = env.str("BRAND_COLOUR", "#0b5cad", check=environment.colour)
+BRAND_LOGO_URL: str = env.str("BRAND_LOGO_URL", "", check=environment.https_url)
+BRAND_ADDRESS: str = env.str("BRAND_ADDRESS", "", check=environment.one_line)
+# Opens the app on a phone: a scheme of its own (alviar://home) or a universal link.
+PUBLIC_APP_URL: str = env.str("PUBLIC_APP_URL", "", check=environment.app_url)
 # The name that authenticator apps, passkey managers and text messages show.
-RP_NAME: str = env.str("RP_NAME", "Alviar")
+RP_NAME: str = env.str("RP_NAME", PRODUCT_NAME)
 TOTP_ISSUER: str = env.str("TOTP_ISSUER", RP_NAME)
 # Whose passkeys they are: the host of PUBLIC_URL or a domain above it. Changing it makes every passkey useless.
 RP_ID: str = env.str("RP_ID", ways_in.host_of(PUBLIC_URL))
@@ -438,7 +448,7 @@ RATE_LIMITS: dict[str, str] = {
 
 EMAIL_URL: str = env.str("EMAIL_URL", "", check=environment.email_url)
 MAIL_DIR: str = env.str("MAIL_DIR", "")
-DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "Alviar <no-reply@localhost>")
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", formataddr((PRODUCT_NAME, "no-reply@localhost")))
 EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", 10, low=1)
 if EMAIL_URL:
     # The URL's own timeout wins; without one a mail server that hangs would hold the worker for ever.

@@ -251,6 +251,17 @@ class EmailVerificationToken(SingleUseToken):
     expires_at = models.DateTimeField(default=_verification_end)
 
 
+def _notice_end() -> datetime:
+    return timezone.now() + timedelta(seconds=settings.NOTICE_LINK_LIFETIME)
+
+
+class NoticeToken(SingleUseToken):
+    """Answers "Was it you?" in the mail about a security event, once. Lives `NOTICE_LINK_LIFETIME` seconds (7 days)."""
+
+    event = models.ForeignKey("SecurityEvent", on_delete=models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField(default=_notice_end)
+
+
 class SecurityEvent(models.Model):
     """One line of a person's security timeline. Never changed; gone after `SECURITY_EVENT_RETENTION_DAYS`."""
 

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from common import purging
-from users.models import EmailVerificationToken, LoginCounter, PasswordResetToken, SingleUseToken, User
+from users.models import EmailVerificationToken, LoginCounter, NoticeToken, PasswordResetToken, SingleUseToken, User
 
 
 def forgotten_counters() -> QuerySet[LoginCounter]:
@@ -32,3 +32,4 @@ purging.register("login counters", purging.delete_batch(forgotten_counters))
 purging.register("ended lockouts", purging.update_batch(ended_lockouts, clear_mirror))
 purging.register("reset links", purging.delete_batch(lambda: dead_links(PasswordResetToken)))
 purging.register("verification links", purging.delete_batch(lambda: dead_links(EmailVerificationToken)))
+purging.register("notice links", purging.delete_batch(lambda: dead_links(NoticeToken)))

@@ -76,6 +76,9 @@ def test_one_error_names_every_bad_variable():
         "TRUSTED_PROXY_COUNT": "-1",
         "PASSWORD_MIN_LENGTH": "x",
         "BODY_LIMIT_BYTES": "big",
+        "PUBLIC_APP_URL": "javascript://alert(1)",
+        "BRAND_COLOUR": "red",
+        "BRAND_LOGO_URL": "http://example.com/logo.png",
     }
     code, said = start(**bad)
     assert code != 0

@@ -14,7 +14,7 @@ from users.factors import social_tokens
 from users.factors.models import Challenge, Passkey, RecoveryCode, SocialLink, TotpFactor
 from users.identity import names
 from users.mail import enqueue
-from users.models import EmailVerificationToken, PasswordResetToken, SecurityEvent, User
+from users.models import EmailVerificationToken, NoticeToken, PasswordResetToken, SecurityEvent, User
 from users.passwords import check, lockout
 
 FACTORS: tuple[Any, ...] = (TotpFactor, RecoveryCode, Passkey, SocialLink, Challenge)
@@ -38,7 +38,7 @@ def close(*, user_id: int, password: str | None, client: Client, sid: uuid.UUID 
         user_closing.send(sender=User, user_id=user_id)
         for link in SocialLink.objects.filter(user_id=user_id):
             social_tokens.revoke(link)
-        for model in (*FACTORS, PasswordResetToken, EmailVerificationToken, SecurityEvent):
+        for model in (*FACTORS, PasswordResetToken, EmailVerificationToken, NoticeToken, SecurityEvent):
             model.objects.filter(user_id=user_id).delete()
         lockout.unlock(user_id)
         _erase(user)

@@ -11,6 +11,7 @@ urlpatterns = [
     path("password-reset/confirm/", views.PasswordResetConfirmView.as_view()),
     path("password-change/", views.PasswordChangeView.as_view()),
     path("verify-email/", views.VerifyEmailView.as_view()),
+    path("was-it-you/", views.WasItYouView.as_view()),
     path("resend-verification/", views.ResendVerificationView.as_view()),
     path("email-change/", views.EmailChangeView.as_view()),
 ]

@@ -16,11 +16,12 @@ from django.urls import URLPattern, path
 from django.utils import translation
 from django.utils.translation import get_supported_language_variant
 from django.views.decorators.clickjacking import xframe_options_sameorigin
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_safe
 
 from common import csp
 from common.loopback import is_loopback
-from users.mail import file_backend
+from users.mail import file_backend, unsubscribing
 
 
 def page(request: HttpRequest, template: str, context: dict[str, Any] | None = None, **directives: str) -> HttpResponse:
@@ -32,6 +33,8 @@ def page(request: HttpRequest, template: str, context: dict[str, Any] | None = N
             "language": language,
             "direction": "rtl" if translation.get_language_bidi() else "ltr",
             "languages": settings.LANGUAGES,
+            "product": settings.PRODUCT_NAME,
+            "app_url": settings.PUBLIC_APP_URL,
         }
         response = render(request, template, shown)
     response["Content-Language"] = language
@@ -59,6 +62,22 @@ def reset_password(request: HttpRequest) -> HttpResponse:
 @require_safe
 def verify_email(request: HttpRequest) -> HttpResponse:
     return page(request, "users/page/verify_email.html", form_action="'none'")
+
+
+@require_safe
+def was_it_you(request: HttpRequest) -> HttpResponse:
+    return page(request, "users/page/was_it_you.html", form_action="'none'")
+
+
+@csrf_exempt  # a mail program posts it without a cookie (RFC 8058); the ticket says whose switch it is
+@require_http_methods(["GET", "HEAD", "POST"])
+def unsubscribe(request: HttpRequest) -> HttpResponse:
+    """Ask on GET, act on POST: by the button of this page, or by a mail program's own."""
+    user = unsubscribing.whose(request.GET.get("ticket", ""))
+    if user and request.method == "POST":
+        unsubscribing.turn_off(user)
+    state = "unknown" if user is None else "done" if request.method == "POST" else "asked"
+    return page(request, "users/page/unsubscribe.html", {"state": state})
 
 
 # --- /dev/mail/ -------------------------------------------------------------------------------------------------------
@@ -129,6 +148,7 @@ def mailed_html(request: HttpRequest, name: str) -> HttpResponse:
         script_src="'none'",
         connect_src="'none'",
         style_src="'unsafe-inline'",
+        img_src=f"'self' data: {settings.BRAND_LOGO_URL}".strip(),
         frame_ancestors="'self'",
         sandbox="allow-popups allow-popups-to-escape-sandbox",
     )
@@ -137,6 +157,8 @@ def mailed_html(request: HttpRequest, name: str) -> HttpResponse:
 urlpatterns: list[URLPattern] = [
     path("reset-password/", reset_password, name="reset-password"),
     path("verify-email/", verify_email, name="verify-email"),
+    path("was-it-you/", was_it_you, name="was-it-you"),
+    path("unsubscribe/", unsubscribe, name="unsubscribe"),
     path("dev/mail/", mailbox, name="mailbox"),
     path("dev/mail/<str:name>/", mailed, name="mailed"),
     path("dev/mail/<str:name>/html/", mailed_html, name="mailed-html"),

@@ -10,6 +10,7 @@ from common.client import FINGERPRINT_CHARS
 from common.fields import StrictBooleanField, StrictCharField
 from sessions.serializers import DeviceNameField, SessionSerializer, TokensSerializer
 from users import payload
+from users.flows import was_it_you
 from users.identity import fields
 from users.models import User
 
@@ -133,6 +134,11 @@ class PasswordChangeSerializer(serializers.Serializer):
 
 class VerifyEmailSerializer(serializers.Serializer):
     token = fields.LinkTokenField()
+
+
+class WasItYouSerializer(serializers.Serializer):
+    token = fields.LinkTokenField()
+    answer = serializers.ChoiceField(choices=was_it_you.ANSWERS)
 
 
 class ResendVerificationSerializer(serializers.Serializer):

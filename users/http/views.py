@@ -33,6 +33,7 @@ from users.flows import (
     profile,
     register,
     search,
+    was_it_you,
 )
 from users.http import serializers
 from users.models import User
@@ -170,6 +171,22 @@ class VerifyEmailView(OpenAPIView):
         """Prove an address by the token of a mailed link."""
         email_verification.verify(**read(serializers.VerifyEmailSerializer, request), client=client_of(request))
         return Response({"detail": _("Your e-mail address is verified.")})
+
+
+class WasItYouView(OpenAPIView):
+    @documented(
+        "answer_notice",
+        request=serializers.WasItYouSerializer,
+        auth=[],
+        responses={200: serializers.DetailSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Answer the "Was it you?" of a security notice by the token of its link, once: `me`, or `sign_out`."""
+        given = read(serializers.WasItYouSerializer, request)
+        was_it_you.answer(**given, client=client_of(request))
+        if given["answer"] == "me":
+            return Response({"detail": _("Thank you. Nothing was changed.")})
+        return Response({"detail": _("That device is signed out.")})
 
 
 class ResendVerificationView(OpenAPIView):

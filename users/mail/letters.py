@@ -1,4 +1,7 @@
-"""What each mail says. One plain layout, in text and in HTML, in the reader's language and direction."""
+"""What each mail says. One layout, in text and in HTML, in the reader's language and direction.
+
+Its name, colour, logo and address come from the settings (`theme`); text alone is always complete.
+"""
 
 import re
 from collections.abc import Callable
@@ -12,14 +15,19 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
-from django.utils import formats, timezone, translation
+from django.utils import timezone, translation
+from django.utils.dateformat import format as date_format
 from django.utils.translation import get_language_bidi, get_supported_language_variant, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from common.wording import device, place
+from sessions.models import UserSession
 from sessions.places import location
-from users.mail import single_use
+from users.mail import single_use, theme, unsubscribing
 from users.models import EmailVerificationToken, PasswordResetToken, SecurityEvent, User
+
+# Turned off by `email_notifications`. All others are about the way into the account and are sent in any case.
+OPTIONAL = frozenset({"new_sign_in"})
 
 # An event older than this did not cause the mail that is being written, however long the mail server was away.
 RECENT = timedelta(hours=1)
@@ -29,35 +37,46 @@ RECENT = timedelta(hours=1)
 class Letter:
     """`facts` are (label, value) pairs: when, where from, which device; `advice` follows them.
 
-    `link` is the one thing to click.
+    `link` is the one thing to click; where the reader can say whether it was them, `was_it_you` comes first.
+    `preheader` is what a list of mails shows beside the subject: the first paragraph, unless it says otherwise.
     """
 
     subject: str
     paragraphs: list[str]
     facts: list[tuple[str, str]] = field(default_factory=list)
+    was_it_you: str = ""
     advice: list[str] = field(default_factory=list)
     button: str = ""
     link: str = ""
     closing: str = ""
+    preheader: str = ""
 
 
 def write(user: User, name: str, *, to: str, language: str, context: dict[str, Any]) -> EmailMultiAlternatives:
     """Return the message, ready to send. Makes (and voids older) secrets where the mail carries one."""
     with translation.override(spoken(user, language)), timezone.override(clock(user)):
         letter = LETTERS[name](user, context)
+        stop = unsubscribing.address(user, to) if name in OPTIONAL else ""
         shown: dict[str, Any] = {
             "letter": letter,
+            "preheader": letter.preheader or letter.paragraphs[0],
             # French sets a space before the colon.
             "facts": [_("%(label)s: %(value)s") % {"label": label, "value": value} for label, value in letter.facts],
-            "button": _("%(label)s:") % {"label": letter.button},
+            "labelled": [(_("%(label)s:") % {"label": label}, target) for label, target in actions(letter)],
+            "buttons": actions(letter),
+            "question": _("Was it you?") if letter.was_it_you else "",
             # A name in a mail to an unproved address would let anybody write to strangers in our name.
             "greeting": _("Hello %(name)s,") % {"name": user.username} if greeted(user, to) else _("Hello,"),
+            "stop": stop,
+            "stop_label": _("Turn these mails off"),
+            "stop_line": _("%(label)s:") % {"label": _("Turn these mails off")},
             "language": translation.get_language(),
             "direction": "rtl" if get_language_bidi() else "ltr",
             "site": urlsplit(settings.PUBLIC_URL).netloc,
+            "theme": theme.of_settings(),
         }
         message = EmailMultiAlternatives(
-            subject=letter.subject,
+            subject=_("%(subject)s · %(product)s") % {"subject": letter.subject, "product": settings.PRODUCT_NAME},
             body=render_to_string("users/mail/letter.txt", shown),
             to=[to],
             headers={
@@ -65,10 +84,20 @@ def write(user: User, name: str, *, to: str, language: str, context: dict[str, A
                 "Content-Language": shown["language"],
                 # By itself Django asks the resolver for this machine's name, which may take seconds.
                 "Message-ID": make_msgid(domain=urlsplit(settings.PUBLIC_URL).hostname or "localhost"),
+                **unsubscribing.headers(stop),
             },
         )
         message.attach_alternative(render_to_string("users/mail/letter.html", shown), "text/html")
     return message
+
+
+def actions(letter: Letter) -> list[tuple[str, str]]:
+    """Return what can be clicked, as (label, address), the most important one first."""
+    asked = [
+        (_("Sign this device out"), f"{letter.was_it_you}&answer=sign_out"),
+        (_("It was me"), f"{letter.was_it_you}&answer=me"),
+    ]
+    return [*(asked if letter.was_it_you else []), *([(letter.button, letter.link)] if letter.link else [])]
 
 
 def spoken(user: User, language: str) -> str:
@@ -107,27 +136,59 @@ def reset_page() -> str:
     return f"{settings.PUBLIC_URL}/reset-password/"
 
 
-def facts(user: User, context: dict[str, Any], kind: str = "") -> list[tuple[str, str]]:
-    """Return when, where from and which device of the event that caused the mail, else of the last of that kind."""
+def event_of(user: User, context: dict[str, Any], kind: str = "") -> SecurityEvent | None:
+    """Return the event that caused the mail, else the last of that kind."""
     events = SecurityEvent.objects.filter(user=user)
     if context.get("event_id"):
-        event = events.filter(pk=context["event_id"]).first()
-    else:
-        event = events.filter(kind=kind, at__gt=timezone.now() - RECENT).order_by("-at").first()
+        return events.filter(pk=context["event_id"]).first()
+    return events.filter(kind=kind, at__gt=timezone.now() - RECENT).order_by("-at").first()
+
+
+def notice(user: User, context: dict[str, Any], kind: str = "") -> dict[str, Any]:
+    """Return the facts of a security notice (when, where from, which device) and its "Was it you?"."""
+    event = event_of(user, context, kind)
     if event is None:
-        return []
+        return {}
     rows = [
         (_("When"), moment(event.at)),
         (_("Where"), place(location.described(event.location))),
         (_("Address"), event.ip_address or ""),
         (_("Device"), harmless(device(event.client))),
     ]
-    return [(label, value) for label, value in rows if value]
+    return {"facts": [(label, value) for label, value in rows if value], "was_it_you": question(event)}
+
+
+def question(event: SecurityEvent) -> str:
+    """Return the page that asks, where there is a living session to sign out and its person, not support, acted."""
+    if event.session_id is None or event.detail.get("by") == "admin":
+        return ""
+    living = UserSession.objects.filter(
+        user_id=event.user_id, session_token=event.session_id, is_active=True, expires_at__gt=timezone.now()
+    )
+    if not living.exists():
+        return ""
+    # Not named `token`: what spends it is another call than that of the links which open an account.
+    return f"{settings.PUBLIC_URL}/was-it-you/#key={single_use.issue_notice(event)}"
+
+
+# Where one writes the month first and twelve hours; elsewhere English, too, puts the day first.
+AMERICAN = ("America/", "US/", "Pacific/Honolulu", "Pacific/Guam", "Asia/Manila")
 
 
 def moment(at: datetime) -> str:
-    local = timezone.localtime(at)
-    return f"{formats.date_format(local, 'DATETIME_FORMAT')} ({local.tzname()})"
+    """Return `Thursday 26 November 2026, 17:50 (Algiers, UTC+1)`: day, date and clock as the reader writes them."""
+    local, zone = timezone.localtime(at), timezone.get_current_timezone_name()
+    is_american = translation.get_language() == "en" and zone.startswith(AMERICAN)
+    day = date_format(local, "l, F j, Y" if is_american else "l j F Y")
+    clock = date_format(local, "g:i A" if is_american else "H:i")
+    minutes = int((local.utcoffset() or timedelta()).total_seconds()) // 60
+    hours, rest = divmod(abs(minutes), 60)
+    offset = f"UTC{'-' if minutes < 0 else '+'}{hours}{f':{rest:02}' if rest else ''}" if minutes else "UTC"
+    city = zone.rpartition("/")[2].replace("_", " ")
+    where = offset if city == "UTC" else f"{city}, {offset}"
+    if get_language_bidi():  # the marks keep "Algiers, UTC+1" in order inside a line that runs from right to left
+        return f"{day}، {clock} (\u2066{where}\u2069)"
+    return f"{day}, {clock} ({where})"
 
 
 def harmless(text: str) -> str:
@@ -189,7 +250,7 @@ def password_changed(user: User, context: dict[str, Any]) -> Letter:
     return Letter(
         subject=_("Your password was changed"),
         paragraphs=[_("The password of your account was changed.")],
-        facts=facts(user, context, "password_changed"),
+        **notice(user, context, "password_changed"),
         advice=[not_you()],
         button=_("Choose a new password"),
         link=reset_page(),
@@ -204,7 +265,7 @@ def account_locked(user: User, context: dict[str, Any]) -> Letter:
             % {"time": lasts(settings.LOCKOUT_SECONDS)},
             _("Devices that are signed in stay signed in. Nobody got in by this."),
         ],
-        facts=facts(user, context, "lockout"),
+        **notice(user, context, "lockout"),
         advice=[
             _("If it was you, wait, or choose a new password: that lifts the pause at once."),
             _("If it was not you, somebody is guessing. A long password that you use nowhere else keeps them out."),
@@ -218,7 +279,7 @@ def new_sign_in(user: User, context: dict[str, Any]) -> Letter:
     return Letter(
         subject=_("New sign-in to your account"),
         paragraphs=[_("Somebody signed in to your account on a device that we have not seen before.")],
-        facts=facts(user, context, "new_device"),
+        **notice(user, context, "new_device"),
         advice=[not_you()],
         button=_("Choose a new password"),
         link=reset_page(),
@@ -233,7 +294,7 @@ def token_reused(user: User, context: dict[str, Any]) -> Letter:
             _("A sign-in key of one of your devices was used a second time, as happens when it has been copied."),
             _("We signed that device out. Sign in on it again to go on."),
         ],
-        facts=facts(user, context, "refresh_reused"),
+        **notice(user, context, "refresh_reused"),
         advice=[_("If this happens again, choose a new password. That signs out every device.")],
         button=_("Choose a new password"),
         link=reset_page(),
@@ -249,7 +310,7 @@ def email_change_old_address(user: User, context: dict[str, Any]) -> Letter:
             if context.get("new_email")
             else _("The address of your account is being changed."),
         ],
-        facts=facts(user, context),
+        **notice(user, context),
         advice=[not_you()],
         button=_("Choose a new password"),
         link=reset_page(),
@@ -286,6 +347,7 @@ def email_code(user: User, context: dict[str, Any]) -> Letter:
             _("Your code to sign in: %(code)s") % {"code": context.get("code", "")},
             _("It works once, for %(time)s. Nobody of ours will ever ask you for it.") % {"time": lasts(600)},
         ],
+        preheader=_("It works once, for %(time)s. Nobody of ours will ever ask you for it.") % {"time": lasts(600)},
         closing=_("If you did not ask for this, ignore this mail: nobody signs in without the code."),
     )
 
@@ -337,7 +399,7 @@ def of_factor(kind: str) -> Callable[[User, dict[str, Any]], Letter]:
         return Letter(
             subject=str(subject),
             paragraphs=[str(happened), *because(context)],
-            facts=facts(user, context, kind),
+            **notice(user, context, kind),
             advice=[not_you()],
             button=_("Choose a new password"),
             link=reset_page(),

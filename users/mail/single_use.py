@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from common.errors import InvalidOrExpiredToken
-from users.models import EmailVerificationToken, PasswordResetToken, SingleUseToken, User
+from users.models import EmailVerificationToken, NoticeToken, PasswordResetToken, SecurityEvent, SingleUseToken, User
 
 Token = TypeVar("Token", bound=SingleUseToken)
 
@@ -85,6 +85,16 @@ def issue(model: type[Token], user: User, *, purpose: str = "", allowed_by: str 
             raise NoLongerAllowed
         model._default_manager.filter(user=user, is_used=False).delete()
         model._default_manager.bulk_create([row])  # not save(): saving one is what asks for a mail
+    return raw
+
+
+def issue_notice(event: SecurityEvent) -> uuid.UUID:
+    """Return the secret that answers for this event, in place of the one of an earlier attempt at its mail."""
+    raw = uuid.uuid4()
+    row = NoticeToken(user_id=event.user_id, event=event, token=digest(raw))
+    with transaction.atomic():
+        NoticeToken.objects.filter(event=event, is_used=False).delete()
+        row.save(force_insert=True)
     return raw
 
 

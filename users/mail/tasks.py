@@ -16,9 +16,6 @@ from users.models import User
 
 log = structlog.get_logger(__name__)
 
-# All others are about the way into the account and are told whatever `email_notifications` says.
-OPTIONAL = frozenset({"new_sign_in"})
-
 
 class MailNotSent(Exception):
     """Makes the worker try again. Tasks store their errors: this one holds no address and no secret."""
@@ -91,4 +88,4 @@ def wanted(user: User, name: str, recipient: str, *, to: str) -> bool:
         return False
     if (user.closed_at or not user.is_active) and not to:
         return False
-    return user.email_notifications or name not in OPTIONAL
+    return user.email_notifications or name not in letters.OPTIONAL

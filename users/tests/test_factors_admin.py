@@ -44,7 +44,7 @@ def test_a_second_factor_is_removed_with_a_reason_that_is_told(desk, enrolled, r
     assert event.detail == {"by": "admin", "reason": "Lost her phone, checked by video call"}
     assert LogEntry.objects.get().get_change_message() == "remove_second_factor"
     run_tasks()
-    told = next(mail for mail in mailoutbox if mail.subject == "Your second factor is off")
+    told = next(mail for mail in mailoutbox if mail.subject == "Your second factor is off · Alviar")
     assert "Lost her phone" in told.body
 
 

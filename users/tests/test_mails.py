@@ -5,7 +5,7 @@ import email.policy
 import re
 import smtplib
 import socket
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from unittest import mock
 
 import pytest
@@ -14,12 +14,12 @@ import time_machine
 from django.core import mail
 from django.core.mail import EmailMessage
 from django.db import transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 from django_tasks_db.models import DBTaskResult
 
 from common.client import Client
 from users import security_events
-from users.mail import enqueue, file_backend, letters, single_use, tasks
+from users.mail import enqueue, file_backend, letters, single_use, tasks, theme
 from users.models import EmailVerificationToken, PasswordResetToken, User
 
 pytestmark = pytest.mark.django_db
@@ -262,3 +262,58 @@ def test_a_link_is_printed_in_the_embedded_mode_alone(alice, settings, tmp_path,
 def test_no_name_leads_out_of_the_mail_folder(settings, tmp_path, name):
     settings.EMAIL_FILE_PATH = str(tmp_path)
     assert file_backend.read(name) is None
+
+
+# --- How they look ---
+
+
+def test_the_theme_is_that_of_the_settings(alice, settings):
+    settings.PRODUCT_NAME, settings.BRAND_COLOUR = "Parlons & Co", "#ffd54f"
+    settings.BRAND_LOGO_URL, settings.BRAND_ADDRESS = "https://example.com/logo.png", "1 rue Didouche, Alger"
+    message = sent("password_reset", alice)
+    html = message.alternatives[0].content
+    assert message.subject == "Choose a new password · Parlons & Co"
+    assert "Parlons &amp; Co" in html
+    assert 'src="https://example.com/logo.png"' in html
+    assert 'fillcolor="#ffd54f"' in html
+    assert "background:#ffd54f;color:#0c0f14" in html  # dark on a light colour
+    assert message.body.rstrip().endswith("1 rue Didouche, Alger")
+
+
+@pytest.mark.parametrize(("colour", "ink"), [("#0b5cad", "#ffffff"), ("#FFFFFF", "#0c0f14"), ("#000000", "#ffffff")])
+def test_a_button_can_be_read(colour, ink):
+    assert theme.ink_on(colour) == ink
+
+
+def test_outlook_gets_a_button_and_everybody_the_whole_text(alice):
+    message = sent("password_reset", alice)
+    html = message.alternatives[0].content
+    link = TOKEN.search(message.body)[0]
+    assert html.count("<v:roundrect") == 1
+    assert html.count(f"/reset-password/{link}") == 4  # Outlook's button, the others', and the address to copy
+    for paragraph in ("Somebody, most likely you", "The link works once", "ignore this mail"):
+        assert paragraph in message.body
+
+
+def test_a_list_of_mails_shows_what_happened_and_no_code(alice):
+    html = sent("password_changed", alice).alternatives[0].content
+    assert re.search(r'mso-hide:all">The password of your account was changed\.', html)
+    html = sent("email_code", alice, context={"code": "123456"}).alternatives[0].content
+    assert html.partition("mso-hide:all")[2].partition("</div>")[0].count("123456") == 0
+
+
+@pytest.mark.parametrize(
+    ("language", "zone", "shown"),
+    [
+        ("en", "Africa/Algiers", "Thursday 26 November 2026, 17:50 (Algiers, UTC+1)"),
+        ("en", "America/New_York", "Thursday, November 26, 2026, 11:50 AM (New York, UTC-5)"),
+        ("en", "Asia/Kolkata", "Thursday 26 November 2026, 22:20 (Kolkata, UTC+5:30)"),
+        ("en", "Nowhere/Atall", "Thursday 26 November 2026, 16:50 (UTC)"),
+        ("fr", "America/New_York", "jeudi 26 novembre 2026, 11:50 (New York, UTC-5)"),
+        ("ar", "Africa/Algiers", "الخميس 26 نوفمبر 2026، 17:50 (\u2066Algiers, UTC+1\u2069)"),
+    ],
+)
+def test_times_are_the_readers_own(alice, language, zone, shown):
+    alice.language, alice.timezone = language, zone
+    with translation.override(language), timezone.override(letters.clock(alice)):
+        assert letters.moment(datetime(2026, 11, 26, 16, 50, tzinfo=UTC)) == shown

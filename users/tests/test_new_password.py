@@ -122,7 +122,7 @@ def test_sessions_links_lockout_and_remembered_devices_end(set_password, sign_in
     assert not LoginCounter.objects.filter(key=lockout.counter_of_user(alice.pk).key).exists()
     assert SecurityEvent.objects.filter(user=alice, kind="password_changed").count() == 1
     run_tasks()
-    assert "Your password was changed" in [message.subject for message in mail.outbox]
+    assert "Your password was changed · Alviar" in [message.subject for message in mail.outbox]
     from users.passwords import device_tokens
 
     assert device_tokens.read(device_token, user=user) is None
@@ -174,7 +174,7 @@ def test_a_reset_asked_for_before_another_new_password_is_not_mailed(api, alice,
     alice.set_password(NEW)
     alice.save()
     run_tasks()
-    assert "Choose a new password" not in [message.subject for message in mail.outbox]
+    assert "Choose a new password · Alviar" not in [message.subject for message in mail.outbox]
     mail.outbox.clear()
 
 
@@ -184,7 +184,7 @@ def test_a_forced_reset_that_is_retried_after_the_reset_is_not_mailed(alice, run
     user.set_password(NEW)
     user.save()
     run_tasks()
-    assert "Choose a new password" not in [message.subject for message in mail.outbox]
+    assert "Choose a new password · Alviar" not in [message.subject for message in mail.outbox]
 
 
 def test_a_link_to_an_address_of_before_moves_nothing_back(alice, run_tasks):

@@ -9,7 +9,7 @@ from django.test import Client
 from users.mail import tasks
 from users.models import PasswordResetToken, User
 
-PAGES = ["/reset-password/", "/verify-email/"]
+PAGES = ["/reset-password/", "/verify-email/", "/was-it-you/"]
 LOCAL = {"HTTP_HOST": "localhost:8000", "REMOTE_ADDR": "127.0.0.1"}
 
 
@@ -143,3 +143,12 @@ def test_the_mailbox_shows_no_other_file(mails, name):
 def test_a_forged_host_never_gets_into_a_link(letter, client):
     page = client.get("/reset-password/", headers={"host": "evil.example", "x-forwarded-host": "evil.example"})
     assert b"evil.example" not in page.content
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/unsubscribe/"])
+def test_a_page_leads_on_to_sign_in_and_to_the_app(client, path, settings, db):
+    assert "Open the app" not in client.get(path).content.decode()
+    settings.PUBLIC_APP_URL, settings.PRODUCT_NAME = "alviar://home?from=mail", "Parlons"
+    html = client.get(path).content.decode()
+    assert '<a href="/">Go to sign-in</a> <a href="alviar://home?from=mail">Open the app</a>' in html
+    assert "· Parlons</title>" in html

@@ -63,7 +63,7 @@ def test_a_passkey_is_added_listed_mailed_and_turns_nothing_on(alice_api, api, d
     assert alice_api.get("/api/auth/factors/").data["passkeys"] == [answer.data]
     assert api.post("/api/auth/login/", {"username": "alice", "password": PASSWORD}).status_code == 200
     run_tasks()
-    assert "A passkey was added to your account" in [mail.subject for mail in mailoutbox]
+    assert "A passkey was added to your account · Alviar" in [mail.subject for mail in mailoutbox]
 
 
 def test_the_next_one_excludes_the_first_and_keeps_the_handle(alice_api, device):
@@ -218,7 +218,7 @@ def test_a_counter_that_runs_backwards_ends_the_passkey_and_is_told(alice_api, a
     event = SecurityEvent.objects.get(kind="passkey_removed")
     assert event.detail["reason"] == "counter"
     run_tasks()
-    told = next(mail for mail in mailoutbox if mail.subject == "A passkey was removed from your account")
+    told = next(mail for mail in mailoutbox if mail.subject == "A passkey was removed from your account · Alviar")
     assert "only a copy" in told.body
     refused(sign_in_by(api, device), "invalid_code")
 
@@ -345,7 +345,7 @@ def test_they_are_renamed_and_removed_by_their_owner(alice_api, bob_api, device,
     refused(alice_api.delete(f"{ADD}nonsense/"), "not_found", 404)
     assert alice_api.delete(path).status_code == 204
     run_tasks()
-    assert "A passkey was removed from your account" in [mail.subject for mail in mailoutbox]
+    assert "A passkey was removed from your account · Alviar" in [mail.subject for mail in mailoutbox]
 
 
 def test_the_last_way_in_stays(alice_api, api, device, settings, alice):

@@ -71,7 +71,7 @@ def test_the_code_proves_the_number(asked, alice_api, run_tasks, mailoutbox):
     assert (answer.data["phone_number"], answer.data["phone_verified"]) == (MOBILE, True)
     assert SecurityEvent.objects.get(kind="phone_changed").detail == {"number": "+33…78"}
     run_tasks()
-    assert "The phone number of your account was changed" in [mail.subject for mail in mailoutbox]
+    assert "The phone number of your account was changed · Alviar" in [mail.subject for mail in mailoutbox]
 
 
 def test_neither_challenge_nor_code_rests_in_clear(asked):

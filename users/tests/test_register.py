@@ -174,7 +174,7 @@ def test_a_language_is_a_preference_and_refuses_nothing(api, wish, header, langu
 def test_without_a_language_mails_speak_that_of_the_request(api, run_tasks):
     api.post(URL, body(), HTTP_ACCEPT_LANGUAGE="en")
     run_tasks()
-    assert mail.outbox[0].subject == "Confirm your e-mail address"
+    assert mail.outbox[0].subject == "Confirm your e-mail address · Alviar"
 
 
 def test_nothing_else_can_be_assigned(api):

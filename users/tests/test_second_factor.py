@@ -69,7 +69,7 @@ def test_a_first_code_turns_it_on_and_shows_ten_recovery_codes(enrolled, alice_a
     assert (shown["totp"], shown["recovery_codes_left"], shown["password"]) == ({"created_at": NOW}, 10, True)
     assert (shown["passkeys"], shown["social"]) == ([], [])
     run_tasks()
-    assert [mail.subject for mail in mailoutbox] == ["Your second factor is on"]
+    assert [mail.subject for mail in mailoutbox] == ["Your second factor is on · Alviar"]
     assert kinds() == ["mfa_enabled"]
     ask(api)
 
@@ -273,7 +273,7 @@ def test_a_recovery_code_opens_once_however_it_is_typed(enrolled, api, run_tasks
     refused(api.post(MFA, {"mfa_token": ask(api), "code": code}), "invalid_code")
     assert alice_api.get(FACTORS).data["recovery_codes_left"] == 9
     run_tasks()
-    assert "A recovery code of your account was used" in [mail.subject for mail in mailoutbox]
+    assert "A recovery code of your account was used · Alviar" in [mail.subject for mail in mailoutbox]
     assert SecurityEvent.objects.get(kind="recovery_code_used").detail == {"left": 9}
 
 
@@ -304,7 +304,7 @@ def test_turned_off_it_is_asked_for_no_more(enrolled, alice_api, api, run_tasks,
     assert api.post(LOGIN, {"username": "alice", "password": PASSWORD}).status_code == 200
     assert not RecoveryCode.objects.exists()
     run_tasks()
-    assert "Your second factor is off" in [mail.subject for mail in mailoutbox]
+    assert "Your second factor is off · Alviar" in [mail.subject for mail in mailoutbox]
     refused(alice_api.delete(TOTP), "not_found", 404)
 
 

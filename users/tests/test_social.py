@@ -64,7 +64,7 @@ def test_an_address_that_both_sides_verified_links(issuer, api, alice, run_tasks
     assert (answer.status_code, answer.data["user"]["id"]) == (200, alice.pk)
     assert SocialLink.objects.get().user == alice
     run_tasks()
-    assert "An account elsewhere was linked to yours" in [mail.subject for mail in mailoutbox]
+    assert "An account elsewhere was linked to yours · Alviar" in [mail.subject for mail in mailoutbox]
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(False, True), (True, False), (False, False), (True, None), (True, "no")])
@@ -308,7 +308,7 @@ def test_a_link_is_removed_and_told(issuer, alice_api, run_tasks, mailoutbox):
     refused(alice_api.delete(LINK), "not_found", 404)
     refused(alice_api.delete("/api/auth/factors/social/%00/"), "not_found", 404)
     run_tasks()
-    assert "An account elsewhere is no longer linked to yours" in [mail.subject for mail in mailoutbox]
+    assert "An account elsewhere is no longer linked to yours · Alviar" in [mail.subject for mail in mailoutbox]
 
 
 def test_the_last_way_in_stays(issuer, api, settings):

@@ -1,6 +1,7 @@
 "use strict";
 // The secret leaves the address bar (and so the history, a shared screen, a copied address) before anything else happens.
-const token = new URLSearchParams(location.hash.slice(1)).get("token");
+const given = new URLSearchParams(location.hash.slice(1));
+const token = given.get("token") ?? given.get("key");
 if (location.hash) history.replaceState(null, "", location.pathname + location.search);
 
 const language = document.documentElement.lang;
@@ -81,11 +82,13 @@ function submits(form, secret) {
       const { ok, answer } = await send(form, secret);
       if (ok) {
         form.reset();
-        form.hidden = true;
+        act.hidden = ask.hidden = true;
+        lead(form.dataset.lead);
         say(form.dataset.done || answer.detail, "good");
       } else if (answer.code === "invalid_or_expired_token" || answer.errors?.token) {
-        form.hidden = true;
+        act.hidden = true;
         ask.hidden = false;
+        lead("reset");
         say(answer.code === "validation_error" ? answer.errors.token[0].message : answer.detail, "bad");
       } else {
         const rest = answer.errors ? spread(form, answer.errors) : answer.detail;
@@ -99,10 +102,19 @@ function submits(form, secret) {
   });
 }
 
-submits(act, token);
-submits(ask, null);
+/** Show where to go from here, once there is nothing more to do on this page. */
+function lead(more) {
+  document.getElementById("lead").classList.add("next");
+  if (more) document.getElementById(more)?.removeAttribute("hidden");
+}
+
+for (const form of act.matches("form") ? [act] : act.querySelectorAll("form")) submits(form, token);
+if (ask.matches("form")) submits(ask, null);
 act.hidden = !token;
 ask.hidden = Boolean(token);
+if (!token) document.getElementById("reset")?.removeAttribute("hidden");
+// The button that was clicked in the mail is the one to press here; nothing is sent before that.
+if (token) act.querySelector(`[value="${CSS.escape(given.get("answer") ?? "")}"] ~ button`)?.focus();
 
 document.getElementById("show")?.addEventListener("change", (event) => {
   for (const input of act.querySelectorAll("#new_password, #new_password_confirm")) {
@@ -112,5 +124,5 @@ document.getElementById("show")?.addEventListener("change", (event) => {
 
 // Another language is another page: hand the secret on in the fragment, which again no server sees.
 for (const link of document.querySelectorAll("a[data-keep]")) {
-  if (token) link.href += `#token=${encodeURIComponent(token)}`;
+  if (token) link.href += `#${given}`;
 }

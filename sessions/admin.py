@@ -1,4 +1,4 @@
-"""Sessions and the blacklist in the admin: read-only, but for revoking."""
+"""Admin pages for sessions and for simplejwt's token blacklist. Read-only, except that sessions can be revoked."""
 
 from typing import Any, ClassVar
 
@@ -44,7 +44,7 @@ class UserSessionAdmin(Audited, History):
     ordering = ("-last_seen_at",)
     list_select_related: ClassVar[Any] = ("user",)
     change_form_template = "sessions/admin/session_change_form.html"
-    # The claims, the token ids and the key of the refresh token are nobody's to read.
+    # Claims, token ids and the refresh token's key id are shown to nobody.
     fields = (
         "user",
         "session_token",
@@ -85,7 +85,7 @@ class UserSessionAdmin(Audited, History):
         return request.user.has_perm("user_sessions.change_usersession")
 
     def may_revoke(self, request: HttpRequest, user_session: UserSession) -> bool:
-        """The sessions of an account with more rights are not one's affair."""
+        """Return False for a session of an account that has more rights than the signed-in admin."""
         return self.has_revoke_permission(request) and rights.covers(request.user, user_session.user)
 
     @admin.action(description=_("Revoke the selected sessions"), permissions=["revoke"])
@@ -131,10 +131,10 @@ class UserSessionAdmin(Audited, History):
         return super().render_change_form(request, context, *args, **kwargs)
 
 
-# Names that simplejwt brings untranslated; the catalogues of this app say them in every language.
+# simplejwt leaves these names untranslated; the catalogues of this app translate them.
 _("Outstanding Token"), _("Outstanding Tokens"), _("Blacklisted Token"), _("Blacklisted Tokens")
 
-# simplejwt's own pages show the token in clear and let one delete rows, which would bring a revoked token back to life.
+# simplejwt's own pages show the token in clear and allow deleting rows, which would make a revoked token valid again.
 for model in (OutstandingToken, BlacklistedToken):
     if admin.site.is_registered(model):
         admin.site.unregister(model)

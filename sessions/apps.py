@@ -19,7 +19,7 @@ class SessionsConfig(AppConfig):
 
 
 async def warm() -> None:
-    """Build the tables (0.3 s in all) before the first request rather than in somebody's login."""
+    """Load keys and lookup tables (0.3 s in all) at start-up instead of during the first login."""
     from sessions.places import devices, location
     from sessions.tokens import keys
 

@@ -1,4 +1,4 @@
-"""Below both `/api/auth/` and `/api/users/auth/`."""
+"""URLs of tokens and logout, mounted under both `/api/auth/` and `/api/users/auth/`."""
 
 from django.urls import URLPattern, path
 

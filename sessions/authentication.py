@@ -1,4 +1,4 @@
-"""Authenticate an access token: one function for HTTP and for the socket, one joined query."""
+"""Access token authentication: one function for HTTP and WebSocket, with one joined query."""
 
 import uuid
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Authenticated:
-    """Who a token stands for. As `request.auth` it also answers `["sid"]` like simplejwt's tokens."""
+    """The user and session that an access token belongs to. As `request.auth` it has `["sid"]` like simplejwt's."""
 
     user: Any
     user_id: int
@@ -48,7 +48,7 @@ class Authenticated:
     gen: int
     token_expires_at: datetime
     device_fingerprint: str = ""
-    superseded: bool = False  # of before a password change; only a repeat of that request may come with it
+    superseded: bool = False  # issued before a password change; valid only for repeating that request
     auth_time: datetime | None = None
     amr: tuple[str, ...] = ()
 
@@ -60,9 +60,9 @@ class Authenticated:
 
 
 def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authenticated:
-    """Return who `raw` stands for, now. One query, and one write a minute or a rotation at most.
+    """Return the user and session of the access token `raw`. One query; writes at most once a minute and a rotation.
 
-    Blocks on the database: from a socket call it on a database thread.
+    Blocks on the database: a socket calls it on a database thread.
 
     Raises: TokenNotValid (401; close code by its reason).
     """
@@ -78,7 +78,7 @@ def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authent
         raise TokenNotValid("invalid")
     superseded = claims.gen < user_session.minimum_generation
     if superseded and not allow_superseded:
-        # From before a password change. The device may hold the new pair already, so that it is not told to log in.
+        # Issued before a password change. The device may have the new pair already, so it is not told to log in again.
         raise TokenNotValid("expired")
     if not superseded:
         _notice(user_session, claims, at=now)
@@ -97,9 +97,9 @@ def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authent
 
 
 def _notice(user_session: UserSession, claims: codec.Claims, *, at: datetime) -> None:
-    """Write what a token seen tells: its pair has arrived (once a rotation), its device is there (once a minute)."""
+    """Record that the client has its newest pair (once a rotation) and when it was last seen (once a minute)."""
     if claims.gen == user_session.generation and not user_session.successor_used:
-        # Conditional: a rotation in between makes this the token of an older pair, which proves nothing of the newest.
+        # Conditional: after a rotation in between this token is of an older pair and says nothing about the newest.
         here = UserSession.objects.filter(pk=user_session.pk, generation=claims.gen)
         here.update(successor_used=True, last_seen_at=at)
     elif at - user_session.last_seen_at >= LAST_SEEN_INTERVAL:
@@ -113,10 +113,10 @@ def current_sid(request: HttpRequest | Request) -> uuid.UUID | None:
 
 
 class SessionJWTAuthentication(JWTAuthentication):
-    """simplejwt's, with the session checked: a token without a living session, its own stock ones included, is 401.
+    """simplejwt's authentication plus the session check: a token without a living session is refused with 401.
 
-    A view with `takes_superseded_tokens` (the change of a password, whose answer may be lost) also gets those of before
-    a password change, marked `superseded`.
+    Tokens minted by simplejwt itself have no session and are refused too. A view with `takes_superseded_tokens` (the
+    password change, whose response may be lost) also accepts tokens from before the change, marked `superseded`.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, Authenticated] | None:  # type: ignore[override]
@@ -135,9 +135,9 @@ class SessionJWTAuthentication(JWTAuthentication):
 
 
 def bearer(request: HttpRequest | Request) -> bytes | None:
-    """Return the token of `Authorization: Bearer …`, None where there is none or another scheme.
+    """Return the token of `Authorization: Bearer …`, None without that header or with another scheme.
 
-    Raises: TokenNotValid("invalid") for a Bearer with no token or with several words.
+    Raises: TokenNotValid("invalid") if Bearer is followed by nothing or by several words.
     """
     header = request.META.get("HTTP_AUTHORIZATION", "").encode("utf-8", "replace").split()
     if not header or header[0].lower() != b"bearer":  # RFC 9110 §11.1: the scheme is case-insensitive

@@ -1,4 +1,4 @@
-"""Refuse to start with tokens that could not be trusted."""
+"""System checks: refuse to start with an unsafe token configuration or a guessable signing key."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def _is_guessable(secret: Any) -> bool:
 
 
 def _guessable(kid: str, secret: bytes) -> checks.CheckMessage:
-    """Refuse a secret of a few letters; warn of one that is a run or repeats itself, which may only be a test's."""
+    """Return an error for a secret of few distinct characters, a warning for a run or repetition (perhaps a test's)."""
     kind, id_ = (checks.Error, "sessions.E008") if len(set(secret)) < 8 else (checks.Warning, "sessions.W008")
     hint = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
     return kind(f"JWT_SIGNING_KEYS: {kid} could be guessed.", hint=hint, id=id_)
@@ -50,7 +50,7 @@ def check_lifetimes(**kwargs: Any) -> list[checks.CheckMessage]:
         found.append(checks.Error("REFRESH_REUSE_INTERVAL is 0 to 60 seconds.", id="sessions.E004"))
     if not 0 <= settings.JWT_LEEWAY <= 300:
         found.append(checks.Error("JWT_LEEWAY is 0 to 300 seconds.", id="sessions.E005"))
-    # Which of the two ends is the longer is free: the earlier one counts.
+    # Either of the two lifetimes may be the longer one: the earlier end counts.
     for name in ("SESSION", "REMEMBER_ME"):
         if min(getattr(settings, f"{name}_{end}_LIFETIME") for end in ("IDLE", "ABSOLUTE")) <= 0:
             found.append(checks.Error(f"{name}_IDLE_LIFETIME and _ABSOLUTE_LIFETIME are above 0.", id="sessions.E006"))

@@ -1,4 +1,4 @@
-"""What proves it, per device. The row decides; tokens only name it."""
+"""Sessions and push registrations, one per device. Tokens only name a session; its row decides whether it is valid."""
 
 import uuid
 from datetime import datetime
@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class UserSession(models.Model):
-    """One login on one device. `session_token` is the `sid` of its tokens and its id on the wire.
+    """One login on one device. `session_token` is the `sid` claim of its tokens and the session's id in the API.
 
     It ends at the earlier of `idle_expires_at` and `absolute_expires_at`, which is `expires_at`, or when revoked.
     """
@@ -30,22 +30,22 @@ class UserSession(models.Model):
     last_seen_at = models.DateTimeField(_("last seen at"))
     idle_expires_at = models.DateTimeField(_("idle end"))
     absolute_expires_at = models.DateTimeField(_("absolute end"))
-    # When and by what (RFC 8176) the person last proved who they are; null in rows of an older release.
+    # When and by which methods (RFC 8176) the user last authenticated; null in rows of an older release.
     authenticated_at = models.DateTimeField(_("proved at"), null=True, blank=True)
     amr = models.JSONField(_("proved by"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
     end_reason = models.CharField(_("end reason"), max_length=32, blank=True, default="")
 
-    # Rotation: the counter orders tokens (never `iat`), the claims re-sign the same successor for a retry.
+    # Rotation: `generation` orders tokens (never `iat`); the stored claims are signed again for a repeated request.
     generation = models.PositiveIntegerField(default=0)
-    minimum_generation = models.PositiveIntegerField(default=0)  # raised by a password change: older tokens are void
+    minimum_generation = models.PositiveIntegerField(default=0)  # raised by a password change: older tokens are invalid
     current_jti = models.CharField(max_length=32, default="")
     previous_jti = models.CharField(max_length=32, default="", blank=True)
     rotated_at = models.DateTimeField(null=True, blank=True)
     successor_used = models.BooleanField(default=False)
     signing_kid = models.CharField(max_length=64, default="", blank=True)
     signing_algorithm = models.CharField(max_length=16, default="", blank=True)
-    refresh_claims = models.TextField(default="", blank=True)  # text, not JSON: JSONB would reorder what was signed
+    refresh_claims = models.TextField(default="", blank=True)  # text, not JSON: JSONB would reorder the signed claims
 
     class Meta:
         verbose_name = _("session")
@@ -69,7 +69,7 @@ class UserSession(models.Model):
 
 
 class PushRegistration(models.Model):
-    """Where the device of a session is pushed to. Deleted in the transaction that ends the session."""
+    """The push address of a session's device. Deleted in the transaction that ends the session."""
 
     class Provider(models.TextChoices):
         WEBPUSH = "webpush", "Web Push"

@@ -1,4 +1,4 @@
-"""Sessions and tokens as the contract writes them."""
+"""JSON representations of sessions and token pairs, for REST and the export."""
 
 import uuid
 from typing import Any
@@ -16,7 +16,7 @@ FINGERPRINT_SHOWN = 6
 def session(
     user_session: UserSession, *, current_sid: uuid.UUID | None, open_sockets: int | None = None
 ) -> dict[str, Any]:
-    """Return one session; `open_sockets` spares the look-up where a list has it already."""
+    """Return one session; pass `open_sockets` where a list has counted them already."""
     sid = user_session.session_token
     if open_sockets is None:
         open_sockets = sockets.count([sid])[sid]
@@ -42,7 +42,7 @@ def session(
 
 
 def tokens(pair: TokenPair, user_session: UserSession, current_sid: uuid.UUID | None = None) -> dict[str, Any]:
-    """Return what login and refresh share. The session that a pair was made for is the current one."""
+    """Return the fields that login and refresh share. The session of the new pair is the current one."""
     return {
         "access": pair.access,
         "refresh": pair.refresh,

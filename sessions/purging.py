@@ -1,4 +1,4 @@
-"""What of sessions and tokens goes in time."""
+"""Scheduled deletion of ended sessions and expired blacklist rows."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from sessions.services.validity import EXPIRED
 
 
 def ran_out() -> QuerySet[UserSession]:
-    """Sessions that reached their end unseen; the dates decide anyway, `is_active` is for those who read the table."""
+    """Return expired sessions still marked active. The dates decide; `is_active` is for people reading the table."""
     return UserSession.objects.filter(is_active=True, expires_at__lte=timezone.now())
 
 
@@ -30,7 +30,7 @@ def long_ended() -> QuerySet[UserSession]:
 
 
 def outlived() -> QuerySet[OutstandingToken]:
-    """Blacklist rows whose token has ended by itself, with the leeway that verification grants."""
+    """Return blacklist rows whose token has expired, allowing for the leeway of verification."""
     leeway = timedelta(seconds=settings.JWT_LEEWAY)
     return OutstandingToken.objects.filter(expires_at__lt=timezone.now() - leeway)
 

@@ -1,4 +1,4 @@
-"""A person who is disabled or deleted, by whatever way, loses sessions and sockets."""
+"""Signal receivers: sessions end when their user is disabled, deleted or closes the account; export of sessions."""
 
 import uuid
 from typing import Any
@@ -46,7 +46,7 @@ def end_sessions_of_a_suspended_person(user_id: int, **kwargs: Any) -> None:
 
 @receiver(pre_delete, sender=settings.AUTH_USER_MODEL)
 def remember_sessions_of_a_deleted_person(sender: Any, instance: Any, **kwargs: Any) -> None:
-    """The rows go with the person: note whose sockets to close."""
+    """Remember the sessions before their rows are deleted with the user, so that their sockets can be closed."""
     instance._sids_to_close = list(
         UserSession.objects.filter(user_id=instance.pk, is_active=True).values_list("session_token", flat=True)
     )
@@ -67,14 +67,14 @@ def close_sockets_of_a_deleted_person(sender: Any, instance: Any, **kwargs: Any)
 
 @receiver(user_closing)
 def erase_sessions_of_a_closed_account(user_id: int, **kwargs: Any) -> None:
-    """Addresses, devices and places are the person's: the rows go with the account, not after their retention."""
+    """Delete the rows with the account, not after their retention: addresses and devices are personal data."""
     lifecycle.revoke_all(user_id=user_id, reason="account_closed")
     UserSession.objects.filter(user_id=user_id).delete()
 
 
 @receiver(user_exporting)
 def export_sessions(user_id: int, **kwargs: Any) -> dict[str, Any]:
-    """Return what we hold of a person's sessions, ended ones included."""
+    """Return the stored data of a user's sessions for the export, ended ones included."""
     rows = UserSession.objects.filter(user_id=user_id).order_by("-pk").values(*EXPORTED)
     devices = PushRegistration.objects.filter(user_id=user_id).order_by("pk")
     pushed = devices.values(

@@ -1,4 +1,4 @@
-"""What the session endpoints take, and the shapes of their answers for the schema."""
+"""Input of the session endpoints, and the shapes of their responses for the OpenAPI schema."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ class RenameSerializer(serializers.Serializer[Any]):
     device_name = DeviceNameField()
 
     def validate_device_name(self, value: str) -> str:
-        if not value:  # a device without a name is called after its browser; a rename gives one
+        if not value:  # a device without a name is shown by its browser; a rename must give one
             raise serializers.ValidationError(serializers.CharField.default_error_messages["blank"], code="blank")
         return value
 

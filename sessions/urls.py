@@ -1,4 +1,4 @@
-"""Below `/api/users/sessions/`."""
+"""URLs under `/api/users/sessions/`."""
 
 from django.urls import URLPattern, path
 

@@ -1,4 +1,4 @@
-"""Refresh, verify and leave; see one's sessions, name them, revoke them."""
+"""Endpoints of tokens (refresh, verify), logout, the session list, rename and revoke, and the JWKS."""
 
 import uuid
 
@@ -46,12 +46,12 @@ REPLAYED = OpenApiParameter(
     enum=["1"],
     description="present where the answer repeats an earlier one",
 )
-# A revocation must outlive the error that tells of it, also under ATOMIC_REQUESTS.
+# A revocation must stay committed although the request ends in an error, also under ATOMIC_REQUESTS.
 survives_errors = method_decorator(transaction.non_atomic_requests, name="dispatch")
 
 
 def me(request: Request) -> int:
-    """Return the person's id; the default permission lets nobody else in."""
+    """Return the user's id; the default permission requires a signed-in user."""
     return int(request.user.pk or 0)
 
 
@@ -165,7 +165,7 @@ class SessionsView(APIView):
 
 
 def sid_of(text: str) -> uuid.UUID:
-    """Return the id in a path. Raises: NotFound (404): what is no id is nobody's session."""
+    """Return the session id of a path. Raises: NotFound (404) for what is not a UUID."""
     try:
         return uuid.UUID(text)
     except ValueError:

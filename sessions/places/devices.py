@@ -1,4 +1,4 @@
-"""What a device says of itself: its user agent, its fingerprint. Labels, never credentials."""
+"""The user agent and fingerprint that a device sends. Labels for people to read, never credentials."""
 
 import contextlib
 import uuid
@@ -32,7 +32,7 @@ def _named(family: str, version: str | None) -> str:
 
 
 def client_of(user_agent: str) -> dict[str, str | None]:
-    """Return `{browser, os, device}`, each None where the user agent does not tell."""
+    """Return `{browser, os, device}`, each None if the user agent does not say."""
     browser, system, device = _parsed(user_agent)
     return {"browser": browser, "os": system, "device": device}
 
@@ -43,10 +43,10 @@ def warm() -> None:
 
 
 def compare_fingerprint(fingerprint: str, *, session_id: int, sid: uuid.UUID, recorded: str) -> None:
-    """Record the fingerprint that a device sends when it differs from the one `recorded` for its session.
+    """Store the fingerprint that a device sends if it differs from the one `recorded` for its session.
 
-    It is a label: a difference refuses nothing. Where another living session of the person already bears it, this one
-    keeps its own (one session per device), and is not asked again for an hour.
+    It is a label: a difference refuses nothing. If another living session of the user already has it, this session
+    keeps its own (one session per device) and is not compared again for an hour.
     """
     if not fingerprint or fingerprint == recorded:
         return

@@ -1,4 +1,4 @@
-"""Where an address is, offline: the country from iptocc's tables, more from an mmdb file of one's own.
+"""Location of an IP address, looked up offline: the country from iptocc's tables, region and city from an mmdb file.
 
 Sources: the registries' delegation files (NRO, CC BY 4.0) through iptocc; `GEOIP_DATABASE` names any MaxMind-format
 city file (GeoLite2, DB-IP, their flat rebuilds).
@@ -49,7 +49,7 @@ def warm() -> None:
 
 
 def described(location: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a stored location as the contract shows it: with `country_name` in the reader's language."""
+    """Return a stored location as the API shows it, with `country_name` in the reader's language."""
     if not location:
         return None
     return {
@@ -61,7 +61,7 @@ def described(location: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def country_name(code: str | None) -> str | None:
-    """Return the country's name in the active language, by Unicode's tables; the code itself where they have none."""
+    """Return the country's name in the active language from Unicode's CLDR; the code itself if CLDR has none."""
     if not code:
         return None
     try:
@@ -83,7 +83,7 @@ def _plain(value: Any) -> str | None:
 
 
 def _region(record: dict[str, Any]) -> str | None:
-    """Take MaxMind's `subdivisions[0].names.en`, or the flat `state1` / `region` of the rebuilds."""
+    """Return MaxMind's `subdivisions[0].names.en`, or the flat `state1` / `region` of the rebuilds."""
     subdivisions = record.get("subdivisions")
     if isinstance(subdivisions, list) and subdivisions and isinstance(subdivisions[0], dict):
         return _text(subdivisions[0], "names", "en")
@@ -91,7 +91,7 @@ def _region(record: dict[str, Any]) -> str | None:
 
 
 class _CityFile:
-    """The file of `GEOIP_DATABASE`, opened again when it changes. Missing or broken: no record, one log line."""
+    """Reader of the `GEOIP_DATABASE` file, reopened when it changes. If missing or broken: no record, one log line."""
 
     RECHECK_SECONDS = 5.0
 
@@ -125,7 +125,7 @@ class _CityFile:
             stamp = (path, stat.st_mtime_ns, stat.st_ino)
             if stamp == self.opened:
                 return
-            # In memory: a file that is replaced or cut while mapped would end the process with SIGBUS.
+            # In memory: a mapped file that is replaced or truncated would kill the process with SIGBUS.
             self.reader = maxminddb.open_database(path, maxminddb.MODE_MEMORY)
             self.opened = stamp
         except (OSError, maxminddb.InvalidDatabaseError) as error:

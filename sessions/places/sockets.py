@@ -1,7 +1,7 @@
-"""How many sockets a session has open, kept in the cache with a lifetime: a killed process leaves no ghosts.
+"""Counter of each session's open sockets, kept in the cache with a lifetime, so that a killed process leaves none.
 
 A socket takes the first free of its session's numbered slots by `cache.add`, which is atomic across processes; there
-is no list to read, change and write. Never raises: with the cache away the count is what it last was, then 0.
+is no list to read, change and write. Never raises: while the cache is down the last known count is used, then 0.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ def _key(sid: uuid.UUID, slot: int) -> str:
 
 
 def _slot_count() -> int:
-    return settings.CHAT_SOCKETS_PER_SESSION + 2  # the superseded one may still be closing
+    return settings.CHAT_SOCKETS_PER_SESSION + 2  # a superseded socket may still be closing
 
 
 def opened(sid: uuid.UUID, connection_id: str) -> None:
-    """Count a socket. May block on the cache: not from the event loop."""
+    """Add a socket to the count. May block on the cache: do not call it on the event loop."""
     connection_id = str(connection_id)
     try:
         for slot in range(_slot_count()):
@@ -43,7 +43,7 @@ def opened(sid: uuid.UUID, connection_id: str) -> None:
 
 
 def closed(sid: uuid.UUID, connection_id: str) -> None:
-    """Count a socket no longer."""
+    """Remove a socket from the count."""
     with _lock:
         slot = _slots.pop((sid, str(connection_id)), None)
     if slot is None:
@@ -55,7 +55,7 @@ def closed(sid: uuid.UUID, connection_id: str) -> None:
 
 
 def beat(connections: Iterable[tuple[uuid.UUID, str]]) -> None:
-    """Prolong the sockets (sid, connection_id) of this process; one that the cache has lost is counted again."""
+    """Renew the entries of this process's sockets (sid, connection_id); lost entries are added again."""
     living = {}
     missing = []
     with _lock:

@@ -1,6 +1,6 @@
-"""Push: where a session's device is reached while no socket is open, and how.
+"""Push notifications to the devices of sessions: registration, and delivery by Web Push, FCM, APNs and Expo.
 
-`registrations` keeps the address (a part of the session: it ends with it), `provider` is what Web Push, FCM, APNs and
-Expo have in common, `delivery` sends. Who is told what is decided by those above: `chat/push` for messages,
-`users/notices` for the security of the account.
+`registrations` stores the address (part of the session, deleted with it), `provider` is the interface of the four,
+`delivery` sends. Who gets which push is decided by the apps above: `chat/push` for messages, `users/notices` for
+account security.
 """

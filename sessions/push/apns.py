@@ -26,7 +26,7 @@ NEEDED = ("APNS_KEY", "APNS_KEY_ID", "APNS_TEAM_ID", "APNS_TOPIC")
 
 
 def key() -> Any:
-    """Return the signing key, None where nothing is configured. Raises ImproperlyConfigured for half of it."""
+    """Return the signing key, None if APNs is not configured. Raises ImproperlyConfigured if it is half configured."""
     given = [name for name in NEEDED if getattr(settings, name)]
     if not given:
         return None
@@ -104,7 +104,7 @@ class Apns(Provider):
 
 
 def reason(body: bytes) -> str:
-    """Return Apple's reason of a refusal, "" where there is none."""
+    """Return Apple's reason for a refusal, "" if there is none."""
     try:
         return str(json.loads(body)["reason"])
     except (ValueError, KeyError, TypeError):
@@ -112,7 +112,7 @@ def reason(body: bytes) -> str:
 
 
 def payload(push: Push) -> dict[str, Any]:
-    """Return the body: `aps` for the system, our data beside it."""
+    """Return the request body: `aps` for the operating system, our data beside it."""
     aps: dict[str, Any] = {"content-available": 1}
     if not push.is_silent:
         alert = {name: text for name, text in (("title", push.title), ("body", push.body)) if text}

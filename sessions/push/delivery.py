@@ -1,4 +1,4 @@
-"""Send pushes in parallel threads, leave failing services alone for a while, and say what is to be tried again."""
+"""Delivery of pushes: parallel threads, a circuit breaker per push service, and retries with back-off."""
 
 import random
 import threading
@@ -21,13 +21,13 @@ from sessions.push.provider import OVER, Kind, Outcome, Push
 
 log = structlog.get_logger(__name__)
 
-FIRST_RETRY_SECONDS = 2  # then 8, 32, 128, 512: a wake that comes much later wakes nobody
+FIRST_RETRY_SECONDS = 2  # then 8, 32, 128, 512: a push that comes much later is useless
 
 
 class Breaker:
-    """Leaves a service alone for a minute that has taken our time three times running, so that others get through.
+    """Circuit breaker: skips a push service for a minute after three slow or missing answers in a row.
 
-    Time is taken by an answer after `SLOW_SECONDS` and by none after `WASTED_SECONDS`; a quick refusal costs nobody.
+    An answer is slow after `SLOW_SECONDS`, and missing after `WASTED_SECONDS`. A quick refusal does not count.
     """
 
     FAILURES, HOLD_SECONDS, SLOW_SECONDS, WASTED_SECONDS, SERVICES = 3, 60.0, 5.0, 0.5, 1_000
@@ -37,7 +37,7 @@ class Breaker:
         self._failed: OrderedDict[str, tuple[int, float]] = OrderedDict()  # origin: (how often, held until)
 
     def held_s(self, origin: str) -> float:
-        """Return for how many seconds the service is left alone."""
+        """Return for how many more seconds the service is skipped."""
         with self._lock:
             return max(0.0, self._failed.get(origin, (0, 0.0))[1] - time.monotonic())
 
@@ -47,7 +47,7 @@ class Breaker:
             if failed:
                 until = time.monotonic() + self.HOLD_SECONDS if times >= self.FAILURES else 0.0
                 self._failed[origin] = (times, until)
-            while len(self._failed) > self.SERVICES:  # anybody may name a service
+            while len(self._failed) > self.SERVICES:  # any user can register an endpoint of a new service
                 self._failed.popitem(last=False)
 
     def clear(self) -> None:
@@ -59,7 +59,7 @@ breaker = Breaker()
 
 
 def send(pushes: Sequence[Push]) -> list[Outcome]:
-    """Send each push, `PUSH_CONCURRENCY` side by side; return the outcomes in order. Forget devices that are gone."""
+    """Send each push, `PUSH_CONCURRENCY` in parallel; return the outcomes in order. Deletes devices that are gone."""
     found: list[Outcome] = [OVER] * len(pushes)
     work = deque(_batches(pushes))
     threads = min(settings.PUSH_CONCURRENCY, len(work))
@@ -75,7 +75,7 @@ def send(pushes: Sequence[Push]) -> list[Outcome]:
 
 
 def _batches(pushes: Sequence[Push]) -> Iterator[list[int]]:
-    """Return places in `pushes`, as many together as the provider takes in one request."""
+    """Yield batches of indices into `pushes`, as large as the provider accepts in one request."""
     by_provider: dict[str, list[int]] = defaultdict(list)
     for place, push in enumerate(pushes):
         by_provider[push.provider].append(place)
@@ -102,7 +102,7 @@ def _work(work: deque[list[int]], pushes: Sequence[Push], found: list[Outcome]) 
 
 
 def _sent(batch: list[Push]) -> list[Outcome]:
-    """Send one batch; what is too large goes once more without its texts."""
+    """Send one batch; pushes that are too large are sent again without their texts."""
     outcomes = _tried(batch)
     too_large = [place for place, outcome in enumerate(outcomes) if outcome.kind is Kind.TOO_LARGE]
     if too_large:
@@ -125,7 +125,7 @@ def _tried(batch: list[Push]) -> list[Outcome]:
     except Unreachable as error:
         breaker.note(origin, failed=time.monotonic() - started > Breaker.WASTED_SECONDS)
         return [Outcome(Kind.LATER, str(error))] * len(batch)
-    except (DatabaseError, InterfaceError) as error:  # away: nothing was asked
+    except (DatabaseError, InterfaceError) as error:  # the database is down: nothing was sent
         return [Outcome(Kind.LATER, type(error).__name__)] * len(batch)
     except Exception as error:
         log.exception("push.failed", provider=batch[0].provider)
@@ -135,16 +135,16 @@ def _tried(batch: list[Push]) -> list[Outcome]:
 
 
 def _forget(pushes: Sequence[Push], found: Sequence[Outcome]) -> None:
-    """Delete the registrations of devices that are gone, unless they have another address by now."""
+    """Delete the registrations of devices that are gone, unless they were registered with a new address meanwhile."""
     for push, outcome in zip(pushes, found, strict=True):
         if outcome.kind is Kind.GONE:
             PushRegistration.objects.filter(pk=push.registration_id, token=push.token).delete()
 
 
 def again(pushes: Sequence[Push], outcomes: Sequence[Outcome], *, attempt: int) -> Iterator[tuple[datetime, list[int]]]:
-    """Return when to try which registrations again: what a service could not take, not before it asked for that.
+    """Return the retries as (time, registration ids): pushes that a service deferred, no earlier than it asked.
 
-    Nothing after the last of `PUSH_ATTEMPTS`.
+    Empty after the last of `PUSH_ATTEMPTS`.
     """
     by_delay: dict[float, set[int]] = defaultdict(set)
     backoff = float(FIRST_RETRY_SECONDS * 4 ** (attempt - 1))

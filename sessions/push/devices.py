@@ -1,4 +1,4 @@
-"""The devices that may be pushed to, as plain rows: those above join them with what they know."""
+"""Devices that can receive pushes, as plain rows for the apps above to filter and address."""
 
 import uuid
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ class Device:
 
 
 def living(at: datetime) -> QuerySet[PushRegistration]:
-    """Return the registrations of living sessions whose people want pushes."""
+    """Return the registrations of living sessions whose users have push notifications on."""
     return PushRegistration.objects.filter(
         user_session__is_active=True,
         user_session__expires_at__gt=at,

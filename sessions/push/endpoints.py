@@ -1,7 +1,7 @@
 """Web Push endpoints are named by strangers: nothing of ours is ever reached through one.
 
-A name is resolved once, and the connection goes to the very address that was checked, so that a second answer of the
-resolver (DNS rebinding) changes nothing. Redirects are not followed. `PUSH_PRIVATE_ENDPOINTS=true` lets an endpoint lie
+A name is resolved once and the connection goes to the address that was checked, so that a second DNS answer
+(rebinding) changes nothing. Redirects are not followed. `PUSH_PRIVATE_ENDPOINTS=true` lets an endpoint lie
 in a private network, with plain http too.
 
 Source: OWASP Server-Side Request Forgery Prevention Cheat Sheet.
@@ -18,14 +18,14 @@ import httpcore
 from django.conf import settings
 
 ENDPOINT_CHARS = 2_048
-# Names that lead into a network of one's own without any resolver's help (RFC 6761, RFC 6762, RFC 8375, RFC 9476).
+# Names that are reserved for private networks (RFC 6761, RFC 6762, RFC 8375, RFC 9476).
 PRIVATE_NAMES = (".localhost", ".local", ".internal", ".home.arpa", ".intranet", ".lan", ".private", ".corp", ".home")
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address stands in the last 32 bits
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class EndpointRefused(Exception):
-    """The endpoint is no address of the public internet. `code`: `invalid` or `private_endpoint`."""
+    """The endpoint is not on the public internet. `code`: `invalid` or `private_endpoint`."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -33,7 +33,7 @@ class EndpointRefused(Exception):
 
 
 def is_public(address: Address) -> bool:
-    """Return whether the address is one of the public internet, whatever it is wrapped in."""
+    """Return whether the address is public, also if it is an IPv4 address embedded in an IPv6 one."""
     if isinstance(address, ipaddress.IPv6Address):
         inner: Any = address.ipv4_mapped or address.sixtofour
         if inner is None and address in NAT64:
@@ -46,7 +46,7 @@ def is_public(address: Address) -> bool:
 
 
 def literal(host: str) -> Address | None:
-    """Return the address that a host is by itself, in any spelling that a resolver takes (`127.1`, `0x7f000001`)."""
+    """Return the address if the host is an IP literal, in any spelling a resolver accepts (`127.1`, `0x7f000001`)."""
     try:
         return ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
@@ -58,7 +58,7 @@ def literal(host: str) -> Address | None:
 
 
 def check(endpoint: str) -> SplitResult:
-    """Return the endpoint's parts. Raises EndpointRefused for what can be told without a resolver."""
+    """Return the endpoint's parts. Raises EndpointRefused for what can be refused without resolving it."""
     try:
         parts = urlsplit(endpoint)
         port = parts.port
@@ -81,13 +81,13 @@ def check(endpoint: str) -> SplitResult:
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a name, the resolver's first choice first. Raises OSError."""
+    """Return the addresses of a name in the resolver's order. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def allowed(host: str, port: int) -> list[str]:
-    """Resolve a name once. Raises EndpointRefused where *any* of its addresses is private, OSError without answer."""
+    """Resolve a name once. Raises EndpointRefused if *any* of its addresses is private, OSError without an answer."""
     addresses = resolve(host, port)
     if not settings.PUSH_PRIVATE_ENDPOINTS and not all(
         is_public(ipaddress.ip_address(address.partition("%")[0])) for address in addresses
@@ -97,7 +97,7 @@ def allowed(host: str, port: int) -> list[str]:
 
 
 class GuardedBackend(httpcore.SyncBackend):
-    """Connects to the address that was checked, never to a name."""
+    """Network backend that connects to the checked address, never to a name."""
 
     def connect_tcp(
         self,

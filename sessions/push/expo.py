@@ -1,6 +1,6 @@
-"""Expo's push service: up to 100 messages a request, on to FCM and APNs by Expo's own keys.
+"""Expo's push service: up to 100 messages a request, forwarded to FCM and APNs with Expo's own credentials.
 
-Expo answers before it has asked Google or Apple: whether a device is gone stands in a receipt, some minutes later.
+Expo answers before Google or Apple do: whether a device is gone is in a receipt, some minutes later.
 """
 
 import json
@@ -43,7 +43,7 @@ class Expo(Provider):
         while wanted and answer is None:
             try:
                 answer = self._post(wanted)
-            except Over as error:  # one of them signed out a moment ago: the others still go
+            except Over as error:  # one of them has just signed out: the others are still sent
                 ended |= error.registration_ids
                 wanted = [push for push in wanted if push.registration_id not in ended]
         if answer is not None:
@@ -68,7 +68,7 @@ def headers() -> dict[str, str]:
 
 
 def _tickets(answer: http.Answer) -> list[dict[str, Any]]:
-    """Return the answer's tickets, nothing where it is no such answer."""
+    """Return the tickets of the answer, [] if it has none."""
     try:
         found = json.loads(answer.body)["data"]
     except (ValueError, KeyError, TypeError):
@@ -77,7 +77,7 @@ def _tickets(answer: http.Answer) -> list[dict[str, Any]]:
 
 
 def ask_for_receipts(answer: http.Answer, pushes: Sequence[Push]) -> None:
-    """Enqueue the question what became of the pushes that Expo took."""
+    """Enqueue the request for the receipts of the pushes that Expo accepted."""
     tickets = _tickets(answer)
     if len(tickets) != len(pushes):
         return
@@ -89,13 +89,13 @@ def ask_for_receipts(answer: http.Answer, pushes: Sequence[Push]) -> None:
     try:
         if taken:
             receipts.using(run_after=timezone.now() + RECEIPTS_AFTER).enqueue(taken=taken)
-    except DatabaseError as error:  # they have been sent all the same
+    except DatabaseError as error:  # the pushes themselves were sent
         log.warning("push.receipts_not_enqueued", error=type(error).__name__)
 
 
 @task(queue_name="push")
 def receipts(taken: list[list[str]]) -> None:
-    """Forget the devices of `[ticket id, digest of the address]` that Expo found gone. Raises Unreachable."""
+    """Delete the devices that Expo reports as gone. `taken`: `[ticket id, address digest]`. Raises Unreachable."""
     answer = http.post(
         f"{settings.EXPO_URL}/--/api/v2/push/getReceipts",
         headers=headers(),
@@ -114,12 +114,12 @@ def receipts(taken: list[list[str]]) -> None:
 
 
 def outcomes(answer: http.Answer, count: int) -> list[Outcome]:
-    """Return one outcome for each ticket; where there are none, what the status says for all."""
+    """Return one outcome for each ticket; without tickets, the outcome of the HTTP status for all."""
     found = [_of_ticket(ticket) for ticket in _tickets(answer)]
     if answer.status == 200 and len(found) == count:
         return found
     whole = answer.outcome()
-    if whole.kind in (Kind.SENT, Kind.GONE):  # the service's own path, or an answer that is none
+    if whole.kind in (Kind.SENT, Kind.GONE):  # a 404 of Expo's own URL, or a success without tickets
         whole = Outcome(Kind.FAILED, f"answered {answer.status}")
     return [whole] * count
 

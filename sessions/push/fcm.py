@@ -1,4 +1,4 @@
-"""Firebase Cloud Messaging, HTTP v1, with the OAuth token of a service account."""
+"""Firebase Cloud Messaging, HTTP v1 API, with the OAuth token of a service account."""
 
 import json
 import threading
@@ -22,7 +22,7 @@ DEVICE_GONE = {"UNREGISTERED", "SENDER_ID_MISMATCH"}
 
 
 def credentials() -> dict[str, str] | None:
-    """Return the service account of `FCM_CREDENTIALS`, None where there is none. Raises ImproperlyConfigured."""
+    """Return the service account of `FCM_CREDENTIALS`, None if it is not set. Raises ImproperlyConfigured."""
     if not settings.FCM_CREDENTIALS:
         return None
     try:
@@ -62,7 +62,7 @@ class Fcm(Provider):
             body=json.dumps({"message": message(push)}).encode(),
             gate=still_there([push.registration_id]),
         )
-        if answer.status == 401 and again:  # the token was withdrawn before its end
+        if answer.status == 401 and again:  # the token was revoked before it expired
             self._forget(token)
             return self._send(account, push, again=False)
         if answer.status == 401:
@@ -70,12 +70,12 @@ class Fcm(Provider):
         code = error_code(answer.body)
         if code in DEVICE_GONE:
             return GONE
-        if answer.status == 404:  # the project, not the device
+        if answer.status == 404:  # the project does not exist; says nothing about the device
             return Outcome(Kind.FAILED, "404")
         return answer.outcome()
 
     def _access_token(self, account: dict[str, str]) -> str:
-        """Return an access token (RFC 7523 §2.1), asked for once an hour."""
+        """Return an access token (RFC 7523 §2.1), requested once an hour."""
         with self._lock:
             if self._token and time.time() < self._until and self._of == account["client_email"]:
                 return self._token
@@ -109,7 +109,7 @@ class Fcm(Provider):
 
 
 def error_code(body: bytes) -> str:
-    """Return FCM's own code of an error, "" where there is none."""
+    """Return FCM's error code, "" if there is none."""
     try:
         details = json.loads(body)["error"].get("details", [])
         return next((str(one["errorCode"]) for one in details if "errorCode" in one), "")
@@ -118,7 +118,7 @@ def error_code(body: bytes) -> str:
 
 
 def message(push: Push) -> dict[str, Any]:
-    """Return the message. Values of `data` are strings, as FCM wants them; the app decodes `sender`."""
+    """Return the message. FCM requires strings as values of `data`, so the app decodes `sender` from JSON."""
     data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in push.data.items()}
     android: dict[str, Any] = {
         "priority": "HIGH" if push.urgent and not push.is_silent else "NORMAL",

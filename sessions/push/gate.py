@@ -17,7 +17,7 @@ from sessions.models import PushRegistration, UserSession
 
 
 class Over(Exception):
-    """These registrations, or their sessions, ended meanwhile: nothing may be sent to them."""
+    """These registrations or their sessions have ended: nothing may be sent to them."""
 
     def __init__(self, registration_ids: set[int]) -> None:
         super().__init__()
@@ -26,11 +26,11 @@ class Over(Exception):
 
 @contextmanager
 def still_there(registration_ids: Sequence[int]) -> Iterator[None]:
-    """Hold registrations of living sessions for as long as the block runs. Raises Over if any is none."""
+    """Lock registrations of living sessions while the block runs. Raises Over if one is gone or its session ended."""
     name = connection.ops.quote_name
     registration, user_session = name(PushRegistration._meta.db_table), name(UserSession._meta.db_table)
     user = name(get_user_model()._meta.db_table)
-    # KEY SHARE stops deletions alone: a rotation or another address of the same session need not wait.
+    # KEY SHARE blocks only deletions: a rotation or a new address of the same session does not wait.
     hold = "ORDER BY r.id FOR KEY SHARE OF r" if connection.vendor == "postgresql" else ""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(

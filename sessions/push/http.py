@@ -1,4 +1,4 @@
-"""Requests to push services: bounded in time and size, following no redirect, checked at the last moment."""
+"""HTTP client for push services: bounded in time and size, no redirects, with a check just before the first byte."""
 
 import time
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from sessions.push.provider import GONE, SENT, TOO_LARGE, Kind, Outcome
 BODY_BYTES = 64 * 1024
 KEEP_SECONDS = 60.0
 RETRY_AFTER_MAX = 6 * 3_600.0
-# httpcore's names for "now the request is written": the last moment to think better of it, and the end of that moment.
+# httpcore's trace events around writing the request: the gate is entered at the first and left at the second.
 BEFORE = ("http11.send_request_headers.started", "http2.send_request_headers.started")
 AFTER = ("http11.send_request_body.complete", "http2.send_request_body.complete")
 
@@ -28,11 +28,11 @@ _this = local()
 
 
 class Unreachable(Exception):
-    """No answer: refused, cut, timed out. Holds no address."""
+    """No answer: connection refused, cut or timed out. Contains no address."""
 
 
 class BoundedStream(httpcore.NetworkStream):
-    """A stream that is not read past the request's deadline: a service that drips bytes is one that hangs."""
+    """Network stream that stops at the request's deadline, also for a service that sends byte by byte."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self.stream = stream
@@ -62,14 +62,14 @@ class BoundedStream(httpcore.NetworkStream):
 
 
 class BoundedBackend(httpcore.SyncBackend):
-    """For services that the settings name."""
+    """Network backend for services that the settings name."""
 
     def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
         return BoundedStream(super().connect_tcp(*args, **kwargs))
 
 
 class GuardedBackend(endpoints.GuardedBackend):
-    """For endpoints that strangers name."""
+    """Network backend for endpoints that users register: connects to public addresses only."""
 
     def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
         return BoundedStream(super().connect_tcp(*args, **kwargs))
@@ -82,7 +82,7 @@ def pool(*, guarded: bool) -> httpcore.ConnectionPool:
         max_connections=settings.PUSH_CONCURRENCY * 2,
         max_keepalive_connections=settings.PUSH_CONCURRENCY,
         keepalive_expiry=KEEP_SECONDS,
-        http2=not guarded,  # APNs speaks nothing else; push services of browsers are reached as well without
+        http2=not guarded,  # APNs requires it; the push services of browsers also speak HTTP/1.1
         network_backend=GuardedBackend() if guarded else BoundedBackend(),
     )
 
@@ -98,7 +98,7 @@ class Answer:
         return retry_after_s(self.headers.get("retry-after", ""))
 
     def outcome(self) -> Outcome:
-        """Return what the status alone says; a provider looks at its own codes first."""
+        """Return the outcome for the HTTP status; providers look at their own error codes first."""
         match self.status:
             case 404 | 410:
                 return GONE
@@ -113,7 +113,7 @@ class Answer:
 
 
 def retry_after_s(text: str) -> float | None:
-    """Return the seconds of a Retry-After (RFC 9110 §10.2.3), at most six hours; None for what is none."""
+    """Return the seconds of a Retry-After header (RFC 9110 §10.2.3), at most six hours; None if it is invalid."""
     if text.strip().isascii() and text.strip().isdigit():
         return min(float(text), RETRY_AFTER_MAX)
     try:
@@ -134,8 +134,8 @@ def post(
 ) -> Answer:
     """Send one request and return its answer.
 
-    `gate` is entered once the connection stands, just before the first byte, and left after the last one: what it
-    raises there means that nothing was asked.
+    `gate` is entered once the connection is open, just before the first byte, and left after the last one. If it
+    raises, nothing was sent.
 
     Raises: Unreachable, EndpointRefused, and what the gate raises.
     """

@@ -1,4 +1,4 @@
-"""What Web Push, FCM, APNs and Expo have in common: a push goes in, an outcome comes out."""
+"""Common interface of Web Push, FCM, APNs and Expo: `Push` in, `Outcome` out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ TEXT_KEYS = ("title", "body", "sender")
 class Push:
     """One push to one device.
 
-    `data` is what the app gets; `title` and `body` are what the system shows before any app runs (both empty: nothing
-    is shown, the app clears or refreshes). `collapse`: a later push of that name replaces an earlier one.
+    `data` is for the app; `title` and `body` are shown by the operating system before any app runs (both empty: a
+    silent push, by which the app clears or refreshes). `collapse`: a later push of that name replaces an earlier one.
     """
 
     registration_id: int
@@ -38,23 +38,23 @@ class Push:
         return self.data.get("badge")
 
     def without_texts(self) -> "Push":
-        """Return the push with nothing left but where to look."""
+        """Return the push without its texts: only the ids that tell the app what to load."""
         data = {name: value for name, value in self.data.items() if name not in TEXT_KEYS}
         return replace(self, data=data, title="", body="")
 
 
 class Kind(Enum):
     SENT = "sent"
-    GONE = "gone"  # the device is there no longer: forget it
+    GONE = "gone"  # the device no longer exists: delete the registration
     OVER = "over"  # the session or the registration ended meanwhile
     LATER = "later"
     TOO_LARGE = "too_large"
-    FAILED = "failed"  # no other attempt would end otherwise
+    FAILED = "failed"  # a retry would fail as well
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`why` is for the log; `retry_after` in seconds, where the service asks for it."""
+    """Result of one push. `why` is for the log; `retry_after` in seconds, if the service asks for it."""
 
     kind: Kind
     why: str = ""
@@ -65,18 +65,18 @@ SENT, GONE, OVER, TOO_LARGE = (Outcome(kind) for kind in (Kind.SENT, Kind.GONE, 
 
 
 class Provider(ABC):
-    """One way to reach a device. `batch`: so many pushes go out in one request."""
+    """One push service. `batch`: how many pushes it accepts in one request."""
 
     batch = 1
 
     @abstractmethod
     def is_configured(self) -> bool:
-        """Return whether this server has what it takes."""
+        """Return whether the settings for this service are present."""
 
     @abstractmethod
     def origin(self, push: Push) -> str:
-        """Return the service that gets the push: one that hangs is left alone for a while."""
+        """Return the origin of the service that receives the push; the circuit breaker works per origin."""
 
     @abstractmethod
     def send(self, pushes: Sequence[Push]) -> list[Outcome]:
-        """Send at most `batch` pushes; return their outcomes in order. Never raises for what a service answers."""
+        """Send at most `batch` pushes; return their outcomes in order. Never raises because of an answer."""

@@ -1,4 +1,4 @@
-"""The ways to a device, by the name that a registration has."""
+"""The push providers by the name that a registration stores."""
 
 from sessions.push.apns import Apns
 from sessions.push.expo import Expo

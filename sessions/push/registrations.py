@@ -1,4 +1,4 @@
-"""Keep where a session is pushed to. One registration a session, and one session a device address."""
+"""Push registrations: at most one for each session, and one session for each device address."""
 
 import hashlib
 import uuid
@@ -12,12 +12,12 @@ from sessions.models import PushRegistration, UserSession
 
 
 def register(*, user_id: int, sid: uuid.UUID, provider: str, address: dict[str, str], show: str) -> PushRegistration:
-    """Register the session's device, in place of what it had; `address` holds the columns that name the device.
+    """Register the session's device and replace its earlier one; `address` holds the columns that identify the device.
 
-    A device that registers has changed hands or sessions: whoever had its address loses it. The session's row lock
-    makes a revocation come before or after, never in between.
+    If another session had this device address, it loses it: the device has a new owner or a new session. The session's
+    row is locked, so that a revocation happens before or after, never in between.
 
-    Raises: NotFound for a session that the person does not have or that has ended.
+    Raises: NotFound for a session that the user does not have or that has ended.
     """
     now = timezone.now()
     digest = digest_of(provider, address["token"])
@@ -46,33 +46,32 @@ def register(*, user_id: int, sid: uuid.UUID, provider: str, address: dict[str, 
                     },
                 )
             return registration
-        except IntegrityError:  # the same address arrives from two sessions at once: the later one has it
+        except IntegrityError:  # two sessions register the same address at once: the later one gets it
             if attempt == 3:
                 raise
     raise AssertionError("unreachable")
 
 
 def unregister(*, user_id: int, sid: uuid.UUID) -> None:
-    """Forget the session's device; nothing is sent to it after the commit."""
+    """Delete the session's registration; nothing is sent to the device after the commit."""
     PushRegistration.objects.filter(user_id=user_id, user_session__session_token=sid).delete()
 
 
 def digest_of(provider: str, token: str) -> str:
-    """Return what tells one device address from another: a unique key that an endpoint of 2,000 characters fits."""
+    """Return the unique key of a device address; a digest, since an endpoint may have 2,000 characters."""
     return hashlib.sha256(f"{provider}:{token}".encode()).hexdigest()
 
 
 def end(session_ids: list[int]) -> None:
     """Delete the registrations of sessions that end, in the transaction that ends them.
 
-    The delete waits for a push whose bytes are on their way (`gate.still_there`), which is a matter of
-    milliseconds; after it nothing is sent.
+    The delete waits some milliseconds for a push that is being written (`gate.still_there`); after it nothing is sent.
     """
     PushRegistration.objects.filter(user_session_id__in=session_ids).delete()
 
 
 def shown(registration: PushRegistration) -> dict[str, Any]:
-    """Return a registration as the wire shows it: never the address."""
+    """Return a registration as the API shows it, without the address."""
     return {
         "provider": registration.provider,
         "environment": registration.environment or None,

@@ -1,4 +1,4 @@
-"""What a registration takes. Each provider says what an address of its kind looks like."""
+"""Input of a push registration, with the address format of each provider."""
 
 import re
 from typing import Any
@@ -55,7 +55,7 @@ class PushInput(serializers.Serializer[Any]):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Return `{provider, address, show}` with the columns that name the device as `address`."""
+        """Return `{provider, address, show}`; `address` holds the columns that identify the device."""
         provider = attrs["provider"]
         if provider == "webpush":
             address = subscribed(attrs.get("subscription"))
@@ -71,7 +71,7 @@ class PushInput(serializers.Serializer[Any]):
 
 
 def subscribed(given: dict[str, Any] | None) -> dict[str, str]:
-    """Return the columns of a browser's subscription, its keys in one spelling."""
+    """Return the columns of a browser's subscription, with normalised keys."""
     if given is None:
         raise refusal("subscription", "required")
     try:

@@ -1,4 +1,4 @@
-"""Below `/api/users/push/`."""
+"""URLs under `/api/users/push/`."""
 
 from django.urls import URLPattern, path
 

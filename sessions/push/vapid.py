@@ -1,7 +1,7 @@
-"""The key by which push services know this server (VAPID, RFC 8292).
+"""The VAPID key (RFC 8292), which identifies this server to push services.
 
-`VAPID_PRIVATE_KEY` is what `manage.py push_keys` prints, or a PEM. Unset, the key is derived from SECRET_KEY, which in
-the embedded mode is kept in `var/`: Web Push works at once, and ends for every browser when SECRET_KEY changes.
+`VAPID_PRIVATE_KEY` is the output of `manage.py push_keys`, or a PEM. If unset, the key is derived from SECRET_KEY
+(in embedded mode a file in `var/`): Web Push then works at once, but every subscription ends when SECRET_KEY changes.
 """
 
 import base64
@@ -36,7 +36,7 @@ def b64(data: bytes) -> str:
 
 
 def unb64(text: str) -> bytes:
-    """Return the bytes of base64, of either alphabet, padded or not. Raises ValueError."""
+    """Decode base64 of either alphabet, padded or not. Raises ValueError."""
     try:
         plain = text.strip().rstrip("=").replace("+", "-").replace("/", "_")
         return base64.b64decode(plain + "=" * (-len(plain) % 4), altchars=b"-_", validate=True)
@@ -68,13 +68,13 @@ def parse(text: str) -> ec.EllipticCurvePrivateKey:
 
 
 def _derived() -> ec.EllipticCurvePrivateKey:
-    # 16 bytes more than the order has, so that the remainder is as good as evenly spread (FIPS 186-5 A.2.1).
+    # 16 bytes more than the order, so that the remainder is practically uniform (FIPS 186-5 A.2.1).
     raw = HKDF(hashes.SHA256(), 48, salt=None, info=b"alviar vapid").derive(settings.SECRET_KEY.encode())
     return ec.derive_private_key(int.from_bytes(raw, "big") % (CURVE_ORDER - 1) + 1, ec.SECP256R1())
 
 
 def key() -> ec.EllipticCurvePrivateKey:
-    """Return the private key. Raises ImproperlyConfigured for one that is none."""
+    """Return the private key. Raises ImproperlyConfigured if it is invalid."""
     global _key
     if _key is None:
         _key = parse(settings.VAPID_PRIVATE_KEY) if settings.VAPID_PRIVATE_KEY else _derived()
@@ -82,13 +82,13 @@ def key() -> ec.EllipticCurvePrivateKey:
 
 
 def public_key(of: ec.EllipticCurvePrivateKey | None = None) -> str:
-    """Return the `applicationServerKey` of a browser: the uncompressed point in base64url."""
+    """Return the `applicationServerKey` for browsers: the uncompressed point in base64url."""
     point = (of or key()).public_key()
     return b64(point.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint))
 
 
 def subject() -> str:
-    """Return whom a push service may write to: an address of the web or `mailto:` (RFC 8292 §2.1)."""
+    """Return the contact for push services: an https or `mailto:` address (RFC 8292 §2.1)."""
     if settings.VAPID_SUBJECT:
         return settings.VAPID_SUBJECT
     if settings.PUBLIC_URL.startswith("https://"):
@@ -97,7 +97,7 @@ def subject() -> str:
 
 
 def authorization(endpoint: str) -> str:
-    """Return the header for this endpoint's push service (RFC 8292 §3)."""
+    """Return the Authorization header for this endpoint's push service (RFC 8292 §3)."""
     parts = urlsplit(endpoint)
     origin = f"{parts.scheme}://{parts.netloc}"
     now = time.time()
@@ -106,7 +106,7 @@ def authorization(endpoint: str) -> str:
         if not token or not 0 <= now - signed_at < RENEW_SECONDS:
             claims = {"aud": origin, "exp": int(now) + TOKEN_SECONDS, "sub": subject()}
             token = jwt.encode(claims, key(), algorithm="ES256")
-            if len(_signed) >= ORIGINS:  # anybody may name an endpoint
+            if len(_signed) >= ORIGINS:  # bounded, since any user can register an endpoint
                 _signed.clear()
             _signed[origin] = (token, now)
     return f"vapid t={token}, k={public_key()}"

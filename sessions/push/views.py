@@ -1,4 +1,4 @@
-"""Register the device of this session for push, and forget it."""
+"""Push endpoints: register and remove the device of the current session, show the VAPID key."""
 
 import uuid
 from typing import Any
@@ -48,7 +48,7 @@ class PushKeyView(APIView):
 
 
 def own(request: Request, sid: str) -> uuid.UUID:
-    """Return the request's session if the path names it. Raises NotFound: no session registers for another."""
+    """Return the request's session if it is the one in the path. Raises NotFound: a session registers only itself."""
     current = current_sid(request)
     if current is None or sid_of(sid) != current:
         raise NotFound

@@ -1,7 +1,7 @@
 """Web Push (RFC 8030), encrypted for the browser (RFC 8291), signed for the push service (RFC 8292).
 
-Also UnifiedPush, whose distributors take the same requests. The push service sees length, time and urgency, never what
-is said.
+Also UnifiedPush, whose distributors accept the same requests. The push service sees length, time and urgency, never
+the content.
 """
 
 import json
@@ -24,7 +24,7 @@ PAYLOAD_BYTES = 4_096 - 103
 
 class WebPush(Provider):
     def is_configured(self) -> bool:
-        return True  # a key is made where none is set
+        return True  # a key is derived if none is set
 
     def origin(self, push: Push) -> str:
         parts = urlsplit(push.token)
@@ -55,9 +55,9 @@ class WebPush(Provider):
                 gate=still_there([push.registration_id]),
             )
         except EndpointRefused as error:
-            # It led elsewhere when it was registered; nothing was asked, and nothing ever will be.
+            # The name pointed elsewhere when it was registered. Nothing was sent, and the registration is deleted.
             return Outcome(Kind.GONE, error.code)
-        if 300 <= answer.status < 400:  # could lead anywhere: not followed, not tried again
+        if 300 <= answer.status < 400:  # redirects could lead anywhere: not followed, not retried
             return Outcome(Kind.GONE, "redirect")
         return answer.outcome()
 
@@ -65,7 +65,7 @@ class WebPush(Provider):
 def topic(push: Push) -> str:
     """Return the name under which a later push replaces this one: at most 32 characters (RFC 8030 §5.4).
 
-    A digest, so that two devices of a conversation do not show themselves as such to a push service.
+    A digest with the registration's id, so that a push service cannot tell that two devices share a conversation.
     """
     return vapid.b64(salted_hmac("push.topic", f"{push.registration_id}:{push.collapse}", algorithm="sha256").digest())[
         :32
@@ -73,7 +73,7 @@ def topic(push: Push) -> str:
 
 
 def encrypt(body: bytes, *, p256dh: str, auth: str) -> bytes:
-    """Return the one record of `aes128gcm` (RFC 8188) for the browser's keys."""
+    """Encrypt the body as one `aes128gcm` record (RFC 8188) for the browser's keys."""
     encrypted: bytes = http_ece.encrypt(
         body,
         private_key=ec.generate_private_key(ec.SECP256R1()),

@@ -1,7 +1,7 @@
-"""How sure we are of who sits at a session: when they last proved it, and by what.
+"""Authentication assurance of a session: when its user last authenticated and by which methods.
 
-`authenticated_at` and `amr` stand in the session's row; access tokens, the session list and the socket's `hello` show
-them. Whether a proof is *fresh* is decided here and nowhere else, for HTTP and for the socket alike.
+`authenticated_at` and `amr` are columns of the session; access tokens, the session list and the socket's `hello` show
+them. Whether an authentication is *fresh* is decided only here, for HTTP and for the socket.
 
 Source: RFC 8176 (`amr` values), OpenID Connect Core §2 (`auth_time`), NIST SP 800-63B-4 §2.2.3 and §2.3.3.
 """
@@ -20,13 +20,13 @@ from sessions.models import UserSession
 from sessions.tokens import codec
 
 PASSWORD, OTP, KEY, MULTIPLE, SMS, FEDERATED = "pwd", "otp", "hwk", "mfa", "sms", "fed"
-# The order in which they are written, whichever came first.
+# The order in which methods are written, regardless of when they were used.
 _ORDER = (PASSWORD, FEDERATED, SMS, OTP, KEY, MULTIPLE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proven:
-    """A session that was proved anew, with the access token that says so."""
+    """Result of a reauthentication: the new time and methods, and an access token that carries them."""
 
     access: str
     access_expires_in: int
@@ -35,13 +35,13 @@ class Proven:
 
 
 def ordered(methods: Iterable[str]) -> list[str]:
-    """Return the `amr` of these methods, each once."""
+    """Return these methods as an `amr` list, each once and in a fixed order."""
     known = set(methods)
     return [method for method in _ORDER if method in known]
 
 
 def proved_at(user_session: UserSession) -> datetime:
-    """Return when the person last proved who they are; a row of an older release only knows its login."""
+    """Return when the user last authenticated; for a row of an older release, when the session started."""
     return user_session.authenticated_at or user_session.created_at
 
 
@@ -50,9 +50,9 @@ def methods(user_session: UserSession) -> list[str]:
 
 
 def is_fresh(user_session: UserSession, *, second_factor: bool, at: datetime) -> bool:
-    """Tell whether the proof counts as fresh: `REAUTH_SECONDS` old at most, by two factors where a second one is on.
+    """Return whether the authentication is fresh: at most `REAUTH_SECONDS` old, by two factors if a second one is on.
 
-    A proof from the future (a clock that was set back) is as good as one of this moment.
+    A time in the future (after a clock was set back) counts as now.
     """
     if second_factor and MULTIPLE not in methods(user_session):
         return False
@@ -60,9 +60,9 @@ def is_fresh(user_session: UserSession, *, second_factor: bool, at: datetime) ->
 
 
 def raise_to(user_session: UserSession, amr: Iterable[str], *, at: datetime | None = None) -> UserSession:
-    """Write further methods, and with `at` a new proof; call inside a transaction. Returns the locked row.
+    """Add methods, and with `at` a new authentication time. Call inside a transaction. Returns the locked row.
 
-    Raises: TokenNotValid("session_revoked") where the session ended meanwhile.
+    Raises: TokenNotValid("session_revoked") if the session has ended.
     """
     row = UserSession.objects.select_for_update().filter(pk=user_session.pk).first()
     if row is None or not row.is_living(at=at or timezone.now()):
@@ -74,10 +74,10 @@ def raise_to(user_session: UserSession, amr: Iterable[str], *, at: datetime | No
 
 
 def prove(*, user_id: int, sid: uuid.UUID, gen: int, amr: Iterable[str]) -> Proven:
-    """Note a proof given in a living session and return an access token that carries it.
+    """Record a reauthentication in a living session and return an access token that carries it.
 
-    `gen`: the generation of the token that asked. The new one is of the same, so that its use never stands for the
-    arrival of a refresh token that was made meanwhile.
+    `gen`: the generation of the request's token. The new token has the same one, so that its use does not confirm the
+    arrival of a refresh token that was issued meanwhile.
 
     Raises: TokenNotValid("session_revoked").
     """

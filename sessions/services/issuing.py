@@ -1,4 +1,4 @@
-"""What a session is issued: its lifetimes and its pair of tokens. Nothing here is stored; callers write the row."""
+"""Lifetimes and token pairs of a session. Nothing is stored here; callers write the row."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from sessions.tokens.codec import Signed, TokenPair
 
 
 def lifetimes(*, remember_me: bool) -> tuple[timedelta, timedelta]:
-    """Return how long a session lives without a refresh, and at most."""
+    """Return the idle and the absolute lifetime of a session."""
     if remember_me:
         seconds = settings.REMEMBER_ME_IDLE_LIFETIME, settings.REMEMBER_ME_ABSOLUTE_LIFETIME
     else:
@@ -21,7 +21,7 @@ def lifetimes(*, remember_me: bool) -> tuple[timedelta, timedelta]:
 
 
 def pair_of(user_session: UserSession, refresh: str, *, at: datetime) -> TokenPair:
-    """Return `refresh` with a fresh access token of the session's generation."""
+    """Return `refresh` paired with a new access token of the session's generation."""
     access = codec.mint_access(
         user_id=user_session.user_id,
         sid=user_session.session_token,
@@ -52,7 +52,7 @@ def mint_refresh(user_session: UserSession, *, gen: int, at: datetime, ends_at: 
 
 
 def refresh_fields(signed: Signed) -> dict[str, Any]:
-    """Return what a row keeps of its refresh token: enough to sign the same bytes again, never the token."""
+    """Return the columns that store a refresh token: enough to sign the same bytes again, never the token itself."""
     return {
         "current_jti": signed.jti,
         "refresh_claims": signed.claims,

@@ -1,7 +1,7 @@
-"""Start and end sessions, here and nowhere else. What is issued for one stands in `issuing.py`, its rotation in
-`rotation.py`, whether it still counts in `validity.py`.
+"""Start and end of sessions: the only place that creates or revokes them. Tokens are issued in `issuing.py`, rotated
+in `rotation.py`, and checked against the session in `validity.py`.
 
-Lock order: the person's row, then session rows by id. Every ending takes the session's row lock, fills simplejwt's
+Lock order: the user's row, then session rows by id. Ending a session locks its row, adds its token to simplejwt's
 blacklist and sends `session_revoked` after commit.
 """
 
@@ -30,8 +30,8 @@ from sessions.tokens.codec import TokenPair
 log = structlog.get_logger(__name__)
 
 DEVICE_NAME_CHARS = 100
-KNOWN_DEVICES = 200  # so many of a person's latest sessions tell whether a device is new
-# Endings that the person's timeline shows as such; the others have an event of their own kind, or are no news.
+KNOWN_DEVICES = 200  # how many of the user's latest sessions decide whether a device is new
+# Reasons that the security timeline shows as `session_revoked`; the others have an event of their own kind, or none.
 TOLD = {"revoked", "logout_all", "admin"}
 
 
@@ -50,12 +50,12 @@ def start(
     remember_me: bool = False,
     amr: Iterable[str] = (assurance.PASSWORD,),
 ) -> Started:
-    """Start a session for a person who has just proved who they are by `amr`, in the caller's transaction or its own.
+    """Start a session for a user who has just authenticated by `amr`, in the caller's transaction or its own.
 
-    Takes the person's row lock, so that a password reset in between ends this login too. The device's earlier session
-    is replaced; a device not seen before is told by `security_event("new_device")`.
+    Locks the user's row, so that a password reset in between ends this login too. Replaces the device's earlier
+    session; for a device not seen before it sends `security_event("new_device")`.
 
-    Raises: NoActiveAccount (401) where the person was disabled or changed the password since `user` was read.
+    Raises: NoActiveAccount (401) if the user was disabled or changed the password since `user` was read.
     """
     now = timezone.now()
     fingerprint = (device_fingerprint or client.device_fingerprint)[:FINGERPRINT_CHARS]
@@ -82,7 +82,7 @@ def start(
             expires_at=min(now + idle, now + absolute),
             generation=1,
             minimum_generation=1,
-            successor_used=True,  # it has no parent that could ask again
+            successor_used=True,  # it has no parent token that could be presented again
         )
         refresh = issuing.mint_refresh(user_session, gen=1, at=now, ends_at=user_session.expires_at)
         for name, value in issuing.refresh_fields(refresh).items():
@@ -96,8 +96,8 @@ def start(
 def _replace(user_session: UserSession, *, at: datetime) -> None:
     """Store a new session in place of its device's earlier ones.
 
-    Logins wait for each other at the person's row, but a session may *take on* the same fingerprint at this moment;
-    then the unique constraint has it, and that one is replaced as well.
+    Logins wait for each other on the user's row, but another session may *adopt* the same fingerprint at this moment.
+    Then the unique constraint fails, and that session is replaced as well.
     """
     same_device = UserSession.objects.filter(
         user_id=user_session.user_id, is_active=True, device_fingerprint=user_session.device_fingerprint
@@ -115,7 +115,7 @@ def _replace(user_session: UserSession, *, at: datetime) -> None:
 
 
 def _require_unchanged(user: Any) -> None:
-    """Lock the person and refuse where what was proved no longer holds."""
+    """Lock the user's row and refuse if the password or the account's state has changed since authentication."""
     now_there = get_user_model().objects.select_for_update(no_key=True).filter(pk=user.pk).first()
     if now_there is None or not now_there.is_active:
         raise NoActiveAccount
@@ -124,7 +124,7 @@ def _require_unchanged(user: Any) -> None:
 
 
 def _is_new_device(user: Any, client: Client, fingerprint: str) -> bool:
-    """Tell whether nothing like this device signed in before. A person's very first session is no news to them."""
+    """Return whether no such device has signed in before. Always False for the user's first session."""
     earlier = UserSession.objects.filter(user_id=user.pk).order_by("-pk")
     known = list(earlier.values_list("device_fingerprint", "client")[:KNOWN_DEVICES])
     if not known:
@@ -136,17 +136,17 @@ def _is_new_device(user: Any, client: Client, fingerprint: str) -> bool:
 
 
 def lock_person(user_id: int) -> None:
-    """Take the person's row lock, always before a session's: what ends with a session may write the person's row.
+    """Lock the user's row, always before a session's row: ending a session may also write the user's row.
 
-    A login in another transaction either has its session there already or will see the lock.
+    A login in another transaction has either committed its session already or will wait for the lock.
     """
     get_user_model().objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
 
 
 def revoke(*, user_id: int, sid: uuid.UUID, reason: str = "revoked", client: Client | None = None) -> bool:
-    """End one session of this person; tell whether it was still living.
+    """End one session of this user; return whether it was still living.
 
-    Raises: NotFound (404) for a session that the person does not have: a stranger's does not exist.
+    Raises: NotFound (404) for a session that the user does not have, also if it is somebody else's.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -164,7 +164,7 @@ def revoke(*, user_id: int, sid: uuid.UUID, reason: str = "revoked", client: Cli
 def revoke_all(
     *, user_id: int, except_sid: uuid.UUID | None = None, reason: str = "revoked", client: Client | None = None
 ) -> int:
-    """End every session of this person but `except_sid`; return how many were living."""
+    """End every session of this user except `except_sid`; return how many were living."""
     now = timezone.now()
     with transaction.atomic():
         lock_person(user_id)
@@ -179,7 +179,7 @@ def revoke_all(
 
 
 def _end(user_sessions: list[UserSession], *, reason: str, at: datetime) -> list[UserSession]:
-    """End locked sessions of one person; return those that were living. One that ran out before keeps that reason."""
+    """End locked sessions of one user; return those that were living. One that expired before keeps that reason."""
     for user_session in user_sessions:
         if user_session.is_active and not user_session.is_living(at=at):
             validity.note_expiry(user_session, at=at)
@@ -199,7 +199,7 @@ def _end(user_sessions: list[UserSession], *, reason: str, at: datetime) -> list
 
 
 def _tell_revoked(*, user_id: int, sids: list[uuid.UUID], reason: str) -> None:
-    """Send `session_revoked` after commit; a receiver that fails keeps nobody else from hearing it."""
+    """Send `session_revoked` after commit; a receiver that fails does not keep the others from running."""
 
     def send() -> None:
         log.info("session.revoked", user_id=user_id, sids=[str(sid) for sid in sids], reason=reason)
@@ -213,7 +213,7 @@ def _tell_revoked(*, user_id: int, sids: list[uuid.UUID], reason: str) -> None:
 
 
 def end_reused(user_session: UserSession, *, client: Client, gen: int, at: datetime) -> None:
-    """End a locked session one of whose older refresh tokens came back, and tell its person by `refresh_reused`.
+    """End a locked session because an older refresh token was reused, and send the `refresh_reused` event.
 
     A receiver that fails must not undo the revocation: it runs in a savepoint of its own.
     """
@@ -237,7 +237,7 @@ def tell_event(
     user_id: int | None = None,
     **detail: Any,
 ) -> None:
-    """Send `security_event` in the caller's transaction, so that the line is stored with what it tells."""
+    """Send `security_event` in the caller's transaction, so that the event is stored with what it reports."""
     security_event.send(
         sender=UserSession,
         user_id=user_session.user_id if user_session else user_id,
@@ -250,7 +250,7 @@ def tell_event(
 
 
 def reissue(*, user_session: UserSession) -> TokenPair:
-    """Return a new pair after a password change and void every older token of the session, with no grace.
+    """Return a new pair after a password change and invalidate every older token of the session, without grace.
 
     Raises: TokenNotValid("session_revoked") where the session ended meanwhile.
     """
@@ -276,9 +276,9 @@ def reissue(*, user_session: UserSession) -> TokenPair:
 
 
 def pair_once_more(*, user_session: UserSession) -> TokenPair:
-    """Return the pair that stands, for a change of the password whose answer was lost: the same refresh token.
+    """Return the current pair for a password change whose response was lost: the refresh token is the same.
 
-    Raises: TokenNotValid where the session ended meanwhile, or its key has left the ring.
+    Raises: TokenNotValid if the session has ended or its key was removed from the ring.
     """
     now = timezone.now()
     if not user_session.is_living(at=now):
@@ -290,7 +290,7 @@ def pair_once_more(*, user_session: UserSession) -> TokenPair:
 
 
 def rename(*, user_id: int, sid: uuid.UUID, device_name: str) -> UserSession:
-    """Name a device. Raises: NotFound (404) for a session that the person does not have or that has ended."""
+    """Name a device. Raises: NotFound (404) for a session that the user does not have or that has ended."""
     now = timezone.now()
     own = UserSession.objects.filter(user_id=user_id, session_token=sid, is_active=True, expires_at__gt=now)
     if not own.update(device_name=device_name):
@@ -299,15 +299,15 @@ def rename(*, user_id: int, sid: uuid.UUID, device_name: str) -> UserSession:
 
 
 def living_of(user_id: int) -> Any:
-    """Return the person's living sessions."""
+    """Return the user's living sessions."""
     return UserSession.objects.filter(user_id=user_id, is_active=True, expires_at__gt=timezone.now())
 
 
 def logout(*, presented: list[str | bytes], client: Client) -> None:
-    """End the session of each token that one of our keys signed, access or refresh, expired or not.
+    """End the session of each valid token, access or refresh, expired or not.
 
-    Tokens of two sessions end both: whoever holds them could end them one by one. A token that is none, whose session
-    has ended, or that a password change has voided, ends nothing, and the answer is the same.
+    Tokens of two sessions end both: their holder could end them one by one anyway. An invalid token, one whose session
+    has ended, and one that a password change has invalidated end nothing; the response is the same.
     """
     for raw in presented:
         try:

@@ -1,8 +1,8 @@
-"""Rotate a refresh token: one parent, one successor.
+"""Rotation of refresh tokens: each token (the parent) has exactly one successor.
 
-The parent presented again, by a client that lost the answer or by a second tab, gets the *same* successor: the row
-keeps its claims as text and they are signed again. That grace lasts while the successor is unused, or
-`REFRESH_REUSE_INTERVAL` seconds from the rotation. Whatever is older was copied: the session is revoked.
+If the parent is presented again, by a client that lost the response or by a second tab, it gets the *same* successor:
+the row stores the claims as text, and they are signed again. This grace lasts while the successor is unused, and at
+least `REFRESH_REUSE_INTERVAL` seconds. Any older token must have been copied: the session is revoked.
 """
 
 import contextlib
@@ -47,9 +47,9 @@ class Verdict(Enum):
 
 
 def decide(user: Any, user_session: UserSession | None, claims: Claims, *, at: datetime) -> Verdict:
-    """Judge a refresh token by the row alone. Order comes from the counter, never from `iat` (one-second grain).
+    """Decide what a refresh token gets, from the session's row alone. The counter orders tokens, never `iat` (seconds).
 
-    Raises: TokenNotValid (401): revoked is tested first, and has no grace.
+    Raises: TokenNotValid (401). A revoked session is tested first and has no grace.
     """
     row = validity.require(user, user_session, claims, at=at)
     if claims.token_type != codec.REFRESH:
@@ -57,13 +57,13 @@ def decide(user: Any, user_session: UserSession | None, claims: Claims, *, at: d
     if claims.is_expired(at=at):
         raise TokenNotValid("expired", refresh_token=True)
     if claims.gen < row.minimum_generation:
-        # From before a password change: no grace; and no revocation, which would hand a thief the new session's end.
+        # From before a password change: no grace, and no revocation, by which a thief could end the user's new session.
         raise TokenNotValid("session_revoked", refresh_token=True)
     if claims.gen == row.generation:
         if claims.jti != row.current_jti:
             raise TokenNotValid("invalid", refresh_token=True)
         return Verdict.ROTATE
-    if claims.gen > row.generation:  # signed by us for a row that a restored backup forgot
+    if claims.gen > row.generation:  # signed by us, but the row was restored from an older backup
         raise TokenNotValid("invalid", refresh_token=True)
     is_parent = claims.gen == row.generation - 1 and claims.jti == row.previous_jti
     if is_parent and (not row.successor_used or _is_recent(row, at=at)):
@@ -72,17 +72,17 @@ def decide(user: Any, user_session: UserSession | None, claims: Claims, *, at: d
 
 
 def _is_recent(row: UserSession, *, at: datetime) -> bool:
-    interval = settings.REFRESH_REUSE_INTERVAL  # 0: none, not even for two requests of one instant
+    interval = settings.REFRESH_REUSE_INTERVAL  # 0: no grace, not even for two simultaneous requests
     if interval <= 0 or row.rotated_at is None:
         return False
-    # A `rotated_at` far in the future is a clock that was ahead, and no reason for hours of grace.
+    # A `rotated_at` far in the future comes from a wrong clock and must not give hours of grace.
     return abs(at - row.rotated_at) <= timedelta(seconds=interval)
 
 
 def rotate(*, refresh: str, client: Client) -> Rotated:
-    """Return the successor of `refresh`, new or the same as before. At most five statements, no lock held between.
+    """Return the successor of `refresh`, new or the same as before. At most five statements, no lock between them.
 
-    Raises: TokenNotValid (401), Throttled (429). The revocation for a reused token is committed before its error.
+    Raises: TokenNotValid (401), Throttled (429). The revocation for a reused token is committed before the error.
     """
     now = timezone.now()
     try:
@@ -111,7 +111,7 @@ def _rotate(refresh: str, client: Client, *, now: datetime) -> Rotated:
 
 
 def _decide_locked(claims: Claims, client: Client) -> Rotated:
-    """Judge again with the row locked: another request was faster, or the token was used before."""
+    """Decide again with the row locked: another request was faster, or the token was used before."""
     now = timezone.now()
     with transaction.atomic():
         lifecycle.lock_person(claims.user_id)
@@ -130,7 +130,7 @@ def _decide_locked(claims: Claims, client: Client) -> Rotated:
                 rotated = succeed(row, client, at=now)
                 assert rotated is not None  # noqa: S101 (we hold its lock)
                 return rotated
-    # Here the transaction is committed: no error from now on can take the revocation back.
+    # The transaction is committed here: no later error can undo the revocation.
     if refused is not None:
         raise refused
     if verdict is Verdict.REUSED:
@@ -140,7 +140,7 @@ def _decide_locked(claims: Claims, client: Client) -> Rotated:
 
 
 def succeed(user_session: UserSession, client: Client, *, at: datetime) -> Rotated | None:
-    """Make the one successor; None where the row moved since it was read."""
+    """Create the successor; None if the row has changed since it was read."""
     idle, _ = issuing.lifetimes(remember_me=user_session.remember_me)
     idle_end = at + idle
     ends_at = min(idle_end, user_session.absolute_expires_at)
@@ -166,7 +166,7 @@ def succeed(user_session: UserSession, client: Client, *, at: datetime) -> Rotat
 
 
 def _device_changes(user_session: UserSession, client: Client) -> dict[str, Any]:
-    """Return what is new about the device, to be written with the rotation: phones move and update."""
+    """Return changed device columns, to be written with the rotation: phones move and get updates."""
     changes: dict[str, Any] = {}
     if client.ip_address and client.ip_address != user_session.ip_address:
         changes |= {"ip_address": client.ip_address, "location": location.lookup(client.ip_address)}
@@ -176,7 +176,7 @@ def _device_changes(user_session: UserSession, client: Client) -> dict[str, Any]
 
 
 def replay(user_session: UserSession, client: Client, *, at: datetime) -> Rotated:
-    """Answer the parent once more with the successor that it already has. Writes nothing to the session."""
+    """Return the existing successor to a parent that is presented again. Writes nothing to the session."""
     refresh = codec.sign_again(
         claims=user_session.refresh_claims,
         kid=user_session.signing_kid,
@@ -185,20 +185,20 @@ def replay(user_session: UserSession, client: Client, *, at: datetime) -> Rotate
     if _is_first_replay(user_session):
         try:
             lifecycle.tell_event("refresh_replayed", user_session=user_session, client=client, at=at)
-        except Exception:  # such as the person being deleted just now: a line in a timeline is no reason for a 500
+        except Exception:  # e.g. the user is being deleted: a missing timeline entry is no reason for a 500
             log.exception("session.replay_event_failed", sid=str(user_session.session_token))
     return Rotated(user_session=user_session, tokens=issuing.pair_of(user_session, refresh, at=at), replayed=True)
 
 
 def _is_first_replay(user_session: UserSession) -> bool:
-    """Coalesce: eight tabs make one event a rotation; with the cache away rather one too many."""
+    """Return True once a rotation, so that eight tabs make one event; always True while the cache is down."""
     with contextlib.suppress(Exception):
         return cache.add(f"refresh-replayed:{user_session.pk}:{user_session.generation}", 1, 86_400)
     return True
 
 
 def verify(raw: str) -> None:
-    """Pass for a living access token or the newest refresh token of a living session; changes no refresh token.
+    """Accept a valid access token or the newest refresh token of a living session; rotates nothing.
 
     Raises: TokenNotValid (401).
     """

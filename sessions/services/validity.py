@@ -1,6 +1,6 @@
-"""Whether a token of a session still counts: one order of truth for every door.
+"""Validity of a token's session, with the reasons in one order for every caller.
 
-The person (`user_inactive`), then the session (`session_revoked`, `session_expired`), then the token itself.
+First the user (`user_inactive`), then the session (`session_revoked`, `session_expired`), then the token itself.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,13 +16,13 @@ from common.errors import TokenNotValid
 from sessions.models import UserSession
 from sessions.tokens.codec import Claims
 
-EXPIRED = "expired"  # the `end_reason` of a session that nobody ended
+EXPIRED = "expired"  # the `end_reason` of a session that ran out by itself
 
 
 def require(user: Any | None, user_session: UserSession | None, claims: Claims, *, at: datetime) -> UserSession:
-    """Return the session if it is the living one of `claims`.
+    """Return the session of `claims` if it is living.
 
-    A row that is gone was purged long after its end, or went with its person.
+    A missing row was purged long after its end, or deleted with its user.
 
     Raises: TokenNotValid (401).
     """
@@ -31,7 +31,7 @@ def require(user: Any | None, user_session: UserSession | None, claims: Claims, 
         raise TokenNotValid("user_inactive", refresh_token=refresh)
     if user_session is None:
         raise TokenNotValid("session_revoked", refresh_token=refresh)
-    if user_session.user_id != user.pk:  # signed by us, but never for this pair
+    if user_session.user_id != user.pk:  # signed by us, but not for this user and session
         raise TokenNotValid("invalid", refresh_token=refresh)
     if not user_session.is_active and user_session.end_reason != EXPIRED:
         raise TokenNotValid("session_revoked", refresh_token=refresh)
@@ -42,7 +42,7 @@ def require(user: Any | None, user_session: UserSession | None, claims: Claims, 
 
 
 def note_expiry(user_session: UserSession, *, at: datetime) -> None:
-    """Mark a session that ran out as ended, once; the dates decided already."""
+    """Mark an expired session as ended, once. The dates have decided already."""
     if user_session.is_active:
         UserSession.objects.filter(pk=user_session.pk, is_active=True, expires_at__lte=at).update(
             is_active=False, ended_at=user_session.expires_at, end_reason=EXPIRED
@@ -50,7 +50,7 @@ def note_expiry(user_session: UserSession, *, at: datetime) -> None:
 
 
 def living_statement(session_ids: Sequence[int], *, at: datetime) -> pipelined.Statement:
-    """Return the statement that finds which of these sessions (row ids) live, held so until the transaction ends.
+    """Return the SQL that finds which of these sessions (row ids) are living, share-locked until the transaction ends.
 
     On PostgreSQL the shared lock makes a revocation wait for the caller's writes, so that nothing commits after a
     session has ended; take it before any lock on conversations.
@@ -67,7 +67,7 @@ def living_statement(session_ids: Sequence[int], *, at: datetime) -> pipelined.S
 
 
 def living_ids(session_ids: Iterable[int]) -> set[int]:
-    """Return which of these sessions (row ids) live, held as `living_statement` says. One statement for all."""
+    """Return which of these sessions (row ids) are living, locked as in `living_statement`. One statement for all."""
     wanted = sorted(set(session_ids))
     if not wanted:
         return set()
@@ -77,7 +77,7 @@ def living_ids(session_ids: Iterable[int]) -> set[int]:
 
 
 def require_living(session_id: int) -> None:
-    """Pass where the session (row id) lives; for a write inside its own transaction.
+    """Require that the session (row id) is living, and lock it; for a write in the same transaction.
 
     Raises: TokenNotValid("session_revoked").
     """

@@ -1,8 +1,8 @@
-"""Make and read tokens. What a token says is a claim; whether it still counts, the session's row decides.
+"""Minting and parsing of tokens. A token only makes claims; the session's row decides whether it is valid.
 
 Claims, in this order: `token_type, exp, iat, jti, user_id (a string), sid, gen`, in an access token `auth_time` and
 `amr`, then `iss` and `aud` where configured.
-They are signed as text, and the text of the refresh token rests on the row, so that a retry gets the same bytes again.
+They are signed as text, and the refresh token's text is stored in the row, so that a retry gets the same bytes.
 """
 
 import re
@@ -22,8 +22,8 @@ from common.errors import TokenNotValid
 from sessions.tokens import keys
 
 ACCESS, REFRESH = "access", "refresh"
-_NUMBER_MAX = 1 << 37  # as a time: in the year 6325, which a datetime still holds
-TOKEN_CHARS = 8_192  # ours are below 600; more is not worth the decoding
+_NUMBER_MAX = 1 << 37  # as a time: the year 6325, which a datetime can represent
+TOKEN_CHARS = 8_192  # ours are below 600; longer ones are not decoded
 _JTI = re.compile(r"[0-9a-f]{32}")
 _SID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _USER_ID = re.compile(r"[1-9][0-9]{0,18}")
@@ -32,7 +32,7 @@ _jws = PyJWS(algorithms=list(keys.ALGORITHMS))
 
 @dataclass(frozen=True, kw_only=True)
 class Claims:
-    """The claims of a token whose signature is good. `exp` and `iat` in seconds since 1970."""
+    """The claims of a token with a valid signature. `exp` and `iat` in seconds since 1970."""
 
     token_type: str
     exp: int
@@ -43,7 +43,7 @@ class Claims:
     gen: int
 
     def is_expired(self, *, at: datetime) -> bool:
-        """Tell with `JWT_LEEWAY` seconds of patience: two servers' clocks may differ."""
+        """Return whether it has expired, with `JWT_LEEWAY` seconds of tolerance for differing clocks."""
         return at.timestamp() >= self.exp + settings.JWT_LEEWAY
 
     @property
@@ -61,7 +61,7 @@ class TokenPair:
 
 @dataclass(frozen=True, kw_only=True)
 class Signed:
-    """A token and what its text was made of."""
+    """A token with the claims and the key that it was signed from."""
 
     token: str
     jti: str
@@ -74,7 +74,7 @@ class Signed:
 def mint(
     *, token_type: str, user_id: int, sid: uuid.UUID, gen: int, at: datetime, ends_at: datetime, **further: Any
 ) -> Signed:
-    """Sign a new token with the first key. `exp` is `ends_at` rounded down: never past the session's end."""
+    """Sign a new token with the first key. `exp` is `ends_at` rounded down, never after the session's end."""
     jti = uuid.uuid4().hex
     exp = int(ends_at.timestamp())
     claims: dict[str, Any] = {
@@ -106,14 +106,14 @@ def mint_access(
     auth_time: datetime,
     amr: list[str],
 ) -> Signed:
-    """`auth_time`, `amr`: when and by what the person last proved who they are (`sessions.services.assurance`)."""
+    """Sign an access token. `auth_time`, `amr`: the last authentication of the user (`sessions.services.assurance`)."""
     ends_at = min(at + timedelta(seconds=settings.ACCESS_TOKEN_LIFETIME), session_ends_at)
     proof = {"auth_time": int(auth_time.timestamp()), "amr": amr}
     return mint(token_type=ACCESS, user_id=user_id, sid=sid, gen=gen, at=at, ends_at=ends_at, **proof)
 
 
 def sign_again(*, claims: str, kid: str, algorithm: str) -> str:
-    """Return the same token for the same claims. Raises TokenNotValid where its key has left the ring."""
+    """Return the same token for the same claims. Raises TokenNotValid if its key was removed from the ring."""
     key = keys.ring(kid=kid).keys.get(kid)
     if key is None or key.signing is None or key.algorithm != algorithm:
         raise TokenNotValid("invalid", refresh_token=True)
@@ -121,11 +121,11 @@ def sign_again(*, claims: str, kid: str, algorithm: str) -> str:
 
 
 def parse(raw: str | bytes) -> Claims:
-    """Return the claims of a token that one of our keys signed; its time and its session are not looked at.
+    """Return the claims of a token signed by one of our keys; expiry and session are not checked here.
 
-    The algorithm is the key's; `alg`, `jku`, `jwk` and `x5u` of the token choose nothing (RFC 8725 §3.1, §3.10).
+    The algorithm is the key's; the token's `alg`, `jku`, `jwk` and `x5u` are ignored (RFC 8725 §3.1, §3.10).
 
-    Raises: TokenNotValid("invalid"), whatever is wrong: what differs would only help a forger.
+    Raises: TokenNotValid("invalid") for every fault alike: details would only help a forger.
     """
     try:
         return _parse(raw)
@@ -145,7 +145,7 @@ def _parse(raw: str | bytes) -> Claims:
 
 
 def _is_canonical(segment: bytes) -> bool:
-    """Return whether the segment is base64url as we write it: no padding, no bits that decoding drops.
+    """Return whether the segment is canonical base64url: no padding, no bits that decoding would drop.
 
     Otherwise one token would have several spellings (RFC 7515 §2, RFC 4648 §3.5).
     """
@@ -154,7 +154,7 @@ def _is_canonical(segment: bytes) -> bool:
 
 @lru_cache(maxsize=64)
 def _kid(segment: bytes) -> str:
-    """Return the `kid` of a header. Few headers ever occur, so that PyJWT need not read each token twice."""
+    """Return the `kid` of a header. Cached: only a few headers occur, and PyJWT then parses each token once."""
     header = json.loads(base64url_decode(segment))
     if "crit" in header:  # RFC 7515 §4.1.11: we understand no extension, hence must refuse
         raise ValueError
@@ -165,7 +165,7 @@ def _kid(segment: bytes) -> str:
 
 
 def _claims(claims: Any) -> Claims:
-    """Take the claims only in exactly the types that we write."""
+    """Return the claims if each has exactly the type that we write. Raises ValueError, TypeError or KeyError."""
     if type(claims) is not dict:
         raise TypeError
     for name in ("exp", "iat", "gen"):
@@ -178,7 +178,7 @@ def _claims(claims: Any) -> Claims:
     if claims["token_type"] not in (ACCESS, REFRESH) or user_id >= 1 << 63:
         raise ValueError
     earliest = datetime.now(UTC).timestamp() + settings.JWT_LEEWAY
-    # `iat` orders nothing (the counter does), and one of a server whose clock was ahead signs nobody out.
+    # `iat` is not checked: the counter orders tokens, and a server whose clock was ahead must not sign anybody out.
     if "nbf" in claims and not claims["nbf"] <= earliest:
         raise ValueError
     if settings.JWT_ISSUER and claims["iss"] != settings.JWT_ISSUER:

@@ -7,8 +7,8 @@ A key is bound to one algorithm by what it *is*, never by what a token says (RFC
 - `kid:/path` : a file that holds one of these
 - `@/path` : a ring file, one `kid:…` a line, read again when it changes, so that a rotation needs no restart
 
-Nothing set: the embedded default keeps a ring file in `var/` (mode 600); production derives a key from SECRET_KEY
-(kid `derived`), which works but ties the two together, hence a warning at start-up.
+If nothing is set, embedded mode keeps a ring file in `var/` (mode 600), and production derives a key from SECRET_KEY
+(kid `derived`). That works but ties the two together, hence a warning at start-up.
 """
 
 import base64
@@ -53,11 +53,11 @@ class Key:
     verifying: Any = field(repr=False)
 
     def sign(self, payload: bytes) -> str:
-        """Return the compact JWS. The same payload gives the same text: all three algorithms are deterministic."""
+        """Return the compact JWS. All three algorithms are deterministic: the same payload gives the same text."""
         return _jws.encode(payload, self.signing, algorithm=self.algorithm, headers={"kid": self.kid})
 
     def jwk(self) -> dict[str, Any] | None:
-        """Return the public key as RFC 7517 has it, None for a shared secret."""
+        """Return the public key as a JWK (RFC 7517), None for a shared secret."""
         match self.verifying:
             case ed25519.Ed25519PublicKey():
                 jwk: dict[str, Any] = OKPAlgorithm.to_jwk(self.verifying, as_dict=True)
@@ -172,7 +172,7 @@ def generate(algorithm: str, kid: str = "") -> str:
 
 
 def derived_entry() -> str:
-    """Return the key that production falls back to: HKDF (RFC 5869) of SECRET_KEY, so that neither gives the other."""
+    """Return the fallback key of production: HKDF (RFC 5869) of SECRET_KEY, from which neither can be computed back."""
     key = HKDF(hashes.SHA256(), 32, salt=None, info=b"alviar access and refresh tokens").derive(
         settings.SECRET_KEY.encode()
     )
@@ -180,7 +180,7 @@ def derived_entry() -> str:
 
 
 def write_ring(path: Path, entries: list[str]) -> None:
-    """Replace a ring file whole (mode 600): a reader sees the old one or the new one."""
+    """Replace a ring file atomically (mode 600): a reader sees the old or the new content."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -204,7 +204,7 @@ def embedded_ring_file() -> Path:
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         write_ring(draft, [generate(settings.JWT_ALGORITHM)])
         try:
-            os.link(draft, path)  # fails where another process was faster: then its key counts
+            os.link(draft, path)  # fails if another process was faster: then its key is used
         except FileExistsError:
             pass
         finally:
@@ -213,7 +213,7 @@ def embedded_ring_file() -> Path:
 
 
 def sources() -> list[str]:
-    """Return the entries of the setting, or what stands in for them."""
+    """Return the entries of the setting, or the fallback if it is empty."""
     if settings.JWT_SIGNING_KEYS:
         return list(settings.JWT_SIGNING_KEYS)
     if not settings.PRODUCTION and settings.JWT_ALGORITHM in ALGORITHMS:
@@ -228,7 +228,7 @@ def ring_files() -> list[Path]:
 
 
 class _Loaded:
-    """The ring of this process, with what it was made of."""
+    """The key ring of this process, with the sources that it was built from."""
 
     RECHECK_SECONDS = 1.0
 
@@ -244,7 +244,7 @@ class _Loaded:
             self.checked = 0.0
 
     def get(self, *, kid: str = "") -> KeyRing:
-        """Return the ring; look at its files once a second, and at once for a `kid` that it does not know."""
+        """Return the ring; its files are checked for changes once a second, and at once for an unknown `kid`."""
         ring = self.ring
         now = time.monotonic()
         is_fresh = not self.files or now - self.checked < self.RECHECK_SECONDS
@@ -259,7 +259,7 @@ class _Loaded:
             except ImproperlyConfigured as error:
                 if self.ring is None:
                     raise
-                # A ring file that somebody is editing must not stop a server that has a good ring.
+                # A ring file that is being edited must not stop a server that has a valid ring.
                 log.error("keys.ring_file_refused", error=str(error))
                 self.checked = now
                 return self.ring
@@ -276,7 +276,7 @@ class _Loaded:
 
 
 def _stamps(files: list[Path]) -> list[tuple[int, int]]:
-    """Tell a changed file: replaced (inode) or written (time)."""
+    """Return what detects a changed file: inode (replaced) and modification time (written)."""
     try:
         return [((stat := file.stat()).st_ino, stat.st_mtime_ns) for file in files]
     except OSError:
@@ -288,5 +288,5 @@ setting_changed.connect(_loaded.clear, weak=False)
 
 
 def ring(*, kid: str = "") -> KeyRing:
-    """Return the key ring; with `kid`, after a second look at the ring files where it is unknown."""
+    """Return the key ring; an unknown `kid` makes it check the ring files again first."""
     return _loaded.get(kid=kid)

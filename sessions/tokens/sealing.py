@@ -1,8 +1,8 @@
-"""Seal secrets that must be read again (TOTP secrets, Apple's refresh tokens) with a key of the ring.
+"""Encryption at rest for secrets that must be read again (TOTP secrets, Apple's refresh tokens).
 
-The key is derived from the ring's signing key by HKDF, so that neither gives the other (RFC 5869); the text is
-`kid:` and base64url of nonce and AES-256-GCM ciphertext. `context` is bound to it: what was sealed for one person
-opens for no other. After a rotation `reseal` moves it to the new key before the old one may leave the ring.
+The key is derived from the ring's signing key by HKDF (RFC 5869). The sealed text is `kid:` and base64url of nonce and
+AES-256-GCM ciphertext. `context` is authenticated with it: a secret sealed for one user cannot be opened for another.
+After a key rotation everything is sealed again with the new key before the old one may be removed from the ring.
 """
 
 import base64
@@ -23,11 +23,11 @@ NONCE_BYTES = 12
 
 
 class Unreadable(Exception):
-    """The key has left the ring, or the text is not what was sealed for this context."""
+    """The key was removed from the ring, or the text was not sealed for this context."""
 
 
 def seal(text: str, *, context: str) -> str:
-    """Return `text` encrypted by the key that signs now."""
+    """Return `text` encrypted with the current signing key."""
     key = keys.ring().signer
     nonce = secrets.token_bytes(NONCE_BYTES)
     sealed = _cipher(key).encrypt(nonce, text.encode(), context.encode())
@@ -35,7 +35,7 @@ def seal(text: str, *, context: str) -> str:
 
 
 def unseal(sealed: str, *, context: str) -> str:
-    """Return what was sealed. Raises Unreadable."""
+    """Return the decrypted text. Raises Unreadable."""
     kid, _colon, encoded = sealed.partition(":")
     key = keys.ring(kid=kid).keys.get(kid)
     if key is None or key.signing is None:
@@ -49,7 +49,7 @@ def unseal(sealed: str, *, context: str) -> str:
 
 
 def is_current(sealed: str) -> bool:
-    """Tell whether the key that signs now sealed it."""
+    """Return whether it was sealed with the current signing key."""
     return sealed.partition(":")[0] == keys.ring().signer.kid
 
 

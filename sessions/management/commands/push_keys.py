@@ -1,4 +1,4 @@
-"""Make a key by which push services of browsers know this server."""
+"""Generate a VAPID key, which identifies this server to the push services of browsers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Make a new signing key. On a ring file it is put in force at once; otherwise the steps are printed."""
+"""Generate a new signing key. With a ring file it takes effect at once; otherwise the manual steps are printed."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         return None
 
     def _remove(self, files: list[Path], kid: str) -> None:
-        """Take a key out of the first ring file that has it; never the one that signs."""
+        """Remove a key from the first ring file that has it; never the signing key."""
         for file in files:
             entries = keys.read_ring(file)
             left = [entry for entry in entries if entry.partition(":")[0] != kid]
@@ -61,14 +61,14 @@ class Command(BaseCommand):
         raise CommandError(f"{kid} is in no ring file.")
 
     def _reseal(self) -> None:
-        """Move sealed secrets to the key that signs, before another one may go."""
+        """Re-encrypt sealed secrets with the signing key, so that an older key can be removed."""
         answers: list[tuple[Any, Any]] = sealing_key_changed.send(sender=type(self))
         unreadable = sum(count for _receiver, count in answers)
         if unreadable:
             self.stderr.write(f"{unreadable} sealed secrets open with no key: their owners have to set them up anew.")
 
     def _print_steps(self, entry: str, kid: str, algorithm: str, gone: str) -> None:
-        """Say how to do it by hand: every process must know a key before any signs with it."""
+        """Print the manual steps: every process must know a key before any process signs with it."""
         old = "<the present ones>"
         lines = [
             f"The new key: {entry}",
@@ -88,7 +88,7 @@ class Command(BaseCommand):
 
 
 def old_keys_end(at: datetime) -> datetime:
-    """Return when the last token signed before `at` has ended: the longest idle life, and the leeway."""
+    """Return when the last token signed before `at` has expired: the longest idle lifetime plus the leeway."""
     longest = max(
         min(settings.SESSION_IDLE_LIFETIME, settings.SESSION_ABSOLUTE_LIFETIME),
         min(settings.REMEMBER_ME_IDLE_LIFETIME, settings.REMEMBER_ME_ABSOLUTE_LIFETIME),

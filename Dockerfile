@@ -1,15 +1,19 @@
 # Two stages: the packages are installed with their hashes into a venv of the image, the second stage takes the venv and
 # the code, and runs as nobody in particular. `docker build -t alviar .`; compose.yaml starts it with all it needs.
+# EXTRAS="media s3 telemetry": video and sound are decoded, the object store of STORAGE_URL, traces and error reports.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
+ARG EXTRAS=""
 
 FROM ${BASE} AS build
+ARG EXTRAS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv /venv
-COPY requirements.lock /tmp/
-RUN /venv/bin/python -m pip install --require-hashes --no-compile -r /tmp/requirements.lock \
+COPY requirements.lock deploy/pick.py deploy/slim.sh /tmp/
+RUN /venv/bin/python /tmp/pick.py /tmp/requirements.lock ${EXTRAS} >/tmp/picked.lock \
+    && /venv/bin/python -m pip install --require-hashes --no-compile -r /tmp/picked.lock \
     && /venv/bin/python -m pip uninstall --yes pip setuptools
-COPY deploy/slim.sh /tmp/
-RUN sh /tmp/slim.sh /venv
+RUN (apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils) >/dev/null 2>&1 \
+    || echo "no binutils: the libraries keep their symbols"; sh /tmp/slim.sh /venv
 
 FROM ${BASE}
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

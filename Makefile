@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help run serve reload stack lock sbom release test check chaos chaos-short abuse benchmarks client-test
+.PHONY: help run serve reload stack lock sbom release newcomer image-test test check chaos chaos-short abuse benchmarks client-test
 
 help:
 	@echo "make run     a server with demo people on http://127.0.0.1:8000 (SQLite, one process)"
@@ -14,18 +14,19 @@ help:
 	@echo "make client-test  the npm package and the page, in Node and in Chromium"
 	@echo "make test-production  the same tests once more, all on PostgreSQL and Valkey"
 	@echo "make release  check that this commit is a release; make lock writes requirements.lock, make sbom the SBOM"
+	@echo "make newcomer  from a clone to a restored backup, with reloads and an upgrade under load; make image-test: the image"
 	@echo "make check   formatting, types, layers, migrations, deployment checks, OpenAPI"
 	@echo "make abuse   what strangers and bad networks do, with its cost (ONLY=handshakes,pings)"
 	@echo "make chaos   a hundred clients while servers, stores and networks fail (chaos-short: a minute)"
 	@echo "make benchmarks   side by side with the peers; see benchmarks/README.md"
 
-.venv/.installed: requirements.txt
+.venv/.installed: requirements.txt requirements-media.txt requirements-s3.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/.installed-dev: .venv/.installed requirements-dev.txt
+.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-telemetry.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -44,13 +45,22 @@ reload: .venv/.installed
 stack: .venv/.installed-dev
 	@exec $(PY) -m tests.stack
 
-# What is installed by the image and by upgrades, with hashes; run it after any change to requirements.txt.
+# What is installed by the image and by upgrades, with hashes; run it after any change to requirements*.txt.
 lock: .venv/.installed-dev
-	$(PY) -m uv pip compile requirements.txt --generate-hashes --python-platform linux --python-version 3.11 --no-header \
+	$(PY) -m uv pip compile requirements.txt requirements-telemetry.txt --generate-hashes --python-platform linux --python-version 3.11 --no-header \
 		--no-emit-index-url --quiet --upgrade --output-file requirements.lock
 
 sbom: .venv/.installed-dev
 	$(PY) -m tools.sbom dist/sbom.cdx.json
+
+# A newcomer's way: clone, configure, start, sign in through nginx with TLS, reload and upgrade under load, back up,
+# restore. WORDS="--reloads 5 --pairs 20 --within-ms 1000" for more of it.
+newcomer: .venv/.installed-dev
+	$(PY) -m tests.newcomer $(WORDS)
+
+# Builds the image, starts it and signs in; as root, with buildah and debootstrap (apt-get install buildah debootstrap).
+image-test:
+	deploy/build-image.sh
 
 # Checks that version, changelog, upgrade notes, lock and tag fit together, and writes dist/.
 release: .venv/.installed-dev

@@ -1,7 +1,8 @@
 """What `manage.py doctor` looks at. Each examination returns findings that say what to do; none of them raises.
 
 Everything is looked at from where the server runs: the stores answer, the mail server takes a hello, the public address
-leads here and its certificate holds, the clocks agree. Nothing is sent to anybody.
+leads here and its certificate holds, the clocks agree; what is outside stands in `doctor_services`. Nothing is sent to
+anybody.
 """
 
 import os
@@ -14,38 +15,24 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.core import checks
 from django.core.cache import cache
 from django.db import connection
 
+from config import doctor_services as services
 from config import health
 from config.checks import line
+from config.findings import WAIT_SECONDS, Finding, ok
 
-WAIT_SECONDS = 5.0
 CLOCK_SECONDS = 2.0  # tokens take JWT_LEEWAY; this is where one begins to wonder
 CERTIFICATE_DAYS = 14
 FREE_SHARE, FREE_BYTES = 0.05, 1024**3
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`state`: "ok", "warning" or "error"; `advice`: what to do, "" where all is well."""
-
-    subject: str
-    state: str
-    said: str
-    advice: str = ""
-
-
-def ok(subject: str, said: str) -> Finding:
-    return Finding(subject, "ok", said)
 
 
 def look_at_settings() -> Iterator[Finding]:
@@ -200,6 +187,15 @@ EXAMINATIONS: list[tuple[str, Examination, str]] = [
     ("Redis", look_at_redis, "Look at REDIS_URL and whether Redis runs. Until then chat goes on by the sweep."),
     ("mail", look_at_mail, "Look at EMAIL_URL: host, port, scheme (smtp+tls:// or smtps://), user and password."),
     ("disk", look_at_disk, "Give the user of the server the right to write there."),
+    (
+        "attachments",
+        services.look_at_store,
+        "Look at STORAGE_URL (host, bucket, key, secret, this clock) or MEDIA_ROOT. Until then no upload is taken.",
+    ),
+    ("scanner", services.look_at_scanner, "Look at ATTACHMENT_SCAN_URL. Until it answers no upload is taken."),
+    ("video and sound", services.look_at_decoders, ""),
+    ("SMS", services.look_at_sms, "Look at SMS_URL, and whether this server may connect to the gateway."),
+    ("push", services.look_at_push, "docs/push.md says where each key comes from."),
     ("public address", look_at_public_url, "Look at PUBLIC_URL, the name's address, the proxy and its certificate."),
 ]
 
@@ -215,8 +211,10 @@ def examine() -> Iterator[Finding]:
 
 
 def _without_secrets(text: str) -> str:
-    for secret in (settings.EMAIL_URL, settings.DATABASE_URL, *settings.REDIS_URLS):
-        password = urlsplit(secret).password
-        if password:
-            text = text.replace(password, "…")
+    """Leave out every password and token of the settings."""
+    urls = (settings.EMAIL_URL, settings.DATABASE_URL, settings.STORAGE_URL, settings.SMS_URL, *settings.REDIS_URLS)
+    passwords = [urlsplit(url).password for url in urls]
+    for secret in (*passwords, *map(unquote, filter(None, passwords)), settings.SMS_TOKEN):
+        if secret:
+            text = text.replace(secret, "…")
     return text

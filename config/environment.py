@@ -1,6 +1,7 @@
 """Read settings from the environment so that one refusal names every bad, missing and unknown one."""
 
 import difflib
+import importlib.util
 import os
 import re
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ Text = str
 Lines = list[str]
 
 # What `.env` may hold beside our settings: it is also read by compose, and by the libraries that we run on.
-NOT_OURS = re.compile(r"(COMPOSE|POSTGRES|DJANGO|PYTHON|SSL|OTEL|REQUESTS|AWS)_?|(HTTPS?|NO|ALL)_PROXY$|TZ$|DOMAIN$")
+NOT_OURS = re.compile(
+    r"(COMPOSE|POSTGRES|DJANGO|PYTHON|SSL|OTEL|REQUESTS|AWS)_?|ALVIAR_(EXTRAS|IMAGE)$|(HTTPS?|NO|ALL)_PROXY$|TZ$|DOMAIN$"
+)
 # Kubernetes writes such variables for each service of a namespace.
 OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$")
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|URL|DSN")
@@ -268,6 +271,16 @@ def storage_url(text: str) -> None:
         and re.fullmatch(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?", parts.path)
     ):  # fmt: skip
         raise validate.ValidationError("Not an address such as s3://key:secret@host:port/bucket.")
+    if text:
+        needs("storages", "boto3", extra="s3")
+
+
+def needs(*modules: str, extra: str) -> None:
+    """Refuse a setting whose packages are not installed."""
+    if any(importlib.util.find_spec(module) is None for module in modules):
+        raise validate.ValidationError(
+            f"That takes requirements-{extra}.txt (pip install -r), or an image built with EXTRAS={extra}."
+        )
 
 
 def scan_url(text: str) -> None:

@@ -37,10 +37,11 @@ def faults_of_files() -> list[str]:
 
 
 def faults_of_lock() -> list[str]:
-    """Return where `requirements.lock` does not hold what `requirements.txt` asks for."""
+    """Return where `requirements.lock` does not hold what `requirements.txt` and the optional ones ask for."""
     locked = {canonicalize_name(name): version for name, (version, _) in sbom.locked().items()}
     found = []
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
+    files = [ROOT / f"requirements{name}.txt" for name in ("", "-media", "-s3", "-telemetry")]
+    for line in [line for file in files for line in file.read_text().splitlines()]:
         line = line.partition(" #")[0].strip()
         if not line or line.startswith(("#", "-")):
             continue

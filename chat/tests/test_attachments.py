@@ -3,6 +3,7 @@
 import base64
 import io
 import signal
+import sys
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,7 +15,7 @@ import time_machine
 from django.utils import timezone
 from PIL import Image
 
-from chat.media import decoding, removal
+from chat.media import decoder, decoding, removal
 from chat.media.models import Attachment
 from chat.models import Event, Membership
 from chat.tests import files
@@ -110,6 +111,28 @@ def test_voice_note_gets_a_length_and_a_waveform_and_loses_its_tags(alice: Any, 
     assert ready["waveform"][5] < ready["waveform"][60]  # it grows louder
     assert (ready["width"], ready["thumbnail_url"]) == (None, None)
     assert files.PRIVATE.encode() not in files.content(files.read(alice, ready))
+
+
+def test_without_a_decoder_a_recording_is_a_file_and_nothing_fails(
+    alice: Any, run_tasks: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(request: dict[str, Any], *_: float) -> dict[str, Any]:
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "av", None)
+            answer = decoder.answer(request)
+        if "refused" in answer:
+            raise decoding.Undecodable(answer["refused"])
+        return answer
+
+    monkeypatch.setattr(decoding, "_ask", ask)
+    for content, name in ((files.voice_note(), "note.ogg"), (files.video(), "film.mp4")):
+        body = files.upload(alice, content, name)
+        run_tasks()
+        assert (body["kind"], body["content_type"], body["state"]) == ("file", "application/octet-stream", "ready")
+        empty = ("width", "height", "duration_ms", "thumbhash", "waveform", "thumbnail_url")
+        assert [body[field] for field in empty] == [None] * len(empty)
+        assert files.content(files.read(alice, body)) == content
+    assert files.upload(alice, files.image())["kind"] == "image"
 
 
 @pytest.mark.parametrize(
@@ -217,16 +240,16 @@ def test_endless_animation_is_not_decoded(alice: Any, run_tasks: Callable[[], in
 def test_decoder_that_crashes_or_hangs_harms_nobody(alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     files.upload(alice, files.image("PNG"), "a.png")
     monkeypatch.setattr(decoding, "PROBE_SECONDS", 0.01)
-    for decoder in decoding._free:
-        if decoder.process is not None:
-            decoder.process.send_signal(signal.SIGSTOP)
+    for running in decoding._free:
+        if running.process is not None:
+            running.process.send_signal(signal.SIGSTOP)
     assert files.upload(alice, files.image("PNG"), "a.png")["kind"] == "file"
     monkeypatch.undo()
     assert files.upload(alice, files.image("PNG"), "a.png")["kind"] == "image"
-    for decoder in decoding._free:
-        if decoder.process is not None:
-            decoder.process.kill()
-            decoder.process.wait()
+    for running in decoding._free:
+        if running.process is not None:
+            running.process.kill()
+            running.process.wait()
     assert files.upload(alice, files.image("PNG"), "a.png")["kind"] == "image"
 
 

@@ -9,8 +9,9 @@ from packaging.version import Version
 
 REQUIREMENTS = [
     Requirement(line)
-    for line in (Path(__file__).parents[2] / "requirements.txt").read_text().splitlines()
-    if line and not line.startswith("#")
+    for name in ("", "-media", "-s3", "-telemetry")
+    for line in (Path(__file__).parents[2] / f"requirements{name}.txt").read_text().splitlines()
+    if line and not line.startswith(("#", "-r "))
 ]
 SAFE = {
     "Django": "5.2.19",

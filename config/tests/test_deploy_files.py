@@ -1,5 +1,7 @@
 """Every sample that somebody deploys with is read by the program that it is for, or parsed, and names true settings."""
 
+import copy
+import json
 import os
 import re
 import shlex
@@ -30,6 +32,35 @@ def are_settings(names):
     """Return those that Alviar would not read."""
     known = {*module.env.declared, "ALVIAR_MODE"}
     return {name for name in names if name.removesuffix("_FILE") not in known}
+
+
+def compose_as_started():
+    """Return compose.yaml with the variables filled in as Compose does."""
+    text = (ROOT / "compose.yaml").read_text()
+    return yaml.safe_load(re.sub(r"\$\{\w+(?::-([^}]*))?\}", lambda found: found[1] or "", text))
+
+
+def test_compose_keeps_to_its_specification():
+    import compose_spec
+
+    compose = compose_as_started()
+    assert sorted(compose_spec.PyCompose.from_json(json.dumps(compose)).service_names()) == sorted(compose["services"])
+    for fault in ({"restart": "sometimes"}, {"healthchek": {}}, {"depends_on": {"db": {"condition": "fine"}}}):
+        wrong = copy.deepcopy(compose)
+        wrong["services"]["app"] |= fault
+        with pytest.raises(ValueError, match=r"restart|unknown|start with"):
+            compose_spec.PyCompose.from_json(json.dumps(wrong))
+
+
+def test_what_env_may_hold_for_compose_is_no_fault_of_the_settings(tmp_path, monkeypatch):
+    from config.environment import Environment
+
+    names = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
+    assert names >= {"DOMAIN", "POSTGRES_PASSWORD", "ALVIAR_EXTRAS"}
+    (tmp_path / ".env").write_text("".join(f"{name}=x\n" for name in names))
+    for name in names:  # read_env puts them into the environment: that is undone
+        monkeypatch.setenv(name, "x")
+    assert Environment(tmp_path / ".env").faults() == []
 
 
 def test_compose_starts_all_parts_with_true_settings_and_publishes_only_the_proxy():
@@ -69,6 +100,7 @@ def test_the_image_copies_what_there_is_runs_as_nobody_and_has_a_health_check():
 
 
 def test_scripts_are_shell():
+    assert os.access(DEPLOY / "build-image.sh", os.X_OK)
     for script in ("entrypoint.sh", "slim.sh"):
         subprocess.run([needs("sh"), "-n", str(DEPLOY / script)], check=True)
     subprocess.run([needs("bash"), "-n", str(DEPLOY / "build-image.sh")], check=True)
@@ -88,6 +120,65 @@ def test_the_key_of_an_image_without_one_is_made_once(tmp_path):
         assert len(done.stdout.strip()) >= 48
     assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
+
+
+def test_kubernetes_objects_keep_to_their_schemas():
+    import kubernetes_validate
+
+    objects = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "alviar.yaml").read_text()))
+    for one in objects:
+        kubernetes_validate.validate(one, "1.33", strict=True)
+    [deployment, *_] = [copy.deepcopy(one) for one in objects if one["kind"] == "Deployment"]
+    deployment["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, "1.33", strict=True)
+
+
+def test_kubernetes_ports_and_names_meet():
+    objects = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "alviar.yaml").read_text()))
+    by_kind = {(one["kind"], one["metadata"]["name"]): one for one in objects}
+    pod = by_kind["Deployment", "alviar"]["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": 8000}
+    assert re.search(r"PORT=8000\b", (ROOT / "Dockerfile").read_text())
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["port"] in ports
+    service = by_kind["Service", "alviar"]["spec"]
+    assert service["selector"].items() <= pod["metadata"]["labels"].items()
+    assert {port["targetPort"] for port in service["ports"]} <= ports.keys()
+    [rule] = by_kind["Ingress", "alviar"]["spec"]["rules"]
+    [path] = rule["http"]["paths"]
+    assert path["backend"]["service"] == {"name": "alviar", "port": {"name": service["ports"][0]["name"]}}
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounted.keys() == {volume["name"] for volume in pod["spec"]["volumes"]}
+    assert set(re.search(r"VOLUME (\[.*\])", (ROOT / "Dockerfile").read_text())[1][2:-2].split('", "')) <= set(
+        mounted.values()
+    )
+    for kind, name in by_kind:
+        for one in by_kind[kind, name]["spec"]["template"]["spec"]["containers"] if kind == "Deployment" else ():
+            assert [*one["envFrom"][0].values(), *one["envFrom"][1].values()] == [{"name": "alviar"}] * 2
+
+
+def test_an_image_takes_from_the_lock_what_its_extras_ask_for():
+    import runpy
+
+    pick = runpy.run_path(str(DEPLOY / "pick.py"))["pick"]
+    lock = (ROOT / "requirements.lock").read_text()
+
+    def names(*extras):
+        return set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", pick(lock, set(extras)), re.M))
+
+    plain, everything = names(), names("media", "s3", "telemetry")
+    assert {"django", "uvicorn", "psycopg", "pillow", "urllib3"} - plain == {"urllib3"}
+    assert not plain & {"av", "boto3", "botocore", "s3transfer", "django-storages", "sentry-sdk", "opentelemetry-sdk"}
+    assert names("media") - plain == {"av"}
+    assert {"boto3", "botocore", "s3transfer", "jmespath", "django-storages"} <= names("s3") - plain
+    assert {"sentry-sdk", "opentelemetry-sdk"} <= names("telemetry") - plain
+    assert everything == set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", lock, re.M))
+    assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\S)", pick(lock, set())))
+    with pytest.raises(ValueError, match="no such extra: sound"):
+        pick(lock, {"sound"})
 
 
 def test_kubernetes_objects_probe_drain_and_keep_one_alive():

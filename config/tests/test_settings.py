@@ -287,3 +287,15 @@ def test_allowed_origins_may_send_and_read_what_the_contract_names(client, db, s
     assert not client.get("/api/users/me/", HTTP_ORIGIN="https://evil.example").has_header(
         "Access-Control-Allow-Origin"
     )
+
+
+def test_a_setting_whose_packages_are_not_installed_is_refused_with_what_to_install(monkeypatch):
+    from environs import validate
+
+    from config import environment
+
+    environment.storage_url("s3://key:secret@host/bucket")
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
+    environment.storage_url("")
+    with pytest.raises(validate.ValidationError, match=r"requirements-s3\.txt"):
+        environment.storage_url("s3://key:secret@host/bucket")

@@ -11,7 +11,8 @@ SIGNS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
 class Command(BaseCommand):
     help = (
-        "Look at settings, database, clock, Redis, mail, disk and the public address; exit 1 where something is wrong."
+        "Look at settings, database, clock, Redis, mail, disk, attachments, SMS, push and the public address; exit 1 "
+        "where something is wrong."
     )
     requires_system_checks = ()
 

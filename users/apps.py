@@ -18,10 +18,10 @@ class UsersConfig(AppConfig):
 class UsersAdminConfig(admin_apps.AdminConfig):
     """Django's admin, with the sign-in of `users.admin.site`."""
 
-    default = False  # of this module, that is UsersConfig; INSTALLED_APPS names this one in full
+    default = False  # UsersConfig is this module's default; INSTALLED_APPS names this one in full
     default_site = "users.admin.site.AdminSite"
 
     def ready(self) -> None:
         super().ready()
-        # Not from the package's `__init__`: the site itself lives in it, and must exist before anything registers.
+        # Not in the package's `__init__`: the site is in that package and must exist before anything registers.
         from users.admin import people  # noqa: F401

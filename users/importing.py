@@ -1,4 +1,4 @@
-"""People from an earlier project: rows of CSV or JSON lines, their password hashes kept."""
+"""Import of users from an earlier project: CSV or JSON lines, with their password hashes."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ from users.identity import addresses, fields, names
 from users.models import User
 
 BATCH = 500
-# What other exports call ours. The first name that a row has counts.
+# Column names of other exports for each of our fields. The first one that a row has is used.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "username": ("username", "user_name", "login", "nickname", "preferred_username", "displayName"),
     "email": ("email", "mail", "email_address"),
@@ -40,7 +40,7 @@ _BCRYPT = re.compile(r"\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}")
 
 @dataclass(kw_only=True)
 class Report:
-    """What became of the rows. `problems` are (row number from 1, what is wrong), each of a row that was left out."""
+    """Result of an import. `problems` are (row number from 1, what is wrong), one for each row that was skipped."""
 
     rows: int = 0
     imported: int = 0
@@ -50,11 +50,11 @@ class Report:
 
 
 class Unusable(Exception):
-    """Says why a row cannot be taken."""
+    """A row cannot be imported; the message says why."""
 
 
 def rows_of(path: Path) -> Iterator[dict[str, Any]]:
-    """Read `.csv` with a header, else JSON lines. A line that is no object comes as {} with its fault under ''."""
+    """Read `.csv` with a header, else JSON lines. An invalid line is yielded as {"": fault}."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         if path.suffix.lower() == ".csv":
             yield from csv.DictReader(file)
@@ -72,9 +72,9 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
 def import_people(
     rows: Iterable[dict[str, Any]], *, dry_run: bool, on_row: Callable[[int], None] = lambda number: None
 ) -> Report:
-    """Create the people of the rows, batch by batch; a row that clashes or cannot be read is reported and left out.
+    """Create the users of the rows, batch by batch; a row that clashes or is invalid is reported and skipped.
 
-    Nobody who exists is changed, so that it may be run again. With `dry_run` nothing is written and all is reported.
+    Existing users are not changed, so that it can be run again. With `dry_run` nothing is written.
     """
     report = Report()
     taken: dict[str, dict[str, int]] = {"username": {}, "look-alike": {}, "email": {}}
@@ -106,7 +106,7 @@ def _write(batch: list[tuple[int, User]], report: Report, *, dry_run: bool) -> N
         with transaction.atomic():
             User.objects.bulk_create([user for _number, user in batch])
         report.imported += len(batch)
-    except IntegrityError:  # somebody registered meanwhile: one by one
+    except IntegrityError:  # a parallel registration took a name: insert one by one
         for number, user in batch:
             try:
                 with transaction.atomic():
@@ -139,7 +139,7 @@ _COLUMN = {"username": "username", "look-alike": "username", "email": "email"}
 
 
 def person_of(row: dict[str, Any]) -> tuple[User, list[str]]:
-    """Return the unsaved person of a row, and what was changed on the way. Raises Unusable."""
+    """Return the unsaved user of a row, and notes about changed values. Raises Unusable."""
     if "" in row:
         raise Unusable(str(row[""]))
     given = {name: _first(row, synonyms) for name, synonyms in SYNONYMS.items()}
@@ -185,7 +185,7 @@ def _flag(value: Any, *, default: bool) -> bool:
 
 
 def _password(value: Any) -> tuple[str, list[str]]:
-    """Keep a hash that can be checked; bcrypt as other frameworks write it gets Django's prefix. Never a clear text."""
+    """Return a supported hash; bcrypt of other frameworks gets Django's prefix. A clear-text password is refused."""
     encoded = str(value or "").strip()
     if not encoded or encoded.startswith("!"):
         return make_password(None), []

@@ -1,4 +1,4 @@
-"""Who you are. Field names are those of the sessions guide."""
+"""User accounts, their single-use tokens and security events. Field names follow the sessions guide."""
 
 import uuid
 from collections.abc import Iterable
@@ -20,14 +20,14 @@ from django.utils.translation import gettext_lazy as _
 from common import passwords
 from users.identity import columns, names
 
-# before: Before; user_id: int. Somebody wrote a password, an address or `is_active` past the services: by `save()`,
+# before: Before; user_id: int. A password, an address or `is_active` was written without the services: by `save()`,
 # a fixture, `update()` or `bulk_update()`. Sent inside the transaction of the write.
 rewritten = Signal()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Before:
-    """What a row said before it was written."""
+    """The values of a row before it was written."""
 
     password: str
     email: str
@@ -37,7 +37,7 @@ class Before:
 
 
 class PeopleQuerySet(models.QuerySet["User"]):
-    """Writes that bypass `save()` keep the keys of names, and what a new password or address ends."""
+    """Queryset whose `update()` and `bulk_update()` maintain name keys and the effects of a new password or address."""
 
     def update(self, **fields: Any) -> int:
         if isinstance(fields.get("username"), str) or any(isinstance(fields.get(n), str) for n in ("email", *NAMES)):
@@ -48,7 +48,7 @@ class PeopleQuerySet(models.QuerySet["User"]):
             return super().update(**fields)
         with transaction.atomic(using=self.db):
             before = {row.pop("pk"): Before(**row) for row in self.values("pk", *Before.FIELDS)}
-            # By key: what the filter says may no longer hold once it is written.
+            # By primary key: after the write the filter may no longer match.
             written = super().update(**fields)
             for user_id, was in before.items():
                 rewritten.send(sender=self.model, user_id=user_id, before=was)
@@ -57,7 +57,7 @@ class PeopleQuerySet(models.QuerySet["User"]):
     update.alters_data = True  # type: ignore[attr-defined]
 
     def rewrite(self, **fields: Any) -> int:
-        """Write and nothing else: for the services, which see to the consequences themselves."""
+        """Plain `update()` for the services, which handle the consequences themselves."""
         return super().update(**fields)
 
     rewrite.alters_data = True  # type: ignore[attr-defined]
@@ -79,11 +79,11 @@ class PeopleManager(UserManager.from_queryset(PeopleQuerySet)["User"]):  # type:
     use_in_migrations = False
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Find by the letter: a fixture's row without a key would overwrite whoever merely looks the same."""
+        """Find by the exact name: otherwise a fixture without primary keys could overwrite a look-alike."""
         return self.get(username=names.normalise(username or ""))
 
     def create_superuser(self, username: str, email: str | None = None, password: Any = None, **fields: Any) -> "User":
-        """As Django's. Raises ValidationError, which its command prints, where the name or the address is taken."""
+        """Like Django's. Raises ValidationError, which the command prints, if the name or the address is taken."""
         if self.filter(username_key=names.skeleton(username)).exists():
             raise ValidationError(_("A user with that username already exists."), code="unique")
         if email and self.alias(lower=Lower("email")).filter(lower=columns.addresses.key(email) or email).exists():
@@ -92,7 +92,7 @@ class PeopleManager(UserManager.from_queryset(PeopleQuerySet)["User"]):  # type:
 
 
 class User(AbstractUser):
-    """A person. `username` is NFKC-normalised, `username_key` its look-alike skeleton: found by it and unique."""
+    """A user. `username` is NFKC-normalised; `username_key`, its look-alike skeleton, is unique and the look-up key."""
 
     objects: ClassVar[Any] = PeopleManager()
 
@@ -111,7 +111,7 @@ class User(AbstractUser):
         max_length=600, unique=True, null=True, editable=False, made_of=("username", names.looks)
     )
 
-    # What search compares with, by prefix.
+    # Case-folded columns for prefix search.
     search_username = columns.KeyColumn(
         max_length=600, db_index=True, default="", editable=False, made_of=("username", names.fold)
     )
@@ -132,9 +132,9 @@ class User(AbstractUser):
     login_attempts = models.PositiveIntegerField(_("login attempts"), default=0)
     locked_until = models.DateTimeField(_("locked until"), null=True, blank=True)
     password_changed_at = models.DateTimeField(_("password changed at"), null=True, blank=True)
-    # Raised to void every `device_token` that was handed out (reset, logout everywhere).
+    # Incremented to invalidate every issued `device_token` (reset, logout everywhere).
     device_token_version = models.PositiveIntegerField(default=0, editable=False)
-    # Raised by whatever calls off an address change in progress, also one whose mail is still to be written.
+    # Incremented to cancel an address change in progress, also one whose mail is not written yet.
     links_version = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     closed_at = models.DateTimeField(_("closed at"), null=True, blank=True, editable=False)
 
@@ -155,7 +155,7 @@ class User(AbstractUser):
         verbose_name_plural = _("people")
         constraints = [
             models.UniqueConstraint(Lower("email"), condition=~models.Q(email=""), name="users_user_email_unique"),
-            # A proven number is one account's; what nobody has proved may stand in several.
+            # A verified number belongs to one account; an unverified one may be in several.
             models.UniqueConstraint(
                 fields=["phone_number"],
                 condition=models.Q(phone_verified=True) & ~models.Q(phone_number=""),
@@ -164,7 +164,7 @@ class User(AbstractUser):
         ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write the row, the keys of its names, and (`users.receivers`) end what a new password or address ends."""
+        """Write the row with its name keys; `users.receivers` ends what a new password or address invalidates."""
         if kwargs.get("update_fields") is not None:
             kwargs["update_fields"] = {*kwargs["update_fields"]}
             kwargs["update_fields"] |= columns.settle(self, only=kwargs["update_fields"])
@@ -172,11 +172,11 @@ class User(AbstractUser):
             super().save(*args, **kwargs)
 
     def set_password(self, raw_password: str | None) -> None:
-        """Hash the NFC form. Saving it ends what the old password had opened."""
+        """Hash the NFC form. Saving it ends the sessions and links of the old password."""
         super().set_password(raw_password if raw_password is None else passwords.normalise(raw_password))
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Check as every sign-in does. A hash that should be made anew is, which is no change of the password."""
+        """Check like every sign-in. An outdated hash is upgraded, which does not count as a password change."""
         right, outdated = passwords.verify(raw_password or "", self.password)
         if right and outdated and raw_password:
             self.upgrade_hash(raw_password)
@@ -186,28 +186,28 @@ class User(AbstractUser):
         return await sync_to_async(self.check_password)(raw_password)
 
     def upgrade_hash(self, raw_password: str) -> None:
-        """Store a hash of the preferred kind, unless another password was set meanwhile."""
+        """Store a hash of the preferred algorithm, unless the password was changed meanwhile."""
         old, self.password = self.password, passwords.encode(raw_password)
         type(self).objects.filter(pk=self.pk, password=old).rewrite(password=self.password)
 
     def _get_session_auth_hash(self, secret: Any = None) -> str:
-        """Tie the admin's cookie to more than the password: a logout everywhere and a suspension end it as well."""
+        """Bind the admin's session cookie also to logout everywhere and suspension, not only to the password."""
         return salted_hmac(
             "users.session_auth", f"{self.password}:{self.device_token_version}", secret=secret, algorithm="sha256"
         ).hexdigest()
 
 
 class LoginCounter(models.Model):
-    """Failed passwords of one identifier (or one remembered device), known or unknown alike.
+    """Counter of failed passwords for one identifier (known or unknown), remembered device or session.
 
-    `key` is an HMAC: no row names anybody. The lockout decides from here; User mirrors it.
+    `key` is an HMAC: no row identifies anybody. The lockout is decided from here; User mirrors it.
     """
 
     key = models.CharField(max_length=64, primary_key=True)
     failures = models.PositiveIntegerField(default=0)
     locked_until = models.DateTimeField(null=True)
     last_failed_at = models.DateTimeField(null=True, db_index=True)
-    # How many of `failures` have been decided; the rest are being checked at this moment.
+    # How many of `failures` are final; the others are still being checked.
     settled = models.PositiveIntegerField(default=0)
 
 
@@ -220,7 +220,7 @@ def _verification_end() -> datetime:
 
 
 class SingleUseToken(models.Model):
-    """A secret that is mailed as a random UUID and kept as its digest in UUID form (RFC 9562 version 8 of SHA-256)."""
+    """A secret that is mailed as a random UUID and stored as its SHA-256 digest in UUID form (RFC 9562 version 8)."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     token = models.UUIDField(unique=True, editable=False, default=uuid.uuid4)
@@ -233,17 +233,17 @@ class SingleUseToken(models.Model):
 
 
 class PasswordResetToken(SingleUseToken):
-    """Lives `PASSWORD_RESET_LIFETIME` seconds (1 hour). `email` is the address that it was mailed to."""
+    """Token of a reset link, valid `PASSWORD_RESET_LIFETIME` seconds (1 hour). `email`: where it was mailed to."""
 
     email = models.EmailField(blank=True, default="", db_default="")
     expires_at = models.DateTimeField(default=_reset_end)
 
 
 class EmailVerificationToken(SingleUseToken):
-    """Lives `EMAIL_VERIFICATION_LIFETIME` seconds (24 hours). `email` is the address that it proves.
+    """Token of a verification link, valid `EMAIL_VERIFICATION_LIFETIME` seconds (24 h). `email`: what it verifies.
 
-    `allowed_by` is set on an address change: the mark of what the account was when it was asked for
-    (`mail.single_use.mark`). Without one the link proves the stored address and moves nothing.
+    `allowed_by` is set for an address change: the account's mark at the time of the request
+    (`mail.single_use.mark`). Without it the link verifies the stored address and changes nothing else.
     """
 
     email = models.EmailField(blank=True, default="")
@@ -263,7 +263,7 @@ class NoticeToken(SingleUseToken):
 
 
 class SecurityEvent(models.Model):
-    """One line of a person's security timeline. Never changed; gone after `SECURITY_EVENT_RETENTION_DAYS`."""
+    """One entry of a user's security timeline, deleted after `SECURITY_EVENT_RETENTION_DAYS`."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="security_events")
@@ -280,11 +280,11 @@ class SecurityEvent(models.Model):
         verbose_name_plural = _("security events")
         indexes = [
             models.Index(fields=["user", "-at"], name="users_event_user_at"),
-            models.Index(fields=["at"], name="users_event_at"),  # the purge, and the admin's list of all
+            models.Index(fields=["at"], name="users_event_at"),  # for the purge and the admin's list of all events
         ]
 
 
-# The other tables of this app; Django looks for models here.
+# Other models of this app: Django looks for them in this module.
 from users.factors.models import (  # noqa: E402, F401
     Challenge,
     Passkey,

@@ -1,6 +1,6 @@
-"""Security notices by push: what happened to the account, on the devices that are signed in.
+"""Security notices by push, sent to the devices that are signed in to the account.
 
-Enqueued with the event, in its transaction, where `push_notifications` is on and there is a device.
+Enqueued in the event's transaction if the user has a registered device; sent if `push_notifications` is on.
 """
 
 from typing import Any
@@ -33,14 +33,14 @@ TEXTS = {
 
 
 def enqueue(event: SecurityEvent) -> None:
-    """Enqueue the push of an event that is news, in the caller's transaction, if anybody could get it."""
+    """Enqueue the push of an event in the caller's transaction, if its kind has one and a device is registered."""
     if event.kind in TEXTS and PushRegistration.objects.filter(user_id=event.user_id).exists():
         push_notice.enqueue(event_id=event.pk if isinstance(event.pk, int) else str(event.pk))
 
 
 @task(queue_name="push")
 def push_notice(event_id: Any, only: list[int] | None = None, attempt: int = 1) -> None:
-    """Push a security event to its person's devices, but for the one that caused it."""
+    """Push a security event to the user's devices, except the one that caused it."""
     event = SecurityEvent.objects.filter(pk=event_id).first()
     user = User.objects.filter(pk=event.user_id).first() if event else None
     if event is None or user is None:

@@ -1,4 +1,4 @@
-"""How people look on the wire."""
+"""JSON representations of users: for oneself and for others."""
 
 from typing import Any
 
@@ -25,10 +25,10 @@ PERSON = ("id", "username", "first_name", "last_name")
 
 
 def user(user: User) -> dict[str, Any]:
-    """Return what one sees of oneself: the keys of `users/me/`."""
+    """Return what users see of themselves: the keys of `users/me/`."""
     return {key: getattr(user, key) for key in ME}
 
 
 def person(user: User) -> dict[str, Any]:
-    """Return what others see: no address, no number."""
+    """Return what others see: no e-mail address, no telephone number."""
     return {key: getattr(user, key) for key in PERSON}

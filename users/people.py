@@ -1,4 +1,4 @@
-"""Which user an e-mail address or a login name belongs to."""
+"""Look-ups of a user by e-mail address or login name."""
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
@@ -8,17 +8,17 @@ from users.models import User
 
 
 def of(address: str) -> QuerySet[User]:
-    """Return the account of an address in its stored spelling, in any case; nobody for ''.
+    """Return the account of an address (stored form, any case); none for ''.
 
-    The condition repeats that of the unique index, without which PostgreSQL would read every row.
+    The condition repeats that of the unique index, so that PostgreSQL uses it.
     """
     return User.objects.alias(lower=Lower("email")).exclude(email="").filter(lower=address.lower())
 
 
 def find(identifier: str) -> tuple[User | None, str]:
-    """Return whom the identifier names, and its canonical spelling.
+    """Return the user of an identifier (None if unknown) and its canonical spelling.
 
-    What holds an `@` is an address; a name that was imported with one counts where it is nobody's address.
+    An identifier with `@` is an address first; an imported username with `@` is found if it is nobody's address.
     """
     key = names.skeleton(identifier)
     if "@" not in identifier:
@@ -29,7 +29,7 @@ def find(identifier: str) -> tuple[User | None, str]:
 
 
 def _named(name: str, key: str) -> User | None:
-    """Return whose name it is to the letter, else whose it is by its key: old names may clash by a newer rule."""
+    """Return the user with exactly this name, else by its key: older names may have clashing keys."""
     exact = names.normalise(name)
     found = list(User.objects.filter(Q(username=exact) | Q(username_key=key))[:2])
     return next((user for user in found if user.username == exact), found[0] if found else None)

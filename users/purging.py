@@ -1,4 +1,4 @@
-"""What accounts let `manage.py purge_expired` remove."""
+"""Expired rows of accounts that `manage.py purge_expired` deletes."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from users.models import EmailVerificationToken, LoginCounter, NoticeToken, Pass
 
 
 def forgotten_counters() -> QuerySet[LoginCounter]:
-    """Counters whose last failure no longer counts."""
+    """Return counters whose last failure no longer counts."""
     return LoginCounter.objects.filter(last_failed_at__lte=timezone.now() - timedelta(seconds=settings.LOCKOUT_SECONDS))
 
 
@@ -24,7 +24,7 @@ def clear_mirror(people: QuerySet[User]) -> None:
 
 
 def dead_links(model: type[SingleUseToken]) -> QuerySet[SingleUseToken]:
-    """Links that ended a week ago; until then a second click is still answered in kind."""
+    """Return links that ended a week ago; until then a second click still gets the specific response."""
     return model._default_manager.filter(expires_at__lte=timezone.now() - timedelta(days=7))
 
 

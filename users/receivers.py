@@ -1,6 +1,6 @@
-"""What accounts do when something else writes them: sessions that end, a shell, a fixture, the admin.
+"""Signal receivers that apply the consequences of changes made outside the services: by a shell, fixture or admin.
 
-The services write by `rewrite()` and see to the consequences themselves; for every other way they are seen to here.
+The services write by `rewrite()` and handle the consequences themselves; every other write is handled here.
 """
 
 from typing import Any
@@ -18,13 +18,13 @@ from users.mail import enqueue, single_use
 from users.models import Before, EmailVerificationToken, User, rewritten
 from users.passwords import replace
 
-# Endings after which an address change that was under way may have been somebody else's wish.
+# Reasons for ending sessions after which a pending address change may come from an attacker.
 DISTRUSTED = {"revoked", "logout_all", "admin", "token_reused", "account_disabled"}
 
 
 @receiver(sessions_ending)
 def call_off_what_sessions_asked_for(sender: Any, user_id: int, reason: str, everywhere: bool, **kwargs: Any) -> None:
-    """Signing out everywhere also voids what would let a remembered device past a lockout, and the admin's cookie."""
+    """Cancel address changes and reset links; signing out everywhere also ends device tokens and the admin's cookie."""
     if reason in DISTRUSTED:
         single_use.call_off_changes(user_id)
     if everywhere and reason in {"logout_all", "admin", "account_disabled"}:
@@ -35,9 +35,9 @@ def call_off_what_sessions_asked_for(sender: Any, user_id: int, reason: str, eve
 
 @receiver(post_save, sender=EmailVerificationToken)
 def mail_a_link(sender: Any, instance: EmailVerificationToken, created: bool, raw: bool, **kwargs: Any) -> None:
-    """Creating a token by hand sends its mail: `EmailVerificationToken.objects.create(user=user)` of the guide.
+    """Enqueue the mail of a token created by hand, as in the guide: `EmailVerificationToken.objects.create(user=user)`.
 
-    The secret in that mail is made when it is written (`single_use.issue`, which saves by `bulk_create`).
+    The mail gets a secret of its own when it is written (`single_use.issue`, which saves by `bulk_create`).
     """
     if created and not raw:
         enqueue.send(instance.user_id, "verify_email")
@@ -45,7 +45,7 @@ def mail_a_link(sender: Any, instance: EmailVerificationToken, created: bool, ra
 
 @receiver(pre_save, sender=User)
 def look_before(sender: Any, instance: User, raw: bool, update_fields: Any = None, **kwargs: Any) -> None:
-    """Note what the row says, and settle the keys that a raw save (a fixture) does not."""
+    """Remember the row's values before a save, and normalise the columns of a raw save (a fixture)."""
     if raw:
         columns.settle(instance)
     instance._before = None  # type: ignore[attr-defined]
@@ -68,9 +68,9 @@ def look_after(sender: Any, instance: User, **kwargs: Any) -> None:
 
 @receiver(rewritten)
 def see_to(sender: Any, user_id: int, before: Before, **kwargs: Any) -> None:
-    """End what a new password, another address or a suspension ends, in the transaction that wrote it."""
+    """Apply the consequences of a new password, a new address or a suspension, in the transaction of the write."""
     user = User.objects.filter(pk=user_id).first()
-    if user is None or user.closed_at:  # closing an account erases all of it by itself
+    if user is None or user.closed_at:  # closing an account handles all of this itself
         return
     if user.password != before.password:
         replace.take_effect(user_id, by="operator", at=timezone.now())

@@ -1,6 +1,6 @@
-"""The security timeline: what happened to an account, when, from where, on which device.
+"""The security timeline: what happened to an account, when, from which location and device.
 
-Stored and logged from the signals of `common.signals`, which is how sessions (below us) tells us of its part.
+Events are stored and logged when `common.signals.security_event` is sent, which sessions (a lower layer) does too.
 """
 
 from datetime import datetime, timedelta
@@ -47,7 +47,7 @@ KINDS: dict[str, Any] = {
     "phone_changed": _("phone number changed"),
     "reauthenticated": _("confirmed who they are"),
 }
-# What may come in bursts is one row with a count, and the field that tells one burst from another.
+# Events that come in bursts are stored as one row with a count: kind, and the field that identifies a burst.
 COALESCED = {"login_failed": "ip_address", "refresh_replayed": "session_id"}
 COALESCE_WITHIN = timedelta(minutes=10)
 MAILS = {"new_device": "new_sign_in", "refresh_reused": "token_reused"} | {kind: kind for kind in letters.OF_FACTORS}
@@ -72,7 +72,7 @@ def record(
 
 
 def rehearse(*, kind: str, at: datetime, client: Client | None = None) -> None:
-    """Take the time of `record` for nobody, so that a refused login does not tell by it whether the name exists."""
+    """Spend the time of `record` for an unknown name, so that a refused login's duration reveals nothing."""
     event = _event(0, kind, at, client, None, None)
     with transaction.atomic():
         _coalesced(event)
@@ -101,7 +101,7 @@ def _event(
 
 
 def _coalesced(event: SecurityEvent) -> SecurityEvent | None:
-    """Return the row of the burst that this one belongs to, counted up, or None where it begins one."""
+    """Return the row of the burst that this event belongs to, with its count raised; None if it starts one."""
     by = COALESCED.get(event.kind)
     if by is None:
         return None
@@ -152,11 +152,11 @@ def store(
     if kind in MAILS:
         enqueue.send(user_id, MAILS[kind], event_id=str(event.pk))
     notices.enqueue(event)
-    return event  # so that the sender can name it in a mail
+    return event  # so that the sender can refer to it in a mail
 
 
 def outlived() -> QuerySet[SecurityEvent]:
-    """What is older than `SECURITY_EVENT_RETENTION_DAYS`; nothing with 0, which keeps them for ever."""
+    """Return events older than `SECURITY_EVENT_RETENTION_DAYS`; none with 0, which keeps them for ever."""
     days = settings.SECURITY_EVENT_RETENTION_DAYS
     if not days:
         return SecurityEvent.objects.none()

@@ -1,3 +1,3 @@
-"""Door to `users.http.serializers`, where the sessions guide looks for it."""
+"""Re-exports `users.http.serializers` under the name that the sessions guide uses."""
 
 from users.http.serializers import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""Door to `users.http.urls`, where the sessions guide looks for it."""
+"""Re-exports `users.http.urls` under the name that the sessions guide uses."""
 
 from users.http.urls import urlpatterns
 

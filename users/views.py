@@ -1,3 +1,3 @@
-"""Door to `users.http.views`, where the sessions guide looks for it."""
+"""Re-exports `users.http.views` under the name that the sessions guide uses."""
 
 from users.http.views import *  # noqa: F403

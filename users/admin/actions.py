@@ -1,4 +1,4 @@
-"""What an admin does to somebody's account. Each takes effect as fast as if the person had done it."""
+"""Actions of an admin on a user's account. Each takes effect as fast as if the user had done it."""
 
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
@@ -17,11 +17,11 @@ REASON_CHARS = 200
 
 
 class Refused(Exception):
-    """Carries the translated reason."""
+    """The action is not allowed; the exception carries the translated reason."""
 
 
 def keep_a_superuser(user: User) -> None:
-    """Refuse to take away the last person who could undo it."""
+    """Raise Refused if `user` is the last active superuser: nobody could undo the action."""
     others = User.objects.filter(is_superuser=True, is_staff=True, is_active=True).exclude(pk=user.pk)
     if user.is_superuser and not others.exists():
         raise Refused(_("This is the last superuser."))
@@ -32,7 +32,7 @@ def suspend(*, user: User) -> None:
     with transaction.atomic():
         keep_a_superuser(user)
         User.objects.filter(pk=user.pk).rewrite(is_active=False)
-        sessions.revoke_all(user_id=user.pk, reason="account_disabled")  # with it all that `users.receivers` ends
+        sessions.revoke_all(user_id=user.pk, reason="account_disabled")  # and what `users.receivers` ends with them
         transaction.on_commit(lambda: user_suspended.send_robust(sender=User, user_id=user.pk), robust=True)
 
 
@@ -54,14 +54,14 @@ def mark_verified(*, user: User) -> None:
 
 
 def sign_out(*, user: User) -> None:
-    """Revoke every session, and with it what would let a remembered device past the lockout."""
+    """Revoke every session and every device token, so that no remembered device bypasses the lockout."""
     sessions.revoke_all(user_id=user.pk, reason="admin")
 
 
 def remove_second_factor(*, user: User, reason: str, client: Client | None) -> None:
-    """Turn somebody's second factor off, because they lost it; they are told, with the reason.
+    """Turn a user's second factor off because they lost it; they are notified, with the reason.
 
-    Raises: Refused without a reason, or where none is on.
+    Raises: Refused without a reason, or if no second factor is on.
     """
     reason = clean(reason)[:REASON_CHARS]
     if not reason:
@@ -73,9 +73,9 @@ def remove_second_factor(*, user: User, reason: str, client: Client | None) -> N
 
 
 def force_reset(*, user: User) -> None:
-    """Make the password useless, sign out everywhere and mail a link to choose a new one.
+    """Make the password unusable, revoke every session and mail a link to choose a new password.
 
-    Raises: Refused where no mail could reach the person, who would be shut out for good.
+    Raises: Refused if no mail can reach the user, who would be locked out for good.
     """
     if not user.email or not user.is_active:
         raise Refused(_("No link can be mailed to this person."))

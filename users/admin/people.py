@@ -1,4 +1,4 @@
-"""People, their security timeline and the audit of the admin itself."""
+"""Admin pages for users, their security timeline, groups, and the admin's own audit log."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def _checked(field: str, **wanted: Any) -> None:
 
 
 class PersonForm(forms.ModelForm):
-    """The rules of registration; and nobody locks the last superuser out."""
+    """User form with the rules of registration; it refuses to disable or demote the last superuser."""
 
     language = forms.ChoiceField(label=capfirst(_("language")), choices=settings.LANGUAGES)
 
@@ -126,7 +126,7 @@ class LockedFilter(admin.SimpleListFilter):
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """`own`: whether an admin may do it to themself."""
+    """One action of the user page. `own`: whether an admin may apply it to their own account."""
 
     label: Any
     run: Callable[..., None]
@@ -186,7 +186,7 @@ class PersonAdmin(Audited, UserAdmin):
         "phone",
         "phone_verified",
     )
-    # No password, not even its hash: a new one is the person's to choose ("Force a new password").
+    # No password, not even its hash: the user chooses a new one ("Force a new password").
     fieldsets = (
         (None, {"fields": ("username", "first_name", "last_name")}),
         (_("Contact"), {"fields": ("email", "email_verified", "phone", "phone_verified")}),
@@ -212,7 +212,7 @@ class PersonAdmin(Audited, UserAdmin):
     # --- Columns ---
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        # A subquery is counted for the people of one page; a join would count for everybody first.
+        # The subquery counts only for the users of one page; a join would count for everybody first.
         living = UserSession.objects.filter(user=OuterRef("pk"), is_active=True, expires_at__gt=timezone.now())
         counted = living.order_by().values("user").annotate(count=Count("pk")).values("count")
         return super().get_queryset(request).annotate(living_sessions=Coalesce(Subquery(counted), 0))
@@ -234,24 +234,24 @@ class PersonAdmin(Audited, UserAdmin):
 
     @admin.display(description=_("phone number"))
     def phone(self, user: User) -> str:
-        """Enough to know it again on the telephone, too little to call somebody; its owner proves another one."""
+        """Return the number masked: enough to compare it on the telephone, too little to call it."""
         return numbers.masked(user.phone_number) or "-"
 
     # --- Who may ---
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes an account that holds more rights: who sets its address is a reset away from it."""
+        """Refuse changes to an account with more rights: setting its address would allow a password reset."""
         allowed = super().has_change_permission(request, obj)
         return allowed and (obj is None or rights.covers(request.user, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # an account is closed by its owner, which keeps what others hold; here it is disabled
+        return False  # only its owner closes an account, which keeps messages for the others; the admin disables it
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
         if request.user.is_superuser:
             return fields
-        # Who may change people may not make themself more than they are.
+        # Permission to change users does not allow raising one's own rights.
         return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
 
     # --- Saving ---
@@ -284,7 +284,7 @@ class PersonAdmin(Audited, UserAdmin):
     # --- Acts ---
 
     def act(self, request: HttpRequest, user: User, name: str) -> bool:
-        """Do it, audit it, or say why not."""
+        """Run the action and write it to the audit log, or show the reason of the refusal."""
         chosen = ACTS[name]
         if not self.has_change_permission(request, user):
             return self._refuse(request, user, _("You may not change this person."))
@@ -303,7 +303,7 @@ class PersonAdmin(Audited, UserAdmin):
         return False
 
     def get_urls(self) -> list[Any]:
-        # Setting somebody's password here would have to show or invent it; both end in a mail in clear.
+        # A password set here would have to be shown or sent to the user in clear.
         urls = [url for url in super().get_urls() if url.name != "auth_user_password_change"]
         act = self.admin_site.admin_view(self.act_view)
         remove = self.admin_site.admin_view(self.second_factor_view)
@@ -314,7 +314,7 @@ class PersonAdmin(Audited, UserAdmin):
         ]
 
     def second_factor_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Remove a second factor that its owner has lost; never one's own, so that a stolen cookie cannot."""
+        """Remove a second factor that its owner has lost; never one's own, in case the admin's cookie is stolen."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         user = User.objects.filter(pk=pk).first()
@@ -375,7 +375,7 @@ class PersonAdmin(Audited, UserAdmin):
         return {"acts": [{"label": ACTS[name].label, "url": reverse(url, args=[user.pk, name])} for name in names]}
 
     def _factors(self, request: HttpRequest, user: User) -> dict[str, Any]:
-        """Show which ways in somebody has, and no secret of them."""
+        """Return which factors the user has, without any secret."""
         shown = listing.of(user)
         may = self.has_change_permission(request, user) and user.pk != request.user.pk
         url = reverse("admin:users_user_second_factor", args=[user.pk]) if may and shown["totp"] else ""
@@ -419,7 +419,7 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class GroupAdmin(Audited, DjangoGroupAdmin):
-    """Groups hold rights: whoever could change one could give themself any. Superusers alone do."""
+    """Groups are for superusers only: whoever can change one could give themself any permission."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.is_superuser
@@ -467,7 +467,7 @@ class SecurityEventAdmin(History):
 
 @admin.register(LogEntry)
 class LogEntryAdmin(History):
-    """What admins did, for those who may see it."""
+    """Read-only audit log of what admins did."""
 
     list_display = ("action_time", "user", "content_type", "object_repr", "said")
     list_filter = ("action_flag", "content_type")

@@ -1,4 +1,4 @@
-"""The admin itself: its sign-in stands under the same lockout as the API's."""
+"""The admin site: its sign-in is under the same lockout as the API's login."""
 
 import math
 from datetime import datetime
@@ -21,13 +21,13 @@ from common.errors import ApplicationError, ValidationFailed
 
 
 class LoginForm(AdminAuthenticationForm):
-    """Says that sign-in is paused, the same for a name that nobody has. `locked_until` is None otherwise."""
+    """Login form that reports a lockout, also for unknown names. `locked_until` is None without a lockout."""
 
     locked_until: datetime | None = None
 
     def clean(self) -> dict[str, Any]:
         self.locked_until = self._locked_until()
-        if self.locked_until is not None:  # not even asked whether the password is right
+        if self.locked_until is not None:  # the password is not checked at all
             raise ValidationError(_("Too many failed attempts. Please try again later."), code="account_locked")
         return super().clean() or {}
 
@@ -43,7 +43,7 @@ class LoginForm(AdminAuthenticationForm):
 
 
 class PasswordForm(AdminPasswordChangeForm):
-    """One's own password, by the same service as the API's: counted, told by mail, every session revoked."""
+    """Password change of the signed-in admin by the API's service: counted, mailed, every session revoked."""
 
     def __init__(self, *args: Any, client: Any, **kwargs: Any) -> None:
         self.client = client

@@ -1,4 +1,4 @@
-"""Which native apps share our passkeys (`PASSKEY_APPS`), as Apple's and Google's systems ask for it."""
+"""Association files for native apps that share our passkeys (`PASSKEY_APPS`), for Apple's and Google's systems."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def apple() -> dict[str, Any]:
 
 
 def android() -> list[dict[str, Any]]:
-    """Return `assetlinks.json`: the Android apps, each with the fingerprint of its signing certificate."""
+    """Return `assetlinks.json`: the Android apps with the fingerprints of their signing certificates."""
     return [
         {
             "relation": ["delegate_permission/common.get_login_creds"],

@@ -1,7 +1,7 @@
-"""Single-use challenges: `mfa_token`s, WebAuthn challenges, mailed and texted codes. Digests at rest, five tries, once.
+"""Single-use challenges (`mfa_token`, WebAuthn, mailed and texted codes), stored as digests, with five tries each.
 
-A try is taken by one conditional UPDATE before anything is compared, so that twenty parallel codes cost five; the
-answer that is right deletes the row, so that of several right ones at once one counts.
+A try is counted by one conditional UPDATE before anything is compared, so that twenty parallel codes get five tries.
+A correct answer deletes the row, so that only one of several simultaneous correct answers succeeds.
 """
 
 import hashlib
@@ -27,14 +27,14 @@ _GONE = _("This is no longer valid. Please start again.")
 
 
 def digest(raw: str) -> str:
-    """Return what is stored of a token: 256 random bits need no salt and no slow hash."""
+    """Return the digest that is stored for a token: 256 random bits need no salt and no slow hash."""
     return hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def issue(
     purpose: str, *, user_id: int | None = None, seconds: int = SECONDS, raw: str = "", code: str = "", **data: Any
 ) -> str:
-    """Store a challenge and return its token (`raw`, where the caller made it)."""
+    """Store a challenge and return its token (`raw`, if the caller generated it)."""
     raw = raw or secrets.token_urlsafe(32)
     Challenge.objects.create(
         digest=digest(raw),
@@ -54,7 +54,7 @@ def _living(purpose: str, raw: str) -> QuerySet[Challenge]:
 
 
 def peek(purpose: str, raw: str) -> Challenge:
-    """Return the open challenge, at no try. Raises InvalidOrExpiredToken: unknown, spent, expired or worn out."""
+    """Return the open challenge without counting a try. Raises InvalidOrExpiredToken, also after five tries."""
     challenge = _living(purpose, raw).select_related("user").first()
     if challenge is None:
         raise InvalidOrExpiredToken(_GONE)
@@ -62,17 +62,17 @@ def peek(purpose: str, raw: str) -> Challenge:
 
 
 def attempt(purpose: str, raw: str) -> Challenge:
-    """Take one of its five tries and return it. Raises InvalidOrExpiredToken as `peek`."""
+    """Count one of the five tries and return the challenge. Raises InvalidOrExpiredToken like `peek`."""
     if not _living(purpose, raw).update(tries=F("tries") + 1):
         raise InvalidOrExpiredToken(_GONE)
     challenge = Challenge.objects.filter(digest=digest(raw[:TOKEN_CHARS])).select_related("user").first()
-    if challenge is None:  # answered at this moment
+    if challenge is None:  # another request has just answered it
         raise InvalidOrExpiredToken(_GONE)
     return challenge
 
 
 def spend(challenge: Challenge) -> None:
-    """Use it up, in the transaction of what it opens. Raises InvalidOrExpiredToken where another was faster."""
+    """Delete the challenge, in the transaction that it authorises. Raises InvalidOrExpiredToken if already spent."""
     if not Challenge.objects.filter(pk=challenge.pk).delete()[0]:
         raise InvalidOrExpiredToken(_GONE)
 
@@ -82,7 +82,7 @@ def new_code() -> str:
 
 
 def code_digest(code: str, of: str) -> str:
-    """Return the HMAC of a short code: without SECRET_KEY a million guesses at a stolen table find nothing."""
+    """Return the HMAC of a short code: without SECRET_KEY a stolen table cannot be searched by brute force."""
     return salted_hmac("users.factors.code", f"{of}:{code}", algorithm="sha256").hexdigest()
 
 
@@ -94,7 +94,7 @@ def is_code(challenge: Challenge, typed: str) -> bool:
 
 
 def six_digits(typed: str) -> str | None:
-    """Return six ASCII digits for six of any script, spaces and dashes between them ignored; None for anything else."""
+    """Return six ASCII digits for six digits of any script, ignoring spaces and dashes; None for anything else."""
     kept = [char for char in typed if not char.isspace() and char not in "-\u2010\u2011\u2013"]
     if len(kept) != DIGITS or not all(char.isdecimal() for char in kept):
         return None

@@ -1,4 +1,4 @@
-"""One field takes both: six digits of the app, or a recovery code."""
+"""The `code` field of sign-in: six digits of the authenticator app, or a recovery code."""
 
 from common.client import Client
 from sessions.services import assurance
@@ -6,9 +6,9 @@ from users.factors import challenges, events, recovery_codes, totp
 
 
 def use(user_id: int, typed: str, *, client: Client) -> list[str] | None:
-    """Accept a code once and return what it proves (`amr`), None where it is wrong.
+    """Accept a code once and return the methods it proves (`amr`), None if it is wrong.
 
-    Call inside the transaction of what it opens: a recovery code stays good where that fails.
+    Call inside the transaction that it authorises: if that fails, a recovery code stays valid.
     """
     if challenges.six_digits(typed) is not None:
         return [assurance.OTP, assurance.MULTIPLE] if totp.use(user_id, typed) else None

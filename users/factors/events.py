@@ -1,4 +1,4 @@
-"""Tell somebody that a way into their account changed: in the timeline, by mail, and by SMS where they want that."""
+"""Notifications about changed factors: in the security timeline, by mail, and by SMS for users who want that."""
 
 import uuid
 from typing import Any
@@ -26,7 +26,7 @@ TOLD = frozenset(
 
 
 def tell(kind: str, *, user_id: int, client: Client | None, sid: uuid.UUID | None = None, **detail: Any) -> None:
-    """Store the event and ask for its mail, in the caller's transaction."""
+    """Store the event and enqueue its mail, in the caller's transaction."""
     security_event.send(
         sender=User,
         user_id=user_id,

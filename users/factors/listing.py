@@ -1,4 +1,4 @@
-"""The ways into an account as their owner sees them: no secret, no digest."""
+"""The factors of an account as its owner sees them, without secrets or digests."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""The second step of a login: a code or a passkey for the `mfa_token` that the first step got.
+"""The second step of a login: a code or a passkey, with the `mfa_token` of the first step.
 
-A wrong answer takes one of the token's five tries and counts towards the lockout of the account; the right password
-before it does not reset that.
+A wrong answer uses one of the token's five tries and counts towards the account's lockout; the correct password of
+the first step does not reset that count.
 """
 
 import uuid
@@ -17,14 +17,14 @@ from users.passwords import lockout
 
 
 def options(*, token: str) -> dict[str, Any]:
-    """Return WebAuthn request options for the person's own passkeys. Raises InvalidOrExpiredToken."""
+    """Return WebAuthn request options for the user's own passkeys. Raises InvalidOrExpiredToken."""
     challenge = challenges.peek(second_factor.PURPOSE, token)
     user = second_factor.user_of(challenge)
     return passkeys.request_options(purpose=passkeys.SECOND, user_id=user.pk, of=challenge.digest)
 
 
 def verify(*, token: str, client: Client, code: str = "", credential: dict[str, Any] | None = None) -> login.LoggedIn:
-    """Finish the login that the token stands for.
+    """Finish the login that the token belongs to.
 
     Raises: InvalidOrExpiredToken, InvalidCode (after it was counted), AccountLocked.
     """

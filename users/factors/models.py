@@ -1,4 +1,4 @@
-"""What somebody may prove themself by, beside a password, and the challenges that are open."""
+"""Authentication factors besides the password, open challenges, and SMS budgets."""
 
 import uuid
 
@@ -9,10 +9,10 @@ from django.utils.translation import gettext_lazy as _
 
 
 class TotpFactor(models.Model):
-    """The authenticator app of a person. It is on once `confirmed_at` is set: then `secret` is asked for at login.
+    """The authenticator app of a user. It is on once `confirmed_at` is set: then login asks for its code.
 
-    Both secrets are sealed (`sessions.tokens.sealing`). `last_step`: the newest 30-second step that was taken, which
-    is not taken again.
+    Both secrets are sealed (`sessions.tokens.sealing`). `last_step`: the newest 30-second step that was
+    accepted, which is not accepted again.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="totp")
@@ -28,7 +28,7 @@ class TotpFactor(models.Model):
 
 
 class RecoveryCode(models.Model):
-    """One of ten codes for the day the telephone is lost. Only its digest is kept."""
+    """One of ten codes for use when the telephone is lost. Only its digest is stored."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="recovery_codes")
     digest = models.CharField(max_length=64)
@@ -39,7 +39,7 @@ class RecoveryCode(models.Model):
 
 
 class Passkey(models.Model):
-    """A WebAuthn credential. `credential_id` is base64url, as on the wire; the private key never left its device."""
+    """A WebAuthn credential. `credential_id` is base64url, as in the API; the private key stays on the device."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="passkeys")
@@ -59,14 +59,14 @@ class Passkey(models.Model):
 
 
 class SocialLink(models.Model):
-    """An account elsewhere that opens this one: the provider's `sub`, never its address, is who somebody is there."""
+    """A linked account of another provider, identified by its `sub`, never by its e-mail address."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="social_links")
     provider = models.CharField(_("provider"), max_length=40)
     subject = models.CharField(max_length=255)
     email = models.CharField(_("e-mail address"), max_length=254, blank=True, default="")
     linked_at = models.DateTimeField(_("linked at"), default=timezone.now)
-    # Sealed; kept only to be revoked when the account closes, as Apple's store demands.
+    # Sealed; stored only to be revoked when the account closes, as Apple's App Store requires.
     refresh_token = models.TextField(default="", blank=True)
 
     class Meta:
@@ -79,7 +79,7 @@ class SocialLink(models.Model):
 
 
 class Challenge(models.Model):
-    """Something that was asked and waits for its answer once: an `mfa_token`, a WebAuthn challenge, a mailed code.
+    """An open challenge that can be answered once: an `mfa_token`, a WebAuthn challenge, a mailed or texted code.
 
     `digest` is SHA-256 of the token, `code` an HMAC of the six digits. An answered challenge is deleted.
     """
@@ -94,9 +94,9 @@ class Challenge(models.Model):
 
 
 class SmsBudget(models.Model):
-    """How many SMS left in a window. In the database and not in the cache: they cost money while Redis is away, too.
+    """How many SMS were sent in a window. In the database, not in the cache: SMS cost money also while Redis is down.
 
-    `key` is an HMAC where it would name a number or an address.
+    `key` is an HMAC if it would otherwise contain a number or an address.
     """
 
     key = models.CharField(max_length=100, primary_key=True)

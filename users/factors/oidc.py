@@ -1,8 +1,8 @@
-"""ID tokens of OpenID providers: signature by the published keys, then `iss`, `aud`, `exp`, `nonce`.
+"""Verification of ID tokens of OpenID providers: signature by the published keys, then `iss`, `aud`, `exp`, `nonce`.
 
-Keys come by discovery, are kept for an hour, and are fetched again for a `kid` that nobody knows, three times in half
-a minute at most. While a provider is away its known keys go on; without any, the answer is 503 within three seconds,
-and for some seconds after that at once.
+Keys come from discovery, are cached for an hour, and are fetched again for an unknown `kid`, at most three times in
+half a minute. While a provider is down its cached keys stay in use; without any, the response is 503 within three
+seconds, and for some seconds after that immediately.
 
 Source: OpenID Connect Core §3.1.3.7, Discovery §4.3; RFC 8725 §3.1 (the key says which algorithm, not the token).
 """
@@ -31,13 +31,13 @@ AWAY_SECONDS = 2
 REFETCHES, REFETCH_WINDOW_SECONDS = 3, 30
 DOCUMENT_BYTES = 256 * 1024
 TOKEN_CHARS = 16_384
-# By type of key (RFC 7518 §6.1, RFC 8037): a shared secret is none of them, so that no public key becomes one.
+# By key type (RFC 7518 §6.1, RFC 8037). Symmetric algorithms are missing, so that no public key is used as a secret.
 ALGORITHMS = {"RSA": ("RS256", "RS384", "RS512", "PS256"), "EC": ("ES256", "ES384", "ES512"), "OKP": ("EdDSA",)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Who somebody is at a provider. `email` is '' where it says none."""
+    """A user's identity at a provider. `email` is '' if the token has none."""
 
     provider: str
     subject: str
@@ -48,7 +48,7 @@ class Identity:
 
 
 def verify(provider: str, id_token: str, *, nonce: str = "") -> Identity:
-    """Return whom an ID token stands for.
+    """Return the identity in an ID token.
 
     Raises: NotFound (404) for a provider that is not offered, InvalidIdToken (401), ProviderUnavailable (503).
     """
@@ -91,9 +91,9 @@ def _claims(chosen: dict[str, Any], id_token: str) -> dict[str, Any]:
 
 
 def _check_nonce(claims: dict[str, Any], nonce: str) -> None:
-    """Compare the nonce: as it is, or its SHA-256 as Apple's and Firebase's examples send it.
+    """Compare the nonce, literally or as its SHA-256, which Apple's and Firebase's examples send.
 
-    A token that carries one is good only together with it: alone it may be somebody else's.
+    A token with a nonce is accepted only together with it: without, the token may be somebody else's.
     """
     said = claims.get("nonce")
     if said is None and not nonce:
@@ -107,7 +107,7 @@ def _identity(provider: str, claims: dict[str, Any]) -> Identity:
     subject = claims["sub"]
     if not isinstance(subject, str) or not 0 < len(subject) <= 255 or "\0" in subject:
         raise ValueError
-    subject.encode()  # half a surrogate pair, which no column holds, is a ValueError
+    subject.encode()  # a lone surrogate, which no column can store, raises ValueError
     email = claims.get("email")
     return Identity(
         provider=provider,
@@ -128,7 +128,7 @@ def _text(value: Any) -> str:
 
 @dataclass
 class _Provider:
-    """What is known of one issuer. One thread at a time asks it; the others wait no longer than it may take."""
+    """Cached keys and discovery document of one issuer. One thread at a time fetches; the others wait with a limit."""
 
     issuer: str
     keys: dict[str | None, jwt.PyJWK] = field(default_factory=dict)
@@ -162,7 +162,7 @@ class _Provider:
             return
         try:
             if self._known(kid) is not None and time.monotonic() - self.fetched_at <= KEEP_SECONDS:
-                return  # somebody fetched it while we waited
+                return  # another thread fetched it while we waited
             now = time.monotonic()
             if now - self.failed_at < AWAY_SECONDS:
                 if needed and not self.keys:
@@ -191,7 +191,7 @@ class _Provider:
                 raise ProviderUnavailable from None
 
     def endpoint(self, name: str) -> str:
-        """Return an address of the discovery document. Raises ProviderUnavailable."""
+        """Return a URL of the discovery document. Raises ProviderUnavailable."""
         if not self.document:
             self._refresh(None, needed=True)
         address = self.document.get(name)
@@ -202,7 +202,7 @@ class _Provider:
 
 
 def _parsed(document: dict[str, Any]) -> dict[str | None, jwt.PyJWK]:
-    """Return the usable keys; what is not for signatures, or of a kind we do not take, is left out."""
+    """Return the keys that are for signatures and of a type that we accept."""
     found: dict[str | None, jwt.PyJWK] = {}
     for one in document["keys"]:
         try:
@@ -214,7 +214,7 @@ def _parsed(document: dict[str, Any]) -> dict[str | None, jwt.PyJWK]:
 
 
 def require_safe(url: str) -> None:
-    """Raise ValueError for what is not `https://`, but for `http://` on this machine."""
+    """Raise ValueError unless the URL is `https://`, or `http://` on this machine."""
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
         return
@@ -262,5 +262,5 @@ def endpoint(provider: str, name: str) -> str:
 
 
 def forget() -> None:
-    """Forget every issuer's keys (for tests that change them)."""
+    """Clear every issuer's cache (for tests that change keys)."""
     _providers.clear()

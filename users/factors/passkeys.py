@@ -1,7 +1,7 @@
-"""Passkeys (WebAuthn Level 3): made with user verification, discoverable, and thus two factors by themselves.
+"""Passkeys (WebAuthn Level 3): with user verification and discoverable, and thus two factors by themselves.
 
-The relying party and its origins come from settings, never from a header. Our challenge is found again by what the
-client says it signed, and is spent before anything is verified: nothing can be replayed.
+The relying party and its origins come from settings, never from a header. The challenge is looked up by the client
+data that was signed, and is spent before anything is verified: nothing can be replayed.
 """
 
 import ipaddress
@@ -44,12 +44,12 @@ FIRST, SECOND, NEW = "passkey", "passkey_mfa", "passkey_new"
 AMR = [assurance.KEY, assurance.MULTIPLE]
 CREDENTIAL_CHARS = 64_000
 _TRANSPORTS = {transport.value for transport in AuthenticatorTransport}
-# What py_webauthn and the decoders below it raise for what is no credential.
+# What py_webauthn and its decoders raise for an invalid credential.
 _BROKEN = (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
 
 
 def require_available() -> None:
-    """Raise PasskeysUnavailable where the site has no name: WebAuthn knows no relying party that is an address."""
+    """Raise PasskeysUnavailable if the site has no domain name: a WebAuthn relying party cannot be an IP address."""
     try:
         ipaddress.ip_address(settings.RP_ID.strip("[]"))
     except ValueError:
@@ -77,7 +77,7 @@ def _verified(verify: Callable[..., T], credential: dict[str, Any], **known: Any
 
 
 def creation_options(*, user: User) -> dict[str, Any]:
-    """Return PublicKeyCredentialCreationOptionsJSON. What somebody has already is excluded."""
+    """Return PublicKeyCredentialCreationOptionsJSON. Existing passkeys of the user are excluded."""
     require_available()
     held = list(Passkey.objects.filter(user_id=user.pk))
     handle = base64url_to_bytes(held[0].user_handle) if held else secrets.token_bytes(32)
@@ -102,9 +102,9 @@ def creation_options(*, user: User) -> dict[str, Any]:
 
 
 def add(*, user: User, credential: dict[str, Any], name: str, sid: uuid.UUID | None, client: Client) -> Passkey:
-    """Store a new passkey and tell its owner.
+    """Store a new passkey and notify its owner.
 
-    Raises: InvalidOrExpiredToken for a challenge that is not open for this person, InvalidCode for anything else.
+    Raises: InvalidOrExpiredToken for a challenge that is not open for this user, InvalidCode for anything else.
     """
     require_available()
     challenge = _spend(credential, NEW, user_id=user.pk)
@@ -124,7 +124,7 @@ def add(*, user: User, credential: dict[str, Any], name: str, sid: uuid.UUID | N
         with transaction.atomic():
             passkey.save(force_insert=True)
             events.tell("passkey_added", user_id=user.pk, sid=sid, client=client, name=name)
-    except IntegrityError:  # somebody's already
+    except IntegrityError:  # the credential is registered already
         raise InvalidCode from None
     return passkey
 
@@ -133,9 +133,9 @@ def add(*, user: User, credential: dict[str, Any], name: str, sid: uuid.UUID | N
 
 
 def request_options(*, purpose: str = FIRST, user_id: int | None = None, of: str = "") -> dict[str, Any]:
-    """Return PublicKeyCredentialRequestOptionsJSON: for any passkey of the device, or for those of `user_id`.
+    """Return PublicKeyCredentialRequestOptionsJSON for any passkey of the device, or only for those of `user_id`.
 
-    `of`: the digest of the challenge that this one answers for.
+    `of`: the digest of the challenge (the login's `mfa_token`) that this one belongs to.
     """
     require_available()
     options = webauthn.generate_authentication_options(
@@ -151,7 +151,7 @@ def request_options(*, purpose: str = FIRST, user_id: int | None = None, of: str
 
 
 def open_options(*, client: Client) -> dict[str, Any]:
-    """`request_options` for anybody. Raises Throttled by address: each call stores a challenge."""
+    """Return `request_options` without a user. Raises Throttled per client address, since each call stores a row."""
     require_available()
     rates.allow(name="passkey_options", key=address_key(client.ip_address))
     return request_options()
@@ -162,8 +162,8 @@ def authenticate(
 ) -> Passkey:
     """Verify an assertion and return the passkey that made it; call outside any transaction.
 
-    A counter that runs backwards means a copy of the key: the passkey ends and its owner is told
-    (WebAuthn §6.1.1). Synced passkeys count nothing: zero stays zero.
+    A signature counter that does not increase means a cloned key: the passkey is removed and its owner notified
+    (WebAuthn §6.1.1). Synced passkeys do not count: zero stays zero.
 
     Raises: InvalidOrExpiredToken, InvalidCode, PasskeysUnavailable.
     """
@@ -176,7 +176,7 @@ def authenticate(
         webauthn.verify_authentication_response,
         credential,
         credential_public_key=bytes(passkey.public_key),
-        credential_current_sign_count=0,  # compared below, where it can be acted upon
+        credential_current_sign_count=0,  # compared below, where a clone can be handled
     )
     if passkey.sign_count and verified.new_sign_count <= passkey.sign_count:
         _end(passkey, client=client)
@@ -185,14 +185,14 @@ def authenticate(
     if not used.update(
         sign_count=verified.new_sign_count, backed_up=verified.credential_backed_up, last_used_at=timezone.now()
     ):
-        raise InvalidCode  # the same counter twice at once
+        raise InvalidCode  # two requests with the same counter
     return passkey
 
 
 def _of(credential: dict[str, Any], user_id: int | None) -> Passkey:
-    """Return the passkey that a credential names, and whose it says it is. Raises InvalidCode."""
+    """Return the passkey of a credential after checking its owner. Raises InvalidCode."""
     credential_id, handle = credential.get("id"), credential["response"].get("userHandle")
-    if not isinstance(credential_id, str) or "\0" in credential_id:  # PostgreSQL takes no NUL
+    if not isinstance(credential_id, str) or "\0" in credential_id:  # PostgreSQL refuses NUL
         raise InvalidCode
     passkey = Passkey.objects.select_related("user").filter(credential_id=credential_id.rstrip("=")[:1400]).first()
     if passkey is None or not passkey.user.is_active or user_id not in (None, passkey.user_id):
@@ -205,7 +205,7 @@ def _of(credential: dict[str, Any], user_id: int | None) -> Passkey:
 
 
 def sign_in(*, credential: dict[str, Any], client: Client, device_token: str = "", **device: Any) -> login.LoggedIn:
-    """Sign in by a passkey alone: no name, no password, and no second factor asked.
+    """Sign in by a passkey alone, without username, password or second factor.
 
     Raises: Throttled, InvalidOrExpiredToken, InvalidCode, AccountLocked, EmailNotVerified.
     """
@@ -228,7 +228,7 @@ def _end(passkey: Passkey, *, client: Client) -> None:
 
 
 def rename(*, user_id: int, passkey_id: uuid.UUID, name: str) -> Passkey:
-    """Raises NotFound (404): a stranger's does not exist."""
+    """Rename a passkey of this user. Raises NotFound (404), also for somebody else's."""
     passkey = Passkey.objects.filter(user_id=user_id, pk=passkey_id).first()
     if passkey is None:
         raise NotFound
@@ -238,7 +238,7 @@ def rename(*, user_id: int, passkey_id: uuid.UUID, name: str) -> Passkey:
 
 
 def remove(*, user_id: int, passkey_id: uuid.UUID, sid: uuid.UUID | None, client: Client) -> None:
-    """Raises NotFound (404), LastFactor (409) for the last way in."""
+    """Remove a passkey of this user. Raises NotFound (404), LastFactor (409) for the last way to sign in."""
     with transaction.atomic():
         user = ways_in.locked(user_id)
         passkey = Passkey.objects.filter(user_id=user_id, pk=passkey_id).first()
@@ -260,7 +260,7 @@ def _descriptor(passkey: Passkey) -> PublicKeyCredentialDescriptor:
 
 
 def _challenge_of(credential: dict[str, Any]) -> str:
-    """Return the challenge that the client says it signed. Raises InvalidCode for what is no credential."""
+    """Return the challenge in the client data. Raises InvalidCode if the credential is malformed."""
     try:
         text = base64url_to_bytes(credential["response"]["clientDataJSON"])
         said = json.loads(text)["challenge"]

@@ -1,6 +1,7 @@
-"""Prove again who sits at a living session, and ask for that before what a stolen token must not do.
+"""Reauthentication: the user authenticates again in a living session, as sensitive actions require.
 
-`require_fresh` is asked by every call that adds or removes a way in, changes phone or address, exports or closes.
+`require_fresh` guards every call that a stolen token must not make: adding or removing a factor, changing phone or
+address, export, closing the account.
 """
 
 import uuid
@@ -20,9 +21,9 @@ from users.passwords import check, lockout
 
 
 def require_fresh(*, user: User, sid: uuid.UUID | None) -> None:
-    """Pass where the session was proved lately enough; a request without a session has proved nothing.
+    """Require that the session was authenticated recently; a request without a session never was.
 
-    Raises: ReauthenticationRequired (403) with the ways to mend it.
+    Raises: ReauthenticationRequired (403) with the methods that would satisfy it.
     """
     row = UserSession.objects.filter(user_id=user.pk, session_token=sid).first() if sid else None
     if row is None or not assurance.is_fresh(row, second_factor=second_factor.is_on(user.pk), at=timezone.now()):
@@ -42,9 +43,9 @@ def reauthenticate(
     id_token: str = "",
     nonce: str = "",
 ) -> assurance.Proven:
-    """Check what is given and make the session fresh. Several proofs in one call count together.
+    """Check the given factors and make the session fresh. Several factors in one call count together.
 
-    Raises: ReauthenticationRequired where one factor is not enough, InvalidCode, InvalidIdToken, ValidationFailed
+    Raises: ReauthenticationRequired if one factor is not enough, InvalidCode, InvalidIdToken, ValidationFailed
     (`invalid_password`, or nothing given), AccountLocked, ProviderUnavailable.
     """
     if not (password or code or credential is not None or (provider and id_token)):

@@ -1,6 +1,7 @@
-"""Ten codes for the day the telephone is lost: each opens once, only digests are kept.
+"""Recovery codes for a lost telephone: ten codes, each valid once, stored as digests.
 
-Eighty random bits, in letters and digits that nobody confuses: no slow hash is needed (NIST SP 800-63B-4 §3.1.2.2).
+Each has eighty random bits in unambiguous letters and digits, so that no slow hash is needed (NIST SP 800-63B-4
+§3.1.2.2).
 """
 
 import hashlib
@@ -28,7 +29,7 @@ class NoSecondFactor(ApplicationError):
 
 
 def replace(user_id: int) -> list[str]:
-    """Void the old codes and return ten new ones; call inside a transaction."""
+    """Replace the old codes by ten new ones and return them; call inside a transaction."""
     codes = ["".join(secrets.choice(_ALPHABET) for _ in range(_CHARS)) for _ in range(COUNT)]
     RecoveryCode.objects.filter(user_id=user_id).delete()
     RecoveryCode.objects.bulk_create(RecoveryCode(user_id=user_id, digest=digest(user_id, code)) for code in codes)
@@ -36,7 +37,7 @@ def replace(user_id: int) -> list[str]:
 
 
 def make(*, user_id: int, sid: uuid.UUID | None, client: Client) -> list[str]:
-    """Return ten new codes and tell the owner. Raises NoSecondFactor (409) where there is nothing to recover."""
+    """Return ten new codes and notify the owner. Raises NoSecondFactor (409) if no second factor is on."""
     if not second_factor.is_on(user_id):
         raise NoSecondFactor
     with transaction.atomic():
@@ -50,13 +51,13 @@ def digest(user_id: int, code: str) -> str:
 
 
 def normalised(typed: str) -> str | None:
-    """Return a code as it was made, None for what cannot be one."""
+    """Return a typed code in its original form, None if it cannot be a code."""
     kept = "".join(char for char in unicodedata.normalize("NFKC", typed).upper() if char.isalnum())
     return kept if _SHAPE.fullmatch(kept) else None
 
 
 def use(user_id: int, typed: str) -> bool:
-    """Spend a code, once however many ask; call inside the transaction of what it opens."""
+    """Spend a code and return whether it was valid; only one of parallel calls succeeds. Call inside a transaction."""
     code = normalised(typed)
     if code is None:
         return False

@@ -1,6 +1,6 @@
-"""Move sealed secrets to the key that signs now, so that an old one may leave the ring.
+"""Re-encrypt sealed secrets with the current signing key, so that an old key can be removed from the ring.
 
-Asked for by `manage.py rotate_signing_key`, and once a day for rings that are changed by hand.
+Run by `manage.py rotate_signing_key`, and once a day for rings that are edited by hand.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 def reseal() -> int:
-    """Seal anew whatever another key sealed; return how many are left that no key of the ring opens."""
+    """Seal again whatever another key sealed; return how many secrets no key of the ring can open."""
     unreadable = 0
     for row, field, context in _sealed_by_others():
         old = getattr(row, field)
@@ -30,7 +30,7 @@ def reseal() -> int:
         except sealing.Unreadable:
             unreadable += 1
             continue
-        # Conditional: an enrolment at this moment has replaced it by a newer one.
+        # Conditional: an enrolment at the same time may have replaced it.
         type(row)._default_manager.filter(pk=row.pk, **{field: old}).update(**{field: new})
     return unreadable
 

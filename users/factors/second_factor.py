@@ -1,6 +1,6 @@
-"""Whether a second factor is on, which ways there are to give it, and the question that a login gets.
+"""The second factor at login: whether it is on, which methods satisfy it, and the `mfa_required` refusal.
 
-TOTP turns it on; a passkey alone turns nothing on (`docs/adr/passkeys-turn-nothing-on.md`).
+TOTP turns it on; a passkey alone does not (`docs/adr/passkeys-turn-nothing-on.md`).
 """
 
 import uuid
@@ -22,7 +22,7 @@ def is_on(user_id: int) -> bool:
 
 
 def methods(user_id: int) -> list[str]:
-    """Return the ways to give the second factor, in the order in which to offer them."""
+    """Return the methods that satisfy the second factor, in the order in which to offer them."""
     found = ["totp"]
     if RecoveryCode.objects.filter(user_id=user_id, used_at__isnull=True).exists():
         found.append("recovery_code")
@@ -32,7 +32,7 @@ def methods(user_id: int) -> list[str]:
 
 
 def ways_to_reauthenticate(user: User) -> list[str]:
-    """Return what makes a session of this person fresh."""
+    """Return the methods that make a session of this user fresh."""
     if is_on(user.pk):
         return methods(user.pk)
     found = ["password"] if user.has_usable_password() else []
@@ -44,7 +44,7 @@ def ways_to_reauthenticate(user: User) -> list[str]:
 
 
 def ask(user: User, *, amr: list[str], device_id: uuid.UUID | None, **login: Any) -> MfaRequired:
-    """Return the refusal that carries an `mfa_token`, bound to this login, this device and this password."""
+    """Return the MfaRequired error with an `mfa_token`, bound to this login, this device and this password."""
     token = challenges.issue(
         PURPOSE,
         user_id=user.pk,
@@ -57,7 +57,7 @@ def ask(user: User, *, amr: list[str], device_id: uuid.UUID | None, **login: Any
 
 
 def user_of(challenge: Challenge) -> User:
-    """Return who signs in. Raises InvalidOrExpiredToken where the password changed or the account ended meanwhile."""
+    """Return the user of a challenge. Raises InvalidOrExpiredToken if the password changed or the account ended."""
     user: User | None = challenge.user
     if user is None or not user.is_active:
         raise InvalidOrExpiredToken

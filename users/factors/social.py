@@ -1,8 +1,8 @@
-"""Sign in with an account elsewhere: Google, Apple, any OpenID provider of the settings.
+"""Social sign-in with Google, Apple, or any OpenID provider of the settings.
 
-Who somebody is there is the provider's `sub`. An address links to an account that exists only where both sides have
-verified it (`docs/adr/linking-by-verified-address.md`): otherwise whoever registers first with somebody else's address
-would wait for its owner to walk in.
+A user is identified by the provider's `sub`. An e-mail address links to an existing account only if both sides have
+verified it (`docs/adr/linking-by-verified-address.md`): otherwise an attacker could register first with somebody
+else's address and get access when its owner signs in.
 """
 
 import re
@@ -56,9 +56,9 @@ def sign_in(
     device_token: str = "",
     **device: Any,
 ) -> SignedIn:
-    """Sign in, linking or opening the account where the rules allow it.
+    """Sign in, and link or create the account if the rules allow it.
 
-    `first_name`, `last_name`: Apple tells the app alone, once; they count only for a new account.
+    `first_name`, `last_name`: Apple gives them to the app, once; used only for a new account.
 
     Raises: Throttled, NotFound, InvalidIdToken, ProviderUnavailable, AccountExists, RegistrationClosed, AccountLocked,
     MfaRequired, EmailNotVerified, NoActiveAccount.
@@ -78,7 +78,7 @@ def sign_in(
 
 
 def _account(who: oidc.Identity, *, client: Client, **names_given: str) -> tuple[User, bool]:
-    """Return whose account it is, and whether it is new."""
+    """Return the user of an identity, and whether the account is new."""
     for _attempt in range(3):
         linked = _linked(who)
         if linked is not None:
@@ -96,7 +96,7 @@ def _account(who: oidc.Identity, *, client: Client, **names_given: str) -> tuple
                 _store(owner, who, sid=None, client=client)
                 return owner, False
         except IntegrityError:
-            continue  # somebody else's request linked or opened it at this moment
+            continue  # a parallel request linked or created it: look again
     raise AccountExists
 
 
@@ -110,7 +110,7 @@ def _linked(who: oidc.Identity) -> User | None:
 
 
 def _address(who: oidc.Identity) -> str:
-    """Return the address in its stored spelling, '' for what mail could not go to."""
+    """Return the address in its stored spelling, '' if it is invalid."""
     try:
         return addresses.normalise(who.email) if who.email else ""
     except ValidationError:
@@ -137,7 +137,7 @@ def _open(who: oidc.Identity, email: str, *, client: Client, first_name: str, la
 
 
 def _free_name(wish: str) -> str:
-    """Return a username that nobody has, made of the address or the first name. The person may change it later."""
+    """Return a free username made from the address or the first name. The user can change it later."""
     base = re.sub(r"[^a-z0-9]", "", wish.partition("@")[0].lower())[:20] or "user"
     for digits in (0, 4, 8):
         name = f"{base}{secrets.randbelow(10**digits):0{digits}}" if digits else base
@@ -165,10 +165,10 @@ def link(
     nonce: str = "",
     authorization_code: str = "",
 ) -> SocialLink:
-    """Link an account elsewhere to this one; its address plays no part. The same once more is fine.
+    """Link an account of another provider; its address is ignored. Idempotent.
 
-    Raises: AccountExists (409) where it opens somebody else's account, ValidationFailed where another account of that
-    provider is linked already, and what `oidc.verify` raises.
+    Raises: AccountExists (409) if it is linked to another user, ValidationFailed if another account of that provider is
+    linked already, and what `oidc.verify` raises.
     """
     who = oidc.verify(provider, id_token, nonce=nonce)
     try:
@@ -188,8 +188,8 @@ def link(
 
 
 def unlink(*, user_id: int, provider: str, sid: uuid.UUID | None, client: Client) -> None:
-    """Raises NotFound (404), LastFactor (409) for the last way in."""
-    if "\0" in provider:  # PostgreSQL takes none
+    """Unlink a provider. Raises NotFound (404), LastFactor (409) for the last way to sign in."""
+    if "\0" in provider:  # PostgreSQL refuses NUL
         raise NotFound
     with transaction.atomic():
         user = ways_in.locked(user_id)
@@ -203,7 +203,7 @@ def unlink(*, user_id: int, provider: str, sid: uuid.UUID | None, client: Client
 
 
 def require_own(*, user: User, provider: str, id_token: str, nonce: str = "") -> None:
-    """Pass where the ID token is of an account linked to this person. Raises InvalidIdToken."""
+    """Require an ID token of an account that is linked to this user. Raises InvalidIdToken."""
     who = oidc.verify(provider, id_token, nonce=nonce)
     if not SocialLink.objects.filter(user_id=user.pk, provider=provider, subject=who.subject).exists():
         raise InvalidIdToken

@@ -1,8 +1,7 @@
-"""What Apple issued is kept, sealed, to be revoked when the account closes: its store demands that.
+"""Refresh tokens of Apple, stored sealed and revoked when the account closes, as its App Store requires.
 
-A provider takes part where it has a client of its own in the settings (`SOCIAL_APPLE_KEY_ID`, `_TEAM_ID`,
-`_PRIVATE_KEY`). The code is exchanged and the token revoked in tasks, so that no sign-in or closing waits for it;
-what rests in a task's arguments is sealed.
+Used for providers with a client in the settings (`SOCIAL_APPLE_KEY_ID`, `_TEAM_ID`, `_PRIVATE_KEY`). Tasks exchange
+the code and revoke the token, so that no sign-in or closing waits for it; secrets in task arguments are sealed.
 
 Source: Apple, "Revoke tokens" and "Generate and validate tokens"; RFC 7009.
 """
@@ -28,11 +27,11 @@ CLIENT_SECRET_SECONDS = 300
 
 
 class ProviderAway(Exception):
-    """Makes the worker try again."""
+    """The provider did not answer: the worker retries the task."""
 
 
 def keep(*, user_id: int, provider: str, authorization_code: str) -> None:
-    """Exchange the code for a refresh token later, where the provider wants it revoked at the end."""
+    """Enqueue the exchange of the code for a refresh token, if the provider wants tokens revoked at the end."""
     if _client(provider):
         sealed = sealing.seal(authorization_code, context=f"code:{user_id}:{provider}")
         exchange.enqueue(user_id=user_id, provider=provider, sealed=sealed)
@@ -46,7 +45,7 @@ def revoke(link: SocialLink) -> None:
 
 @task()
 def exchange(user_id: int, provider: str, sealed: str) -> None:
-    """Get the refresh token of a sign-in and keep it sealed. Raises ProviderAway: the worker tries again."""
+    """Get the refresh token of a sign-in and store it sealed. Raises ProviderAway: the worker retries."""
     code = _unsealed(sealed, f"code:{user_id}:{provider}")
     answer = _post(provider, "token_endpoint", grant_type="authorization_code", code=code)
     token = answer.get("refresh_token")
@@ -78,7 +77,7 @@ def _client(provider: str) -> dict[str, Any]:
 
 
 def client_secret(provider: str) -> str:
-    """Return the JWT that Apple takes for a client secret."""
+    """Return the JWT that Apple accepts as client secret."""
     client = _client(provider)
     now = int(time.time())
     claims = {
@@ -106,5 +105,5 @@ def _post(provider: str, endpoint: str, **fields: str) -> dict[str, Any]:
     try:
         answer = response.json()
     except ValueError:
-        return {}  # a revocation's answer is empty
+        return {}  # the response to a revocation is empty
     return answer if isinstance(answer, dict) else {}

@@ -1,4 +1,4 @@
-"""The mail of a sign-in code: the digits are made when it is written, so that they rest nowhere but as a digest."""
+"""Task that mails a sign-in code. The digits are generated here, so that only their digest is ever stored."""
 
 from django_tasks import task
 
@@ -11,7 +11,7 @@ from users.models import User
 
 @task()
 def send_email_code(email: str, challenge: str, language: str = "") -> None:
-    """Make the digits of a challenge (named by its digest) for the owner of the address, if there is one; mail them."""
+    """Generate and mail the digits of a challenge (given by its digest) if the address belongs to a user."""
     user = people.of(email.strip()).filter(is_active=True).first()
     if user is None or not user.email:
         return
@@ -21,12 +21,12 @@ def send_email_code(email: str, challenge: str, language: str = "") -> None:
 
 
 def password_of(user: User) -> str:
-    """Return what a code is bound to: it does not outlive the password that it was mailed beside."""
+    """Return the value that binds a code to the current password: a new password invalidates the code."""
     return user.password_changed_at.isoformat() if user.password_changed_at else ""
 
 
 def _write(digest: str, user: User) -> str | None:
-    """Store the code's digest and whose it is; None where the challenge has ended meanwhile."""
+    """Store a new code's digest and its user and return the code; None if the challenge has ended."""
     code = challenges.new_code()
     row = Challenge.objects.filter(pk=digest).first()
     if row is None:

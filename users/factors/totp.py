@@ -1,6 +1,6 @@
 """Codes of an authenticator app (RFC 6238: SHA-1, 30 s, six digits, one step of drift either way).
 
-A step is accepted once, by a conditional UPDATE: a code read over somebody's shoulder is worth nothing.
+A step is accepted once, by a conditional UPDATE: a used code that somebody has seen is worthless.
 """
 
 import io
@@ -28,7 +28,7 @@ from users.models import User
 from users.passwords import lockout
 
 STEP_SECONDS = 30
-# So long a shown secret may wait for its first code.
+# How long a shown secret can be confirmed by its first code.
 PENDING = timedelta(minutes=15)
 
 
@@ -45,7 +45,7 @@ class Enrolment:
 
 
 def begin(*, user: User) -> Enrolment:
-    """Make a secret and show it. Nothing is asked for until a code confirms it; a second call replaces the first."""
+    """Generate a secret and return it for display. It takes effect with `confirm`; a second call replaces it."""
     secret = pyotp.random_base32()
     sealed = sealing.seal(secret, context=context_of(user.pk))
     TotpFactor.objects.update_or_create(
@@ -58,9 +58,9 @@ def begin(*, user: User) -> Enrolment:
 
 
 def confirm(*, user: User, code: str, sid: uuid.UUID | None, client: Client) -> list[str]:
-    """Turn it on by a first code; return ten recovery codes. The session that did it counts as proved by both.
+    """Turn TOTP on by a first code; return ten recovery codes. The current session counts as having used both factors.
 
-    Wrong codes count in the session's own counter. Raises: InvalidCode, AccountLocked.
+    Wrong codes count against the session's own lockout counter. Raises: InvalidCode, AccountLocked.
     """
     guess = lockout.reserve(lockout.counter_of_session(sid) if sid else lockout.counter_of_user(user.pk))
     with transaction.atomic():
@@ -92,7 +92,7 @@ def remove(*, user_id: int, sid: uuid.UUID | None, client: Client | None, **deta
 
 
 def use(user_id: int, typed: str) -> bool:
-    """Accept a code once; call inside the transaction of what it opens."""
+    """Accept a code once and return whether it is valid; call inside the transaction that it authorises."""
     factor = TotpFactor.objects.filter(user_id=user_id, confirmed_at__isnull=False).first()
     step = _step_of(factor.secret, user_id, typed) if factor else None
     if factor is None or step is None:
@@ -108,7 +108,7 @@ def _is_pending(factor: TotpFactor) -> bool:
 
 
 def _step_of(sealed: str, user_id: int, typed: str) -> int | None:
-    """Return the step whose code this is, None for none."""
+    """Return the 30-second step that the code belongs to, None if it is wrong."""
     code = challenges.six_digits(typed)
     if code is None:
         return None

@@ -1,4 +1,4 @@
-"""Whether somebody could still get in without what is being removed: the last way in cannot be removed."""
+"""The rule that the last way to sign in cannot be removed."""
 
 import uuid
 
@@ -10,7 +10,7 @@ from users.models import User
 
 
 def locked(user_id: int) -> User:
-    """Return the person with the row locked, so that two removals at once cannot each count on the other."""
+    """Return the user with the row locked, so that two parallel removals cannot each rely on the other factor."""
     user = User.objects.select_for_update(no_key=True).filter(pk=user_id, is_active=True).first()
     if user is None:
         raise NoActiveAccount
@@ -18,7 +18,7 @@ def locked(user_id: int) -> User:
 
 
 def require_another(user: User, *, without_passkey: uuid.UUID | None = None, without_provider: str = "") -> None:
-    """Pass where a password, a passkey, a linked account or a mailed code is left. Raises LastFactor (409)."""
+    """Require that a password, passkey, linked account or mailed code remains. Raises LastFactor (409)."""
     if user.has_usable_password():
         return
     if settings.EMAIL_CODE_LOGIN and user.email and user.email_verified:

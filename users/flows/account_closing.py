@@ -1,4 +1,4 @@
-"""Close one's account: what is the person's is erased, what others hold stays without a name."""
+"""Closing of an account: personal data is erased; messages stay for the others, without a name."""
 
 import uuid
 from typing import Any
@@ -25,7 +25,7 @@ def close(*, user_id: int, password: str | None, client: Client, sid: uuid.UUID 
 
     `user_closing` is sent inside the transaction, so that each app erases its part of it.
 
-    `password` None: the caller has seen another proof (`reauthentication.require_fresh`).
+    `password` None: the caller has checked `reauthentication.require_fresh` instead.
 
     Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
     """

@@ -1,4 +1,4 @@
-"""Move the account to another e-mail address: only once the link mailed to the new one is followed."""
+"""Change of the e-mail address, which takes effect when the link mailed to the new address is followed."""
 
 import uuid
 
@@ -15,10 +15,10 @@ from users.passwords import check
 
 
 def request(*, user_id: int, email: str, password: str | None, client: Client, sid: uuid.UUID | None = None) -> None:
-    """Mail the new address a link and tell the old one; where it is taken, tell its owner. The answer is the same.
+    """Mail a link to the new address and a notice to the old one; if the new one is taken, a notice to its owner.
 
-    An address gets so many mails an hour because of what others type, whoever they are: beyond, nothing is mailed.
-    `password` None: the caller has seen another proof (`reauthentication.require_fresh`).
+    The response is always the same. Mails to one address are limited per hour, whoever asks: beyond, nothing is mailed.
+    `password` None: the caller has checked `reauthentication.require_fresh` instead.
 
     Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
     """
@@ -40,16 +40,16 @@ def request(*, user_id: int, email: str, password: str | None, client: Client, s
 
 
 def complete(*, user: User, email: str, client: Client) -> None:
-    """Write the proven address; call inside the transaction that spends its link.
+    """Write the verified address; call inside the transaction that spends its link.
 
-    Links that were mailed to the old address open nothing any more.
+    Links that were mailed to the old address become invalid.
 
-    Raises: IntegrityError where somebody else has it by now.
+    Raises: IntegrityError if another account has it by now.
     """
     User.objects.filter(pk=user.pk).rewrite(email=email, email_verified=True)
     single_use.void_resets(user.pk)
     single_use.call_off_changes(user.pk)
-    if email.lower() == user.email.lower():  # the same address, spelt otherwise
+    if email.lower() == user.email.lower():  # the same address in another spelling
         return
     security_event.send(
         sender=User,

@@ -1,4 +1,4 @@
-"""Prove an e-mail address: by the link of a registration, of a resend, or of an address change.
+"""Verification of an e-mail address by a mailed link: of a registration, a resend, or an address change.
 
 Source: section "Vérification d'Email".
 """
@@ -17,17 +17,17 @@ from users.models import EmailVerificationToken, User
 
 
 def verify(*, token: str, client: Client) -> None:
-    """Spend the link and mark its address as verified; where it is a new address, it becomes the account's.
+    """Spend the link and mark its address as verified; a new address becomes the account's.
 
-    The same link once more, by an account whose address it has verified, is fine: mail scanners and double clicks.
+    Following the same link again succeeds if it verified the account's address: mail scanners and double clicks.
 
-    Raises: Throttled, InvalidOrExpiredToken (also where the new address has been taken meanwhile).
+    Raises: Throttled, InvalidOrExpiredToken (also if the new address has been taken meanwhile).
     """
     rates.allow(name="verify_email", key=address_key(client.ip_address))
     raw = single_use.parse(token)
     try:
         with transaction.atomic():
-            # The person first, as everywhere: a new password in progress calls a change off before it is looked at.
+            # The user's row is locked first, as everywhere: a parallel password change cancels it before it is read.
             user_id = single_use.peek(EmailVerificationToken, raw).user_id
             user = User.objects.select_for_update(no_key=True).get(pk=user_id)
             row = single_use.spend(EmailVerificationToken, raw)
@@ -38,7 +38,7 @@ def verify(*, token: str, client: Client) -> None:
                     raise InvalidOrExpiredToken
                 email_change.complete(user=user, email=row.email, client=client)
             elif row.email and row.email.lower() != user.email.lower():
-                raise InvalidOrExpiredToken  # of an address that the account no longer has: moves nothing
+                raise InvalidOrExpiredToken  # the account has another address by now: nothing is changed
             else:
                 User.objects.filter(pk=user.pk).update(email_verified=True)
     except IntegrityError:
@@ -58,9 +58,9 @@ def _has_verified(raw: uuid.UUID) -> bool:
 
 
 def resend(*, client: Client, user_id: int | None = None, email: str = "") -> None:
-    """Mail a new link to the account that asks, or to the account of an address, if there is one to verify.
+    """Mail a new link to the signed-in user, or to the account of an address, if there is an address to verify.
 
-    Raises: Throttled by the client's address; past the account's own limit nothing is mailed and nothing is said.
+    Raises: Throttled by the client's address; beyond the account's own limit nothing is mailed, silently.
     """
     rates.allow(name="resend_verification", key=address_key(client.ip_address))
     address = addresses.key(User.objects.values_list("email", flat=True).get(pk=user_id) if user_id else email)

@@ -1,4 +1,4 @@
-"""What we hold about a person, for that person. Source: GDPR articles 15 and 20."""
+"""Export of a user's personal data. Source: GDPR articles 15 and 20."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _EVENT = ("id", "kind", "at", "ip_address", "location", "client", "session_id", 
 
 
 def export(*, user_id: int) -> dict[str, Any]:
-    """Return the profile, the security timeline and what every app adds (`user_exporting`)."""
+    """Return the profile, the security timeline and what other apps add (`user_exporting`)."""
     user = User.objects.get(pk=user_id)
     own: dict[str, Any] = {
         "exported_at": timezone.now(),

@@ -1,4 +1,4 @@
-"""Sign in with a username or an e-mail address and a password."""
+"""Login with a username or an e-mail address and a password, and the steps that all kinds of login share."""
 
 import uuid
 from dataclasses import dataclass
@@ -40,9 +40,9 @@ def login(
 ) -> LoggedIn:
     """Check the password and start a session on the device, or ask for the second factor.
 
-    The time, body and status of a refusal do not tell whether the account exists. Counting commits before the refusal.
+    Time, body and status of a refusal do not reveal whether the account exists. The failure is committed before it.
 
-    Raises: Throttled, AccountLocked, NoActiveAccount, EmailNotVerified (where mandatory, after a right password),
+    Raises: Throttled, AccountLocked, NoActiveAccount, EmailNotVerified (if mandatory, after a correct password),
     MfaRequired (401 with an `mfa_token`).
     """
     rates.allow(name="login", key=address_key(client.ip_address))
@@ -56,7 +56,7 @@ def login(
         guess = check.verify(user=user, password=password, counter=counter, client=client)
     except check.WrongPassword:
         raise NoActiveAccount from None
-    if user is None:  # never: nobody's password is never right
+    if user is None:  # cannot happen: no password matches an unknown user
         raise NoActiveAccount
     return finish(
         user=user,
@@ -81,12 +81,12 @@ def finish(
     device_name: str = "",
     remember_me: bool = False,
 ) -> LoggedIn:
-    """Do what every way to sign in does once its proof is right: ask for the second factor, else start the session.
+    """Finish a login after the first factor was correct: ask for the second factor, else start the session.
 
-    `guess`: reserved in the counter of account or device, so that a locked account is locked for every factor. It is
-    settled or given back here, whatever happens.
+    `guess`: the attempt reserved in the counter of account or device, so that a locked account is locked for every
+    factor. It is settled or given back here in any case.
 
-    Raises: MfaRequired, EmailNotVerified, NoActiveAccount (the account ended or changed its password meanwhile).
+    Raises: MfaRequired, EmailNotVerified, NoActiveAccount (the account ended or its password changed meanwhile).
     """
     if assurance.MULTIPLE not in amr and second_factor.is_on(user.pk):
         lockout.give_back(guess)
@@ -127,7 +127,7 @@ def finish(
 
 
 def _mark(user: User, guess: lockout.Guess, *, client: Client, device_fingerprint: str, at: datetime) -> None:
-    """Write what a login writes on User, and hold the row until the session stands.
+    """Update User after a login, and keep the row locked until the session is stored.
 
     The password is part of the condition: a reset that commits while it was being checked also ends this login.
     """

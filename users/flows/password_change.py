@@ -1,4 +1,4 @@
-"""A new password for somebody who is signed in."""
+"""Password change of a signed-in user."""
 
 import uuid
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from users.passwords import check, device_tokens, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Changed:
-    """The new pair of the session that asked, None for a request without a session; and its `device_token`."""
+    """Result: the session's new token pair (None for a request without a session) and a new `device_token`."""
 
     user_session: UserSession | None
     tokens: sessions.TokenPair | None
@@ -35,10 +35,10 @@ def change(
     client: Client,
     superseded: bool = False,
 ) -> Changed:
-    """Set the password, revoke every other session and hand this one a new pair, all or nothing.
+    """Set the password, revoke every other session and issue a new pair for this one, all or nothing.
 
-    The same request once more within `REFRESH_REUSE_INTERVAL`, by the same session, gets the pair that stands: the
-    first answer was lost, or two arrived at once. Only such a repeat may come with the token of before (`superseded`).
+    The same request repeated by the same session within `REFRESH_REUSE_INTERVAL` gets the current pair: the first
+    response was lost, or two requests arrived at once. Only such a repeat may use the old token (`superseded`).
 
     Raises: ValidationFailed under `old_password` (counts towards the lockout) or `new_password`, AccountLocked,
     TokenNotValid when the session ended meanwhile.
@@ -69,7 +69,7 @@ def change(
             user_session = UserSession.objects.filter(user=user, session_token=sid).first() if sid else None
             tokens = sessions.reissue(user_session=user_session) if user_session else None
             return Changed(user_session=user_session, tokens=tokens, device_token=_device_token(user_id))
-    # Two changes at once, and the other one won: this one repeats it, or its old password is no longer right.
+    # A parallel change won: this one either repeats it, or its old password is no longer correct.
     user = User.objects.get(pk=user_id)
     if _has_just_changed(user_id, sid, at=timezone.now()) and check.matches(user, password):
         return _repeated(user, sid)
@@ -89,5 +89,5 @@ def _repeated(user: User, sid: uuid.UUID | None) -> Changed:
 
 
 def _device_token(user_id: int) -> str:
-    """Return a new token for this device: the new password has voided the one that it had."""
+    """Return a new token for this device: the new password has invalidated its earlier one."""
     return device_tokens.make(User.objects.get(pk=user_id))

@@ -1,4 +1,4 @@
-"""A new password for somebody who cannot sign in.
+"""Password reset by a mailed link, for users who cannot sign in.
 
 Source: OWASP Forgot Password Cheat Sheet; section "Réinitialisation de Mot de Passe".
 """
@@ -16,9 +16,9 @@ from users.passwords import replace
 
 
 def request(*, email: str, client: Client) -> None:
-    """Ask for a link. Does the same for every address: who owns it is looked up later, in a task.
+    """Enqueue the mail with a link. Does the same for every address: a task looks up its owner later.
 
-    Raises: Throttled by the client's address; past the account's own limit nothing is mailed and nothing is said.
+    Raises: Throttled by the client's address; beyond the account's own limit nothing is mailed, silently.
     """
     rates.allow(name="password_reset", key=address_key(client.ip_address))
     address = addresses.key(email)
@@ -27,10 +27,10 @@ def request(*, email: str, client: Client) -> None:
 
 
 def confirm(*, token: str, password: str, client: Client) -> None:
-    """Set the password and end what the old one had opened (`replace.take_effect`), all or nothing.
+    """Set the password and end what was authorised by the old one (`replace.take_effect`), all or nothing.
 
-    The address that the link went to is verified by it. Nobody is signed in. A password that breaks the rules does not
-    spend the link.
+    The address that the link went to counts as verified. Nobody is signed in. A password that breaks the rules does
+    not spend the link.
 
     Raises: Throttled, InvalidOrExpiredToken, ValidationFailed under `new_password`.
     """
@@ -42,17 +42,17 @@ def confirm(*, token: str, password: str, client: Client) -> None:
     replace.validate(password, user=user, field="new_password")
     encoded = passwords.encode(password)  # before any row is locked
     with transaction.atomic():
-        # The person first, as everywhere: whoever else ends or issues links waits here.
+        # The user's row is locked first, as everywhere: other code that ends or issues links waits here.
         User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
         row = single_use.spend(PasswordResetToken, raw)
         user = row.user
         if not _leads_to(row.email, user) or not replace.replace(user, encoded):
             raise InvalidOrExpiredToken
-        if row.email and not user.email_verified:  # whoever followed the link reads what is mailed there
+        if row.email and not user.email_verified:  # following the link proves access to the mailbox
             User.objects.filter(pk=user.pk).update(email_verified=True)
         replace.take_effect(user.pk, by="reset", at=timezone.now(), client=client)
 
 
 def _leads_to(email: str, user: User) -> bool:
-    """Tell whether a link was mailed to the address that the account still has ('' of a link of before 0.2)."""
+    """Return whether the link was mailed to the account's current address ('' for links made before 0.2)."""
     return not email or email.lower() == user.email.lower()

@@ -1,4 +1,4 @@
-"""One's own profile."""
+"""Changes to one's own profile."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,9 @@ from users.models import User
 
 
 def update(*, user_id: int, changes: Mapping[str, Any]) -> User:
-    """Write the given fields; another phone number is an unverified one.
+    """Write the given fields; a new phone number is unverified.
 
-    Raises: ValidationFailed (`unique`) for a name that somebody has or that looks like theirs.
+    Raises: ValidationFailed (`unique`) for a name that is taken or looks like a taken one.
     """
     user = User.objects.get(pk=user_id)
     for field, value in changes.items():

@@ -1,4 +1,4 @@
-"""Open an account."""
+"""Registration of an account."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,16 +25,16 @@ _TAKEN = {
 
 
 def require_open() -> None:
-    """Raise RegistrationClosed where nobody may open an account."""
+    """Raise RegistrationClosed if registration is switched off."""
     if not settings.REGISTRATION_OPEN:
         raise RegistrationClosed
 
 
 def register(*, username: str, email: str, password: str, client: Client, preferences: Mapping[str, Any]) -> User:
-    """Create the account and ask for its verification mail in one transaction.
+    """Create the account and enqueue its verification mail in one transaction.
 
-    `username` and `email` are normalised and possible; `preferences`: `language`, `timezone` where given. Without a
-    language that of the request's `Accept-Language` counts, then the model's default.
+    `username` and `email` are normalised and valid; `preferences`: `language` and `timezone` if given. Without a
+    language the request's `Accept-Language` is used, then the model's default.
 
     Raises: RegistrationClosed, Throttled, ValidationFailed (`unique`, or the codes of the password validators).
     """
@@ -51,7 +51,7 @@ def register(*, username: str, email: str, password: str, client: Client, prefer
             if limits.within_target(email):
                 enqueue.send(user.pk, "verify_email")
     except IntegrityError:
-        # Somebody took the name or the address between the look and the insert.
+        # The name or the address was taken between the check and the insert.
         require_free(username=username, email=email)
         raise
     REGISTRATIONS.inc()

@@ -1,4 +1,4 @@
-"""Find people by the beginning of their names."""
+"""Search for users by prefixes of their names."""
 
 from django.db.models import Q, QuerySet
 
@@ -9,9 +9,9 @@ MINIMUM_CHARS = 2
 
 
 def people(*, query: str, searcher_id: int) -> QuerySet[User]:
-    """Return active people each word of `query` begins a name of; never by address or number, never the searcher.
+    """Return active users where each word of `query` is a prefix of a name; never by address or number, never oneself.
 
-    Prefixes of stored, folded columns, so that an index answers; Django escapes the wildcards of LIKE.
+    Matches prefixes of stored, case-folded columns, so that an index is used; Django escapes the wildcards of LIKE.
     """
     found = User.objects.filter(is_active=True).exclude(pk=searcher_id)
     for word in names.fold(query).split():

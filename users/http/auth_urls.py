@@ -1,4 +1,4 @@
-"""Below both `/api/auth/` and `/api/users/auth/`."""
+"""URLs of authentication, mounted under both `/api/auth/` and `/api/users/auth/`."""
 
 from django.urls import path
 

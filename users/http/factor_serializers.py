@@ -1,4 +1,4 @@
-"""What the factor endpoints take in, and the shapes of their answers for the schema."""
+"""Input of the factor endpoints, and the shapes of their responses for the OpenAPI schema."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""More than a password: below both `/api/auth/` and `/api/users/auth/`."""
+"""URLs of factors, mounted under both `/api/auth/` and `/api/users/auth/`."""
 
 from django.urls import URLPattern, path
 

@@ -1,4 +1,4 @@
-"""More than a password, over HTTP: take input, call one service, shape the answer."""
+"""Endpoints of factors: second factor, passkeys, mailed codes, social sign-in, telephone, reauthentication."""
 
 import uuid
 from typing import Any

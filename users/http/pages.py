@@ -1,7 +1,7 @@
-"""The few pages that mails lead to, so that these work with no app installed, and the mailbox of the embedded mode.
+"""HTML pages behind the links in mails, for users without the app, and the mailbox of embedded mode.
 
-The secret of a link stands in the fragment, which no browser sends: a GET cannot spend it. The page's script takes it
-out of the address bar at once and sends it to the API, nowhere else, when the reader asks for it.
+The secret of a link is in the URL fragment, which browsers do not send: a GET cannot spend it. The page's script
+removes it from the address bar at once and sends it only to the API, when the reader confirms.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from users.mail import file_backend, unsubscribing
 
 
 def page(request: HttpRequest, template: str, context: dict[str, Any] | None = None, **directives: str) -> HttpResponse:
-    """Render in the language of `?lang=`, else of Accept-Language, with nothing left in a cache or a Referer."""
+    """Render in the language of `?lang=`, else of Accept-Language; not cached, and no Referer is sent from the page."""
     language = chosen(request)
     with translation.override(language):
         shown = {
@@ -55,7 +55,7 @@ def chosen(request: HttpRequest) -> str:
 def reset_password(request: HttpRequest) -> HttpResponse:
     with translation.override(chosen(request)):
         rules = [str(text) for text in password_validators_help_texts() if text]
-    # Forms are sent by the script; without it a browser must not put a password into an address.
+    # Forms are submitted by the script; without it the browser must not put a password into a URL.
     return page(request, "users/page/reset_password.html", {"rules": rules}, form_action="'none'")
 
 
@@ -84,10 +84,10 @@ def unsubscribe(request: HttpRequest) -> HttpResponse:
 
 
 def mailbox_is_open(request: HttpRequest) -> bool:
-    """True only where mails are files, the database the embedded one, and server, client and Host this very machine.
+    """Return whether mails are files, the database is embedded, and server, client and Host are this machine.
 
-    The Host is asked for since a page elsewhere could name this machine in DNS and read the mails (DNS rebinding); a
-    forwarding header means that somebody else stands behind the connection.
+    The Host is checked because a foreign page could point its DNS name at this machine and read the mails (DNS
+    rebinding); a forwarding header means that the client is another machine.
     """
     host = request.META.get("HTTP_HOST", "")
     name = host if host.startswith("[") and host.endswith("]") else host.rpartition(":")[0] or host
@@ -135,11 +135,11 @@ def mailed(request: HttpRequest, name: str) -> HttpResponse:
 @embedded_only
 @xframe_options_sameorigin
 def mailed_html(request: HttpRequest, name: str) -> HttpResponse:
-    """The HTML part, which runs nothing: sandboxed by its own policy and by the frame around it."""
+    """Serve the HTML part without scripts: sandboxed by its own CSP and by the frame around it."""
     mail = file_backend.read(name)
     if mail is None:
         raise Http404
-    # Its links open beside the frame, which could not follow them.
+    # Its links open in a new tab, since the sandboxed frame cannot follow them.
     response = HttpResponse(mail.html.replace("<head>", '<head><base target="_blank">', 1))
     response["Cache-Control"] = "no-store"
     response["Referrer-Policy"] = "no-referrer"

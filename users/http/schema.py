@@ -1,4 +1,4 @@
-"""What drf-spectacular cannot say of accounts by itself."""
+"""Additions to the OpenAPI schema of accounts that drf-spectacular cannot derive."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The security timeline over HTTP."""
+"""Endpoint of the security timeline."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What accounts take in and show."""
+"""Serializers of accounts: input of the endpoints and shapes of their responses."""
 
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from users.models import User
 
 
 def same_twice(data: dict[str, Any], field: str) -> dict[str, Any]:
-    """Refuse a password whose repetition differs, under the repetition's name."""
+    """Raise ValidationError, under the repetition's field, if the two passwords differ."""
     if passwords.normalise(data[field]) != passwords.normalise(data.pop(f"{field}_confirm")):
         raise serializers.ValidationError({f"{field}_confirm": [_mismatch()]})
     return data
@@ -43,7 +43,7 @@ class UserSerializer(serializers.ModelSerializer):
         model = User
         fields = payload.ME
         read_only_fields = ("id", "email", "email_verified", "phone_verified", "date_joined", "last_login")
-        # None made from the model's constraint: a number that is written here is an unverified one, which may repeat.
+        # No validator from the model's constraint: a number written here is unverified and need not be unique.
         validators: ClassVar[list[Any]] = []
 
 

@@ -1,4 +1,4 @@
-"""Below `/api/users/`."""
+"""URLs under `/api/users/`."""
 
 from django.urls import path
 

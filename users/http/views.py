@@ -1,4 +1,4 @@
-"""Accounts over HTTP: take input, call one service, shape the answer."""
+"""Endpoints of accounts: registration, login, passwords, e-mail addresses, profile, export, closing, search."""
 
 from typing import Any, cast
 
@@ -38,17 +38,17 @@ from users.flows import (
 from users.http import serializers
 from users.models import User
 
-# What was counted must outlive the refusal, also under ATOMIC_REQUESTS.
+# What was counted must stay committed although the request is refused, also under ATOMIC_REQUESTS.
 survives_errors = method_decorator(transaction.non_atomic_requests, name="dispatch")
 
 
 def documented(operation_id: str, *, request: Any = None, **kwargs: Any) -> Any:
-    """Describe an operation of accounts; the error answers are the same for all and added elsewhere."""
+    """Describe an operation for OpenAPI; the error responses are added elsewhere, the same for all."""
     return extend_schema(operation_id=operation_id, tags=["accounts"], request=request, **kwargs)
 
 
 def person(request: Request) -> User:
-    """Return who is signed in; for views that let nobody else pass."""
+    """Return the signed-in user; for views that require one."""
     return cast(User, request.user)
 
 
@@ -66,7 +66,7 @@ def signed_in(logged_in: login.LoggedIn, *, code: int = status.HTTP_200_OK) -> R
 
 
 def password_or_fresh(request: Request, given: dict[str, Any]) -> str | None:
-    """Return the password that proves the call; None where somebody without one has proved who they are lately.
+    """Return the password that authorises the call; None for a user without one whose session is fresh.
 
     Raises: ValidationFailed (`required`), ReauthenticationRequired.
     """
@@ -84,7 +84,7 @@ class RegisterView(OpenAPIView):
     )
     def post(self, request: Request) -> Response:
         """Open an account and mail a verification link. A taken name or address is `unique`."""
-        register.require_open()  # before any word on the fields, which nobody could mend
+        register.require_open()  # before the fields are validated: correcting them would not help
         given = read(serializers.RegisterSerializer, request)
         user = register.register(
             username=given.pop("username"),

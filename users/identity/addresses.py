@@ -1,8 +1,8 @@
-"""E-mail addresses: one spelling to store, one to compare by.
+"""Normalisation of e-mail addresses: one form to store, one to compare by.
 
-The part before the `@` is ASCII: `re.IGNORECASE` lets the Kelvin sign and the long s through as k and s, and a database
-folds them or not, so that a reset for one address might reach another. The domain is kept as IDNA 2008 A-labels,
-non-transitional (UTS #46): Python's own codec is IDNA 2003 and turns `faß.de` into `fass.de`, somebody else's domain.
+The local part must be ASCII: `re.IGNORECASE` matches the Kelvin sign and the long s as k and s, while databases differ
+in folding them, so that a reset for one address might reach another. The domain is stored as IDNA 2008 A-labels,
+non-transitional (UTS #46): Python's own codec is IDNA 2003 and turns `faß.de` into `fass.de`, another domain.
 """
 
 import idna
@@ -14,7 +14,7 @@ MAXIMUM_CHARS = 254
 
 
 def normalise(address: str) -> str:
-    """Return the address as it is stored. Raises django ValidationError (`invalid`)."""
+    """Return the address in its stored form. Raises django ValidationError (`invalid`)."""
     local, at, domain = address.strip().rpartition("@")
     try:
         plain = f"{local}{at}{_domain(domain)}"
@@ -29,7 +29,7 @@ def normalise(address: str) -> str:
 def _domain(domain: str) -> str:
     """Return a domain in lower case and ASCII.
 
-    A name that is ASCII already is the DNS's business, `ab--cd.example` included, unless a label claims to be IDNA.
+    A name that is ASCII already is not checked further, `ab--cd.example` included, unless a label claims to be IDNA.
     """
     if domain.isascii() and not any(label.startswith("xn--") for label in domain.lower().split(".")):
         return domain.lower()
@@ -37,7 +37,7 @@ def _domain(domain: str) -> str:
 
 
 def settled(address: str) -> str:
-    """Return the stored spelling, or what cannot be an address unchanged (imports, `createsuperuser`)."""
+    """Return the stored form, or an invalid address unchanged (imports, `createsuperuser`)."""
     try:
         return normalise(address) if address else ""
     except ValidationError:
@@ -45,7 +45,7 @@ def settled(address: str) -> str:
 
 
 def key(address: str) -> str:
-    """Return what addresses are compared by; an impossible address compares with none."""
+    """Return the form that addresses are compared by; an invalid address matches none."""
     try:
         return normalise(address).lower()
     except ValidationError:

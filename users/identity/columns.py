@@ -1,7 +1,7 @@
-"""Model fields that keep names and addresses in one spelling, however a row is written.
+"""Model fields that normalise names and addresses, however a row is written.
 
 `Field.pre_save` covers `save()`, `create()` and `bulk_create()`; a raw save (`loaddata`) skips it, and `bulk_update()`
-and `update()` know nothing of other columns: `settle` is called for those (`users.models`, `users.receivers`).
+and `update()` do not touch derived columns: those call `settle` (`users.models`, `users.receivers`).
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from django.db import models
 
 from users.identity import addresses, names
 
-CLASH = "#"  # in no name's key: begins what tells a name from before a rule from the one that it clashes with
+CLASH = "#"  # occurs in no key: starts the suffix of an older name whose key clashes under a newer rule
 
 
 class _Settled(ABC):
@@ -46,7 +46,7 @@ class NameColumn(_Settled, models.CharField):
 
 
 class AddressColumn(_Settled, models.EmailField):
-    """An e-mail address in its stored spelling; what is no address stays as it is (and gets no mail)."""
+    """An e-mail address in its stored form; an invalid one is stored unchanged (and gets no mail)."""
 
     plain = "EmailField"
 
@@ -56,7 +56,7 @@ class AddressColumn(_Settled, models.EmailField):
 
 
 class KeyColumn(_Settled, models.CharField):
-    """`rule` of the column `source`: what names are compared by, or searched by."""
+    """A derived key for comparison or search: `rule` applied to the column `source` (`made_of`)."""
 
     plain = "CharField"
 
@@ -65,7 +65,7 @@ class KeyColumn(_Settled, models.CharField):
         super().__init__(*args, **kwargs)
 
     def settled(self, instance: Any) -> Any:
-        if self.made_of is None:  # in a migration's state
+        if self.made_of is None:  # a model of a migration's state
             return getattr(instance, self.attname)
         source, rule = self.made_of
         key = rule(str(getattr(instance, source) or ""))[: self.max_length]
@@ -79,7 +79,7 @@ class KeyColumn(_Settled, models.CharField):
 
 
 def settle(instance: models.Model, *, only: set[str] | None = None) -> set[str]:
-    """Settle the columns named (all of them), and what is made of these; return the columns that were written."""
+    """Normalise the named columns (default: all) and their derived keys; return the columns that were written."""
     written = set()
     for field in instance._meta.concrete_fields:
         source = field.made_of[0] if isinstance(field, KeyColumn) and field.made_of else field.attname

@@ -1,4 +1,4 @@
-"""Serializer fields of accounts: what comes out of them is normalised and possible."""
+"""Serializer fields of accounts, which return normalised and valid values."""
 
 import unicodedata
 import zoneinfo
@@ -18,14 +18,14 @@ from users.identity import addresses, names
 
 
 class SecretField(StrictCharField):
-    """A password, as typed: any character but NUL. The bound is far beyond the rules' own; it saves the work."""
+    """A password as typed: any character but NUL. The length limit is far above the rules' and only saves work."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"trim_whitespace": False, "write_only": True, "max_length": 4096, **kwargs})
 
 
 class LinkTokenField(StrictCharField):
-    """The UUID of a mailed link. What is no UUID opens nothing, like any unknown one."""
+    """The UUID of a mailed link. An invalid UUID is refused like an unknown one."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"max_length": 4096, "help_text": "UUID", **kwargs})
@@ -39,7 +39,7 @@ class UsernameField(StrictCharField):
 
 
 class AddressField(StrictCharField):
-    """An e-mail address that mail can go to, in its stored spelling."""
+    """A valid e-mail address, returned in its stored form."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"max_length": addresses.MAXIMUM_CHARS, **kwargs})
@@ -49,14 +49,14 @@ class AddressField(StrictCharField):
 
 
 class TypedAddressField(serializers.EmailField, StrictCharField):
-    """An address that somebody says is theirs; whether mail can go there is nobody's business but the task's."""
+    """An address to look up. Only the task finds out whether mail can go there, so the response reveals nothing."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"max_length": addresses.MAXIMUM_CHARS, **kwargs})
 
 
 class PlainTextField(StrictCharField):
-    """A line that others read: any space is one, no control, format or private characters."""
+    """A line of text that others read: white space collapsed, no control, format or private-use characters."""
 
     def to_internal_value(self, data: Any) -> str:
         line = labels.spaced(unicodedata.normalize("NFC", super().to_internal_value(data))).strip()
@@ -66,13 +66,13 @@ class PlainTextField(StrictCharField):
 
 
 def language_of(wish: str) -> str:
-    """Return the language of ours that a wish means: `fr-CA` and `fr_FR` are `fr`. Raises LookupError."""
+    """Return the supported language for a tag: `fr-CA` and `fr_FR` are `fr`. Raises LookupError."""
     return get_supported_language_variant(wish.strip().lower().replace("_", "-").partition(".")[0])
 
 
 @extend_schema_field({"type": "string", "maxLength": 10, "example": "fr"})
 class LanguageField(StrictCharField):
-    """A language that the product speaks; a regional one is its language (`fr-CA` is `fr`)."""
+    """A supported language; a regional tag means its language (`fr-CA` is `fr`)."""
 
     def to_internal_value(self, data: Any) -> str:
         try:
@@ -93,7 +93,7 @@ class TimezoneField(StrictCharField):
 
 @extend_schema_field({"type": "string", "example": "fr"})
 class PreferredLanguageField(serializers.Field):
-    """A wish that refuses nothing: what is no language of ours is ''."""
+    """An optional preference that is never refused: an unsupported language becomes ''."""
 
     def to_internal_value(self, data: Any) -> str:
         try:
@@ -104,14 +104,14 @@ class PreferredLanguageField(serializers.Field):
 
 @extend_schema_field({"type": "string", "example": "Africa/Algiers"})
 class PreferredTimezoneField(serializers.Field):
-    """A wish that refuses nothing: what is no time zone is ''."""
+    """An optional preference that is never refused: an unknown time zone becomes ''."""
 
     def to_internal_value(self, data: Any) -> str:
         return data if isinstance(data, str) and data in _zones() else ""
 
 
 class PhoneNumberField(StrictCharField):
-    """A telephone number with its country code; kept in E.164, '' for none."""
+    """A telephone number with its country code, stored in E.164; '' for none."""
 
     def to_internal_value(self, data: Any) -> str:
         number = super().to_internal_value(data)

@@ -1,7 +1,7 @@
-"""Names that cannot pass for one another: NFKC, one script each, compared by look-alike skeleton.
+"""Rules for usernames that prevent look-alikes: NFKC, one script each, compared by a confusables skeleton.
 
-Source: UTS #39 §4 (confusables) and §5.2 (single script, with the East Asian sets) in a small form. Two rules, since
-names are equal whatever their case and yet a capital I looks like a small l: `skeleton` finds a name (`Maria` is
+Source: UTS #39 §4 (confusables) and §5.2 (single script, with the East Asian sets) in a small form. Two keys, since
+names are case-insensitive but a capital I looks like a small l: `skeleton` finds a name (`Maria` is
 `maria` and not `marla`), `looks` is what it looks like as it is written (`paypaI` is `paypal`). Both are unique.
 """
 
@@ -18,12 +18,12 @@ MAXIMUM_CHARS = 150
 PUNCTUATION = frozenset("_.-+")
 CLOSED_PREFIX = "deleted-"
 
-# Letters and marks that show as nothing (Default_Ignorable_Code_Point), whatever their category.
+# Invisible letters and marks (Default_Ignorable_Code_Point), of any category.
 _INVISIBLE = frozenset(
     {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10)}
     | {*range(0xE0000, 0xE1000)}
 )
-# Scripts that one language writes together.
+# Scripts that one language combines.
 _TOGETHER = [{"CJK", "HIRAGANA", "KATAKANA"}, {"CJK", "HANGUL"}, {"CJK", "BOPOMOFO"}]
 
 # After case folding. Within Latin, then whole words of Cyrillic, Greek and Armenian that read as Latin ones. Two
@@ -40,24 +40,24 @@ _DRESSED = re.compile(
     r"LATIN (?:SMALL LETTER|CAPITAL LETTER|LETTER SMALL CAPITAL|SMALL LETTER SCRIPT) ([A-Z])(?: WITH [A-Z ]+)?"
 )
 _ACCENT_BLOCKS = ((0x0300, 0x0370), (0x1AB0, 0x1B00), (0x1DC0, 0x1E00), (0x20D0, 0x2100), (0xFE20, 0xFE30))
-_LETTERS_OF_THEIR_OWN = frozenset("йЙ")  # an accent to Unicode, another letter to who reads Russian
+_LETTERS_OF_THEIR_OWN = frozenset("йЙ")  # Unicode decomposes them, but in Russian they are letters of their own
 
 
 def normalise(name: str) -> str:
-    """Return the name in NFKC; what is shown and stored."""
+    """Return the name in NFKC, which is shown and stored."""
     return unicodedata.normalize("NFKC", name)
 
 
 def skeleton(name: str) -> str:
-    """Return what names are found by: the same for one name in any case, and for names that look the same."""
+    """Return the key that names are found by: the same for any case, and for names that look the same."""
     plain = "".join(_plain(char) for char in fold(name)).translate(_LOOK_ALIKES)
-    # A point or a line at an end is overlooked, one more of the same in the middle as well.
+    # Dots and dashes at an end, and doubled ones in the middle, are easily overlooked.
     trimmed = re.sub(r"([_.+-])\1+", r"\1", plain).strip("_.-+")
     return trimmed or plain
 
 
 def looks(name: str) -> str:
-    """Return what a name looks like as it is written: a capital I among small letters is an l."""
+    """Return what a name looks like as written: a capital I among small letters is an l."""
     plain = normalise(name)
     if any(char.islower() for char in plain):
         plain = plain.replace("I", "l")
@@ -66,7 +66,7 @@ def looks(name: str) -> str:
 
 @lru_cache(maxsize=4_096)
 def _plain(char: str) -> str:
-    """Return a character without what may be overlooked: accents, strokes, the script of a digit."""
+    """Return a character without easily overlooked features: accents, strokes, the script of a digit."""
     if char.isascii() or char in _LETTERS_OF_THEIR_OWN:
         return char
     if char.isdigit():
@@ -91,9 +91,9 @@ def closed(user_id: int) -> str:
 
 
 def validate(name: str) -> None:
-    """Refuse what nobody could tell from another name: format and control characters, several scripts, spaces, `@`.
+    """Raise ValidationError for names that could pass for others: format and control characters, mixed scripts, `@`.
 
-    `@` is an e-mail's: at login what holds one is looked up as an address, and no name may catch another's address.
+    At login an identifier with `@` is looked up as an address, so no username may contain one.
 
     Raises: django ValidationError with code `invalid`, `max_length` or `mixed_scripts`.
     """
@@ -110,7 +110,7 @@ def validate(name: str) -> None:
 
 
 def _is_reserved(name: str) -> bool:
-    """Tell whether a name could pass for that of a closed account."""
+    """Return whether a name could pass for that of a closed account."""
     plain = "".join(map(_plain, fold(name))).translate(_LOOK_ALIKES)
     return re.match(skeleton(CLOSED_PREFIX) + "[_.-]", plain) is not None
 
@@ -123,7 +123,7 @@ def _is_plain(char: str) -> bool:
 
 
 def _script(char: str) -> str:
-    """Return the script by the first word of the character's Unicode name; '' for what all scripts share."""
+    """Return the script by the first word of the character's Unicode name; '' for characters common to all scripts."""
     if char.isascii():
         return "LATIN" if char.isalpha() else ""
     words = unicodedata.name(char, "UNKNOWN").replace("-", " ").split()

@@ -1,8 +1,8 @@
-"""Ask for a mail. The asking is a row in the caller's transaction; the mail is written and sent by a task.
+"""Enqueueing of mails: a task row in the caller's transaction; the task writes and sends the mail.
 
-The arguments of a task name the person and the purpose. A secret is made when the mail is written (`tasks.py`), so that
-it rests nowhere but as a digest; the task carries what it was allowed by (`single_use.mark`). A mail that cannot be
-sent never fails or slows the request that asked for it.
+Task arguments name the user and the purpose. A secret is generated when the mail is written (`tasks.py`), so that only
+its digest is stored; the task carries the mark that authorised it (`single_use.mark`). A mail that cannot be sent
+never fails or slows the request that enqueued it.
 """
 
 from typing import Any
@@ -14,10 +14,10 @@ from users.models import User
 
 
 def send(user_id: int, name: str, *, to: str = "", language: str = "", **context: Any) -> None:
-    """Enqueue the mail `name` for a person, in the caller's transaction.
+    """Enqueue the mail `name` for a user, in the caller's transaction.
 
-    `to` stands in for the stored address (the old one after a change, that of a closed account); `language` for a
-    person who is gone by the time it is written. `context`: plain JSON values, never a secret.
+    `to` replaces the stored address (the old one after a change, that of a closed account); `language` is for a user
+    whose account is closed when the mail is written. `context`: plain JSON values, never a secret.
 
     - verify_email: `email`, the address to prove (default: the stored one; the mail goes to it)
     - email_change_old_address: `new_email`; with `to` = the old address
@@ -34,9 +34,9 @@ def send(user_id: int, name: str, *, to: str = "", language: str = "", **context
 
 
 def _purpose(name: str, context: dict[str, Any]) -> str:
-    """Return what the secret of a mail has to be allowed by, if anything: a proof of the stored address moves nothing.
+    """Return the purpose whose mark must authorise the mail's secret; '' if verifying the stored address needs none.
 
-    It is read in the caller's transaction, so that it stands for what the caller has just checked or written.
+    The mark is read in the caller's transaction, so that it reflects what the caller has just checked or written.
     """
     if name == "password_reset":
         return "password_reset"
@@ -44,12 +44,12 @@ def _purpose(name: str, context: dict[str, Any]) -> str:
 
 
 def send_password_reset(*, email: str, language: str = "") -> None:
-    """Enqueue a look-up for *every* address, known or not, so that the request tells nothing by its time."""
+    """Enqueue a look-up for *every* address, known or not, so that the request's duration reveals nothing."""
     tasks.send_to_address.enqueue(
         email=email, name="password_reset", language=language, asked_at=timezone.now().timestamp()
     )
 
 
 def send_verification(*, email: str, language: str = "") -> None:
-    """As `send_password_reset`, for a verification link asked for by somebody who is not signed in."""
+    """Like `send_password_reset`, for a verification link requested without being signed in."""
     tasks.send_to_address.enqueue(email=email, name="verify_email", language=language)

@@ -1,6 +1,6 @@
-"""Mails as files, one each, where there is no `EMAIL_URL`; in the embedded mode they are read at `/dev/mail/`.
+"""Mail backend that writes one file per mail, used without `EMAIL_URL`; embedded mode shows them at `/dev/mail/`.
 
-Django's own file backend names its file by the second and a memory address, so that two mails can share one.
+Django's own file backend names files by the second and a memory address, so that two mails can share a file.
 """
 
 import email
@@ -28,26 +28,26 @@ NAME = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{32}\.eml")
 
 
 class EmailBackend(BaseEmailBackend):
-    """Write each message to a file of its own; the embedded mode without `MAIL_DIR` prints it as well."""
+    """Writes each message to a file of its own; embedded mode without `MAIL_DIR` prints it as well."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         folder = Path(settings.EMAIL_FILE_PATH)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for message in email_messages:
             name = f"{timezone.now():%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex}"
-            # 8bit, so that the text stands as it is read: base64 and quoted-printable would cut the link.
+            # 8bit keeps the text readable: base64 and quoted-printable would break the link.
             _write_whole(folder / f"{name}.eml", message.message().as_bytes())
             if settings.PRODUCTION and not settings.MAIL_DIR:
                 log.warning("mail.reaches_nobody", hint="set EMAIL_URL", file=f"{name}.eml")
-            elif not settings.MAIL_DIR:  # never in production: a log is no place for a link that opens an account
+            elif not settings.MAIL_DIR:  # never in production: a link that opens an account must not be logged
                 sys.stderr.write(f"\nMail to {', '.join(message.to)}: {message.subject}\n{message.body}\n")
         return len(email_messages)
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that nobody else may read (it holds a secret link) and that is whole once it is there at all.
+    """Write a file atomically, readable only by its owner, since it contains a secret link.
 
-    Where the file system can, it has no name before that: whoever watches the folder meets no half-written file.
+    If the file system supports O_TMPFILE, it has no name until it is complete: a watcher never sees a partial file.
     """
     with suppress(AttributeError, OSError):
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -55,7 +55,7 @@ def _write_whole(path: Path, content: bytes) -> None:
             with os.fdopen(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o600), "wb") as file:
                 file.write(content)
                 file.flush()
-                # With a folder Python calls linkat(AT_SYMLINK_FOLLOW); without one it would link the link in /proc.
+                # With dir_fd Python calls linkat(AT_SYMLINK_FOLLOW); without it the symlink in /proc would be linked.
                 os.link(f"/proc/self/fd/{file.fileno()}", path.name, src_dir_fd=folder, dst_dir_fd=folder)
             return
         finally:
@@ -85,7 +85,7 @@ def stored(limit: int = 100) -> list[StoredMail]:
 
 
 def read(name: str) -> StoredMail | None:
-    """Return one mail, or None for a name that is not one of ours (so that no path leads out of the folder)."""
+    """Return one mail, None for any other name, so that no path can leave the folder."""
     path = Path(settings.EMAIL_FILE_PATH) / name
     if not NAME.fullmatch(name) or not path.is_file():
         return None

@@ -29,13 +29,13 @@ from users.models import EmailVerificationToken, PasswordResetToken, SecurityEve
 # Turned off by `email_notifications`. All others are about the way into the account and are sent in any case.
 OPTIONAL = frozenset({"new_sign_in"})
 
-# An event older than this did not cause the mail that is being written, however long the mail server was away.
+# An event older than this did not cause the mail that is being written, even after a long outage of the mail server.
 RECENT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
-    """`facts` are (label, value) pairs: when, where from, which device; `advice` follows them.
+    """The parts of one mail. `facts` are (label, value) pairs: when, where from, which device; `advice` follows them.
 
     `link` is the one thing to click; where the reader can say whether it was them, `was_it_you` comes first.
     `preheader` is what a list of mails shows beside the subject: the first paragraph, unless it says otherwise.
@@ -53,19 +53,19 @@ class Letter:
 
 
 def write(user: User, name: str, *, to: str, language: str, context: dict[str, Any]) -> EmailMultiAlternatives:
-    """Return the message, ready to send. Makes (and voids older) secrets where the mail carries one."""
+    """Return the message, ready to send. If the mail carries a secret, a new one replaces the older ones."""
     with translation.override(spoken(user, language)), timezone.override(clock(user)):
         letter = LETTERS[name](user, context)
         stop = unsubscribing.address(user, to) if name in OPTIONAL else ""
         shown: dict[str, Any] = {
             "letter": letter,
             "preheader": letter.preheader or letter.paragraphs[0],
-            # French sets a space before the colon.
+            # French has a space before the colon.
             "facts": [_("%(label)s: %(value)s") % {"label": label, "value": value} for label, value in letter.facts],
             "labelled": [(_("%(label)s:") % {"label": label}, target) for label, target in actions(letter)],
             "buttons": actions(letter),
             "question": _("Was it you?") if letter.was_it_you else "",
-            # A name in a mail to an unproved address would let anybody write to strangers in our name.
+            # A name in a mail to an unverified address would let anybody send text to strangers through us.
             "greeting": _("Hello %(name)s,") % {"name": user.username} if greeted(user, to) else _("Hello,"),
             "stop": stop,
             "stop_label": _("Turn these mails off"),
@@ -82,7 +82,7 @@ def write(user: User, name: str, *, to: str, language: str, context: dict[str, A
             headers={
                 "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office answers
                 "Content-Language": shown["language"],
-                # By itself Django asks the resolver for this machine's name, which may take seconds.
+                # Otherwise Django resolves this machine's name, which may take seconds.
                 "Message-ID": make_msgid(domain=urlsplit(settings.PUBLIC_URL).hostname or "localhost"),
                 **unsubscribing.headers(stop),
             },
@@ -101,7 +101,7 @@ def actions(letter: Letter) -> list[tuple[str, str]]:
 
 
 def spoken(user: User, language: str) -> str:
-    """Return the person's language, that of the request for somebody who is gone, else English."""
+    """Return the user's language, that of the request for a closed account, else English."""
     wish = language if user.closed_at and language else user.language or language
     try:
         return get_supported_language_variant(wish)
@@ -121,7 +121,7 @@ def greeted(user: User, to: str) -> bool:
 
 
 def link(path: str, secret: object) -> str:
-    """The secret stands in the fragment: no server log, proxy or Referer sees it. Never from the Host header."""
+    """Return a link with the secret in the fragment, unseen by logs and Referer. Never uses the Host header."""
     return f"{settings.PUBLIC_URL}/{path}/#token={secret}"
 
 
@@ -192,15 +192,15 @@ def moment(at: datetime) -> str:
 
 
 def harmless(text: str) -> str:
-    """Return nothing for what reads as an address of the web.
+    """Return '' for a text that looks like a URL.
 
-    A user agent is written by whoever guesses passwords, and some of it is shown: no mail of ours carries their link.
+    Mails show parts of the user agent, which an attacker chooses: their link must not appear in a mail of ours.
     """
     return "" if re.search(r"[^\W\d]\.[^\W\d]|://|@|www\.", text) or len(text) > 100 else text
 
 
 def masked(email: str) -> str:
-    """Return `n…@example.com`: enough to know it again, too little to learn it."""
+    """Return `n…@example.com`: recognisable for its owner, but not readable for others."""
     local, _at, domain = email.partition("@")
     return f"{local[:1]}…@{domain}"
 
@@ -210,7 +210,7 @@ def not_you() -> str:
 
 
 def verify_email(user: User, context: dict[str, Any]) -> Letter:
-    if context.get("email"):  # an address change: moves the account, hence only while what allowed it holds
+    if context.get("email"):  # an address change: valid only while what authorised it holds
         allowed_by = str(context.get("allowed_by", ""))
         raw = single_use.issue(
             EmailVerificationToken, user, purpose="email_change", allowed_by=allowed_by, email=context["email"]
@@ -231,7 +231,7 @@ def verify_email(user: User, context: dict[str, Any]) -> Letter:
 
 def password_reset(user: User, context: dict[str, Any]) -> Letter:
     allowed_by = str(context.get("allowed_by", ""))
-    purpose = "password_reset" if allowed_by else ""  # asked for by address: `tasks.send_to_address` has looked
+    purpose = "password_reset" if allowed_by else ""  # requested by address: `tasks.send_to_address` has checked
     raw = single_use.issue(PasswordResetToken, user, purpose=purpose, allowed_by=allowed_by, email=user.email)
     return Letter(
         subject=_("Choose a new password"),
@@ -340,7 +340,7 @@ def account_closed(user: User, context: dict[str, Any]) -> Letter:
 
 
 def email_code(user: User, context: dict[str, Any]) -> Letter:
-    """`code`: made by the task that writes this mail (`users.factors.email_code`)."""
+    """Return the mail of a sign-in code. `code`: made by the task that writes it (`users.factors.email_code`)."""
     return Letter(
         subject=_("%(code)s is your code to sign in") % {"code": context.get("code", "")},
         paragraphs=[
@@ -409,7 +409,7 @@ def of_factor(kind: str) -> Callable[[User, dict[str, Any]], Letter]:
 
 
 def because(context: dict[str, Any]) -> list[str]:
-    """Return why it happened, where it was not the person themself who did it."""
+    """Return the reason that an admin gave, if the change was not made by the user."""
     event = SecurityEvent.objects.filter(pk=context["event_id"]).first() if context.get("event_id") else None
     detail = event.detail if event else {}
     if detail.get("reason") == "counter" and "by" not in detail:

@@ -1,8 +1,8 @@
-"""Secrets that are mailed once and spent once: a random UUID on the wire, its digest in the database.
+"""Single-use secrets of mailed links: a random UUID in the mail, its digest in the database.
 
-A secret is made in a task, maybe hours after it was asked for and again when the mail server refused it. The task
-therefore carries the *mark* of the account as it was when it was asked for, and `issue` refuses, under the row's lock,
-when the account is no longer that: whoever took a password away also takes away what was asked for with it.
+A secret is generated in a task, perhaps hours after the request, and again if the mail server refuses the mail. The
+task therefore carries a *mark* of the account's state at the time of the request, and `issue` refuses, under the
+row's lock, if the state has changed: a new password also cancels what was requested with the old one.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ Token = TypeVar("Token", bound=SingleUseToken)
 
 
 def digest(raw: uuid.UUID) -> uuid.UUID:
-    """Return what is stored for `raw`: SHA-256 in UUID form. 122 random bits need no salt and no slow hash.
+    """Return the digest that is stored for `raw`: SHA-256 as UUID. 122 random bits need no salt and no slow hash.
 
     Source: RFC 9562 §5.8 (version 8, vendor-specific).
     """
@@ -33,7 +33,7 @@ def digest(raw: uuid.UUID) -> uuid.UUID:
 
 
 def parse(raw: str) -> uuid.UUID:
-    """Return the UUID that somebody typed or followed. Raises InvalidOrExpiredToken for anything else."""
+    """Return the UUID of a link. Raises InvalidOrExpiredToken if it is malformed."""
     try:
         return uuid.UUID(raw)
     except ValueError:
@@ -47,11 +47,11 @@ def lifetime(model: type[SingleUseToken]) -> timedelta:
 
 
 class NoLongerAllowed(Exception):
-    """What the secret was to be made for has been called off since it was asked for."""
+    """The request for this secret has been cancelled since it was made."""
 
 
 def mark(user: User, purpose: str) -> str:
-    """Return what `user` is for this purpose. It changes when that which allowed the secret is over.
+    """Return the mark of `user` for this purpose, which changes when a request of before must be cancelled.
 
     - `email_change`: any new password, suspension, logout everywhere, revoked or stolen session, and the address itself
     - `password_reset`: another password or address
@@ -68,23 +68,23 @@ def holds(user: User, purpose: str, allowed_by: str) -> bool:
 
 
 def issue(model: type[Token], user: User, *, purpose: str = "", allowed_by: str = "", **fields: object) -> uuid.UUID:
-    """Void the older ones of this person and return the secret of a new one; only its digest is kept.
+    """Replace older secrets of this user and return a new one; only its digest is stored.
 
-    A replaced one is deleted, a spent one kept: verify-email tells the two apart.
+    A replaced one is deleted, a spent one kept: verify-email distinguishes the two.
 
-    Raises: NoLongerAllowed where `allowed_by` is no longer the person's mark for `purpose`.
+    Raises: NoLongerAllowed if `allowed_by` is no longer the user's mark for `purpose`.
     """
     raw = uuid.uuid4()
     if purpose == "email_change":
-        fields["allowed_by"] = allowed_by  # looked at once more when the link is followed
+        fields["allowed_by"] = allowed_by  # checked again when the link is followed
     row = model(user=user, token=digest(raw), expires_at=timezone.now() + lifetime(model), **fields)
     with transaction.atomic():
-        # The lock that every new password takes: it is seen here, or it sees and voids what is made here.
+        # The same lock as a password change: either we see the new password, or it sees and cancels this secret.
         here = User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
         if here is None or (purpose and not holds(here, purpose, allowed_by)):
             raise NoLongerAllowed
         model._default_manager.filter(user=user, is_used=False).delete()
-        model._default_manager.bulk_create([row])  # not save(): saving one is what asks for a mail
+        model._default_manager.bulk_create([row])  # not save(): its post_save receiver would enqueue a mail
     return raw
 
 
@@ -99,18 +99,18 @@ def issue_notice(event: SecurityEvent) -> uuid.UUID:
 
 
 def call_off_changes(user_id: int) -> None:
-    """Drop the pending address changes of a person, those included whose mail is still to be written."""
+    """Cancel the pending address changes of a user, including those whose mail is not written yet."""
     User.objects.filter(pk=user_id).rewrite(links_version=F("links_version") + 1)
     EmailVerificationToken.objects.filter(user_id=user_id, is_used=False).exclude(allowed_by="").delete()
 
 
 def void_resets(user_id: int) -> None:
-    """Spend every reset link of a person; one whose mail is still to be written is refused by its mark."""
+    """Invalidate every reset link of a user; one whose mail is not written yet is refused by its mark."""
     PasswordResetToken.objects.filter(user_id=user_id, is_used=False).update(is_used=True)
 
 
 def peek(model: type[Token], raw: uuid.UUID) -> Token:
-    """Return the living token without spending it. Raises InvalidOrExpiredToken."""
+    """Return the valid token without spending it. Raises InvalidOrExpiredToken."""
     living = model._default_manager.filter(token=digest(raw), is_used=False, expires_at__gt=timezone.now())
     row = living.select_related("user").first()
     if row is None:
@@ -119,7 +119,7 @@ def peek(model: type[Token], raw: uuid.UUID) -> Token:
 
 
 def spend(model: type[Token], raw: uuid.UUID) -> Token:
-    """Spend the secret by one conditional UPDATE, so that of parallel attempts one wins.
+    """Spend the secret by one conditional UPDATE, so that only one of parallel attempts succeeds.
 
     Raises: InvalidOrExpiredToken (`invalid_or_expired_token`) when unknown, used, replaced or expired.
     """

@@ -1,4 +1,4 @@
-"""The tasks of accounts: mails are written and sent here, outside any request, and again when sending failed."""
+"""Tasks that write and send the mails of accounts, with retries after a failure."""
 
 import smtplib
 from typing import Any
@@ -18,16 +18,16 @@ log = structlog.get_logger(__name__)
 
 
 class MailNotSent(Exception):
-    """Makes the worker try again. Tasks store their errors: this one holds no address and no secret."""
+    """Sending failed; the worker retries. Task rows store errors, so this one contains no address and no secret."""
 
 
 class MailRefused(GiveUp):
-    """The receiving server will not have it, whenever we try."""
+    """The receiving server refused the mail permanently; no retry."""
 
 
 @task()
 def send_mail(user_id: int, name: str, to: str = "", language: str = "", context: dict[str, Any] | None = None) -> None:
-    """Write the mail `name` to a person and send it. Raises MailNotSent, after which the worker tries again."""
+    """Write and send the mail `name` to a user. Raises MailNotSent, after which the worker retries."""
     user = User.objects.filter(pk=user_id).first()
     if user is not None:
         deliver(user, name, to=to, language=language, context=context or {})
@@ -35,12 +35,11 @@ def send_mail(user_id: int, name: str, to: str = "", language: str = "", context
 
 @task()
 def send_to_address(email: str, name: str, language: str = "", asked_at: float = 0) -> None:
-    """Look an address up and mail its owner, if there is one who can use the mail.
+    """Look up an address and mail its owner, if there is one for whom the mail makes sense.
 
-    A reset that was asked for (`asked_at`, seconds since 1970) before the password was last changed is over.
+    A reset requested (`asked_at`, seconds since 1970) before the latest password change is dropped.
 
-    Enqueued for every address that anybody types. It goes to the *stored* address, which may differ from the typed one
-    in case and in look-alikes.
+    Enqueued for every typed address. The mail goes to the *stored* address, which may differ in case or look-alikes.
     """
     user = people.of(email.strip()).filter(is_active=True).first()
     if user is None or not user.email or (name == "verify_email" and user.email_verified):
@@ -52,7 +51,7 @@ def send_to_address(email: str, name: str, language: str = "", asked_at: float =
 
 
 def deliver(user: User, name: str, *, to: str = "", language: str = "", context: dict[str, Any] | None = None) -> None:
-    """Send unless the person is gone, has no address, or does not want this kind of mail."""
+    """Send unless the account is closed, has no address, or the user has turned this kind of mail off."""
     recipient = to or (context or {}).get("email") or user.email
     if not wanted(user, name, recipient, to=to):
         log.info("mail.skipped", mail=name, user_id=user.pk)
@@ -75,7 +74,7 @@ def deliver(user: User, name: str, *, to: str = "", language: str = "", context:
 
 
 def is_final(error: Exception) -> bool:
-    """Whether every recipient was refused by a permanent negative completion reply (RFC 5321 §4.2.1, 5yz)."""
+    """Return whether every recipient was refused permanently (RFC 5321 §4.2.1, 5yz)."""
     if not isinstance(error, smtplib.SMTPRecipientsRefused):
         return False
     return all(code >= 500 for code, _said in error.recipients.values())
@@ -83,7 +82,7 @@ def is_final(error: Exception) -> bool:
 
 def wanted(user: User, name: str, recipient: str, *, to: str) -> bool:
     try:
-        validate_email(recipient)  # also what keeps a line break out of the To header
+        validate_email(recipient)  # also keeps line breaks out of the To header
     except ValidationError:
         return False
     if (user.closed_at or not user.is_active) and not to:

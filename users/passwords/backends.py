@@ -1,4 +1,4 @@
-"""Django's own sign-in (the admin, `authenticate()`), under the same lockout as the API."""
+"""Authentication backend for Django's own sign-in (the admin, `authenticate()`), with the lockout of the API."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from users.passwords import check, lockout
 
 
 class LockoutBackend(ModelBackend):
-    """A refusal is final (PermissionDenied): no other backend is asked whether it knows the password."""
+    """ModelBackend with the lockout. A refusal is final (PermissionDenied): no other backend is tried."""
 
     def authenticate(  # type: ignore[override]
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any

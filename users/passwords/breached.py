@@ -1,8 +1,8 @@
-"""Refuse passwords that are known from leaks, by a list on disk: nothing leaves the machine.
+"""Validator that refuses leaked passwords, by a list on disk: nothing leaves the machine.
 
-`BREACHED_PASSWORDS_FILE` holds one entry a line: SHA-1 in hex, as in the downloads of Have I Been Pwned (a count after
-a colon is ignored), or the password in clear. A long list of sorted hashes is searched in place, whatever its size; any
-other one is read into memory once.
+`BREACHED_PASSWORDS_FILE` has one entry per line: SHA-1 in hex, as in the downloads of Have I Been Pwned (a count after
+a colon is ignored), or the password in clear. A long list of sorted hashes of any size is searched on disk; any other
+list is read into memory once.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _HEX_CHARS = 40
 
 @checks.register
 def list_is_readable(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Refuse the start where the list is named and cannot be read."""
+    """System check: refuse to start if the configured list cannot be read."""
     path = settings.BREACHED_PASSWORDS_FILE
     try:
         if path:
@@ -31,7 +31,7 @@ def list_is_readable(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessag
 
 
 class BreachedPasswordValidator:
-    """Passes everything where the setting is empty."""
+    """Password validator; accepts everything if the setting is empty."""
 
     def validate(self, password: str, user: Any = None) -> None:
         if settings.BREACHED_PASSWORDS_FILE and is_breached(password, Path(settings.BREACHED_PASSWORDS_FILE)):
@@ -55,7 +55,7 @@ def is_breached(password: str, path: Path) -> bool:
 
 @lru_cache(maxsize=1)
 def _entries(path: Path, changed_at: int, size: int) -> frozenset[bytes] | None:
-    """Return the digests of the list, or None where it is sorted hashes that are searched on disk."""
+    """Return the digests of the list, None for sorted hashes, which are searched on disk."""
     digests: set[bytes] = set()
     ordered, previous = True, b""
     with path.open("rb") as file:
@@ -67,7 +67,7 @@ def _entries(path: Path, changed_at: int, size: int) -> frozenset[bytes] | None:
                 if not ordered or len(digests) < 100_000:
                     digests.add(head)
                     continue
-                # So long and sorted so far: a list in the order of its hashes.
+                # Long and sorted so far: treated as a sorted list of hashes.
                 return None
             if entry:
                 ordered = False
@@ -83,7 +83,7 @@ def _is_digest(entry: bytes) -> bool:
 
 
 def _bisect(file: BinaryIO, digest: bytes, *, size: int) -> bool:
-    """Find the line by halves of the file, each time from the next start of a line."""
+    """Return whether the file has the digest's line, by binary search over byte offsets."""
     low, high = 0, size
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""One function checks a password, wherever one is asked for: login, admin, password and e-mail change, closing."""
+"""Password checks under the lockout, for every place that asks for a password."""
 
 import uuid
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from users.passwords import lockout
 
 
 class WrongPassword(Exception):
-    """Wrong, or of nobody, or of somebody who may not sign in: callers do not tell which."""
+    """The password is wrong, the user unknown, or the account disabled: callers do not reveal which."""
 
 
 def verify(*, user: User | None, password: str, counter: lockout.Counter, client: Client | None) -> lockout.Guess:
-    """Check a password under the lockout, at the same cost for nobody (`user` None) as for somebody.
+    """Check a password under the lockout, at the same cost for an unknown user (None) as for a known one.
 
-    An older hash is replaced by one of the preferred kind. The caller calls `lockout.succeed` in its own transaction,
-    inside `at_no_cost(guess)` where that may fail.
+    An outdated hash is upgraded. The caller calls `lockout.succeed` in its own transaction, inside `at_no_cost(guess)`
+    if that may fail.
 
     Raises: WrongPassword, after the failure has been committed; AccountLocked before anything is hashed.
     """
@@ -34,7 +34,7 @@ def verify(*, user: User | None, password: str, counter: lockout.Counter, client
 def _verify(
     user: User | None, accepted: list[str], counter: lockout.Counter, client: Client | None
 ) -> tuple[lockout.Guess, int]:
-    """Check several passwords as one attempt; return the place of the one that is right."""
+    """Check several passwords as one attempt; return the index of the correct one."""
     guess = lockout.reserve(counter)
     with at_no_cost(guess):
         right = next((place for place, one in enumerate(accepted) if matches(user, one)), None)
@@ -45,7 +45,7 @@ def _verify(
 
 
 def matches(user: User | None, password: str) -> bool:
-    """Tell whether it is the person's password, whatever the hash is like; nothing is counted."""
+    """Return whether it is the user's password, for any hash; nothing is counted."""
     right, outdated = passwords.verify(password, user.password if user else _nobody(*settings.PASSWORD_HASHERS))
     if right and outdated and user is not None:
         user.upgrade_hash(password)
@@ -54,7 +54,7 @@ def matches(user: User | None, password: str) -> bool:
 
 @contextmanager
 def at_no_cost(guess: lockout.Guess) -> Iterator[None]:
-    """Give the reserved attempt back where the block fails: the password was right, or was never checked."""
+    """Give the reserved attempt back if the block fails although the password was correct or was not checked."""
     try:
         yield
     except BaseException:
@@ -65,12 +65,12 @@ def at_no_cost(guess: lockout.Guess) -> Iterator[None]:
 def require(
     *, user: User, password: str, field: str, client: Client, sid: uuid.UUID | None = None, or_else: str | None = None
 ) -> bool:
-    """Check the password of somebody who is signed in, where one is asked for again.
+    """Check the password of a signed-in user, for actions that require it again.
 
-    The session's own counter decides, so that a stranger's guesses never keep the owner from acting; a failure counts
-    towards the lockout of sign-in as well. Without a session the account's counter decides.
+    The session's own counter is used, so that a stranger's guesses never block the owner; a failure also counts towards
+    the lockout of sign-in. Without a session the account's counter is used.
 
-    `or_else`: another password that will do, checked under the same attempt. Returns whether `password` was right.
+    `or_else`: an alternative password, checked in the same attempt. Returns whether `password` was the correct one.
 
     Raises: ValidationFailed (`errors.<field>[].code = invalid_password`), AccountLocked.
     """
@@ -98,5 +98,5 @@ def wrong(field: str) -> ApplicationError:
 
 @lru_cache(maxsize=4)
 def _nobody(*hashers: str) -> str:
-    """Return a hash that no password fits, made by the preferred hasher."""
+    """Return a hash of the preferred hasher that no password matches."""
     return make_password(None) if not hashers else make_password("nobody has this password")

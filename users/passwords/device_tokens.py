@@ -1,7 +1,7 @@
-"""A remembered device: a signed token that gives its bearer a lockout counter of their own, and nothing else.
+"""Tokens of remembered devices: signed, and good only for a lockout counter of the device's own.
 
-It is tied to the account, to its password (a fragment of an HMAC of the hash) and to `device_token_version`, which a
-reset and a logout everywhere raise. It is no credential: the password is still asked for.
+A token is bound to the account, to its password (a fragment of an HMAC of the hash) and to `device_token_version`,
+which a reset and a logout everywhere increment. It is no credential: the password is still required.
 """
 
 import uuid
@@ -16,13 +16,13 @@ _SALT = "users.device_token"
 
 
 def make(user: User, *, device_id: uuid.UUID | None = None) -> str:
-    """Return the token of a device; `device_id` keeps the counter of one that already had a token."""
+    """Return a token for a device; `device_id` keeps the counter of a device that already had a token."""
     facts = [user.pk, user.device_token_version, password_mark(user), (device_id or uuid.uuid4()).hex]
     return signing.dumps(facts, salt=_SALT)
 
 
 def read(raw: str, *, user: User | None) -> uuid.UUID | None:
-    """Return the device's id where the token is this user's and still good, else None. Takes as long for nobody."""
+    """Return the device's id if the token is valid for this user, else None. Takes as long for an unknown user."""
     if not raw:
         return None
     try:
@@ -36,5 +36,5 @@ def read(raw: str, *, user: User | None) -> uuid.UUID | None:
 
 
 def password_mark(user: User) -> str:
-    """Return a fragment that another password would not give."""
+    """Return a fragment that changes with the password."""
     return salted_hmac(_SALT, user.password, algorithm="sha256").hexdigest()[:16]

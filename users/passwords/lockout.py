@@ -1,9 +1,9 @@
-"""Five failed passwords lock an account for half an hour, however many arrive at once.
+"""Account lockout: five failed passwords lock an account for half an hour, also if they arrive in parallel.
 
-A guess is *reserved* by one conditional UPDATE before it is hashed, and stands as a failure until the password proves
-right: read, hash, then write would let every parallel guess through. Unknown names are counted in the same way, by an
-HMAC, so that neither an answer nor the table tells them from known ones. A username and an e-mail of one person share a
-counter; a remembered device (`device_tokens`) has its own, so that a stranger cannot lock the owner out of a phone.
+An attempt is *reserved* by one conditional UPDATE before it is hashed, and counts as a failure until the password is
+found correct: reading, hashing and then writing would let every parallel guess through. Unknown names are counted in
+the same way, by an HMAC, so that neither a response nor the table distinguishes them from known ones. A user's name and
+address share a counter; a remembered device (`device_tokens`) has its own, so that a stranger cannot lock it out.
 
 Source: OWASP Authentication Cheat Sheet, account lockout; ASVS 5.0 6.1.1 and 6.3.1; section "Verrouillage de Compte".
 """
@@ -35,16 +35,16 @@ from users.models import LoginCounter, User
 
 log = structlog.get_logger(__name__)
 
-# A password that is being checked elsewhere is waited for, so that five right ones at once do not refuse the sixth.
+# Wait for attempts that are still being checked, so that five correct ones at once do not refuse the sixth.
 WAIT_STEP_SECONDS = 0.02
 WAIT_STEPS = 100
-# A check that was reserved this long ago died with its process; it stays counted.
+# An attempt reserved this long ago was lost with its process; it stays counted.
 CHECK_SECONDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counter:
-    """What a guess counts against. `user_id` is set where User mirrors the counter."""
+    """The counter that an attempt counts against. `user_id` is set if User mirrors it."""
 
     key: str
     user_id: int | None = None
@@ -52,7 +52,7 @@ class Counter:
 
 @dataclass(frozen=True, kw_only=True)
 class Guess:
-    """A reserved attempt. `locked_until` is set on the one that locks, should it fail."""
+    """A reserved attempt. `locked_until` is set on the attempt that locks the account if it fails."""
 
     counter: Counter
     failures: int
@@ -65,12 +65,12 @@ def counter_of_user(user_id: int) -> Counter:
 
 
 def counter_of_name(name: str) -> Counter:
-    """`name`: the canonical spelling of an identifier that nobody has."""
+    """Return the counter of an unknown identifier; `name`: its canonical spelling."""
     return Counter(key=_digest(f"name:{name}"))
 
 
 def counter_of_session(sid: uuid.UUID) -> Counter:
-    """Passwords asked of somebody signed in: no stranger's guesses keep them from acting, and theirs are few."""
+    """Return the counter for passwords that a signed-in user is asked for, unaffected by strangers' guesses."""
     return Counter(key=_digest(f"session:{sid}"))
 
 
@@ -83,9 +83,9 @@ def _digest(identity: str) -> str:
 
 
 def reserve(counter: Counter) -> Guess:
-    """Count one failure ahead of the check, in a statement of its own.
+    """Count one failure before the password is checked, in a statement of its own.
 
-    Raises: AccountLocked (`account_locked`), at no cost but a read, and without making the lockout longer.
+    Raises: AccountLocked (`account_locked`), which costs only a read and does not prolong the lockout.
     """
     for _step in range(WAIT_STEPS):
         now = timezone.now()
@@ -94,7 +94,7 @@ def reserve(counter: Counter) -> Guess:
             return guess
         row = LoginCounter.objects.filter(key=counter.key).first()
         if row is None or row.locked_until is None:
-            continue  # a right password has just cleared it
+            continue  # a correct password has just cleared it
         if row.locked_until > now + _lasting():
             _bring_nearer(counter, now)
             continue
@@ -143,16 +143,16 @@ def _reserve(counter: Counter, now: datetime) -> Guess | None:
 
 
 def _bring_nearer(counter: Counter, now: datetime) -> None:
-    """Mend a lockout that a clock that was ahead has set: it is never further away than it lasts."""
+    """Correct a lockout that was set by a fast clock: it never ends later than now plus its duration."""
     until = now + _lasting()
     LoginCounter.objects.filter(key=counter.key, locked_until__gt=until).update(locked_until=until, last_failed_at=now)
     User.objects.filter(pk=counter.user_id or 0, locked_until__gt=until).update(locked_until=until)
 
 
 def give_back(guess: Guess) -> None:
-    """Take a reservation back whose password was right, or never checked, where the rest failed for our own fault.
+    """Release a reserved attempt whose password was correct or unchecked, after an error of our own.
 
-    It raises nothing: the failure that is being answered is the one to tell. What cannot be written stays counted.
+    Never raises, so that the original error is reported. If it cannot be written, the attempt stays counted.
     """
     if not settings.LOCKOUT_ATTEMPTS:
         return
@@ -166,9 +166,9 @@ def give_back(guess: Guess) -> None:
 
 
 def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
-    """Let the reserved failure stand, mirror it on User and tell the owner.
+    """Make the reserved failure final, mirror it on User and notify the owner.
 
-    A name that nobody has takes the same statements, so that the time tells nothing.
+    An unknown name takes the same statements, so that the duration reveals nothing.
     """
     SIGN_IN_FAILURES.labels("wrong_password").inc()
     if guess.locked_until:
@@ -177,7 +177,7 @@ def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
     with transaction.atomic():
         _hold(counter.user_id)
         rows = LoginCounter.objects.filter(key=counter.key)
-        rows.update(settled=F("settled") + 1)  # takes the row's lock, so that mirrors are written in order
+        rows.update(settled=F("settled") + 1)  # locks the row, so that mirrors are written in order
         User.objects.filter(pk=counter.user_id or 0).update(
             login_attempts=Coalesce(Subquery(rows.values("failures")), 0),
             locked_until=Subquery(rows.values("locked_until")),
@@ -192,12 +192,12 @@ def fail(guess: Guess, *, user_id: int | None, client: Client | None) -> None:
 
 
 def _hold(user_id: int | None) -> None:
-    """Lock the person before the counter, as a login and a new password do: two at once must not wait in a circle."""
+    """Lock the user's row before the counter, in the same order as login and password change, against deadlocks."""
     User.objects.select_for_update(no_key=True).filter(pk=user_id or 0).values_list("pk").first()
 
 
 def _tell(user_id: int, kind: str, at: datetime, client: Client | None, detail: dict[str, str]) -> str:
-    """Send the event; return the id of the row that a receiver stored, if one did."""
+    """Send the event; return the id of the stored row, '' if no receiver stored one."""
     told: list[tuple[Any, Any]] = security_event.send(
         sender=User, user_id=user_id, kind=kind, at=at, client=client, session_id=None, detail=detail
     )
@@ -205,7 +205,7 @@ def _tell(user_id: int, kind: str, at: datetime, client: Client | None, detail: 
 
 
 def count_as_well(counter: Counter) -> None:
-    """Count a failure that a session's counter has refused towards the account's lockout too, and its mirror."""
+    """Count a failure of a session's counter towards the account's lockout as well."""
     guess = _reserve(counter, timezone.now())
     if guess is not None:
         with transaction.atomic():
@@ -219,12 +219,12 @@ def count_as_well(counter: Counter) -> None:
 
 
 def succeed(guess: Guess) -> None:
-    """Forget the failures of this counter: a right password resets it. The caller clears User's mirror."""
+    """Reset the counter after a correct password. The caller clears User's mirror."""
     LoginCounter.objects.filter(key=guess.counter.key).delete()
 
 
 def forgive(user_id: int) -> None:
-    """Forget failures that have not locked the account yet: its owner has just typed the password right."""
+    """Reset failures that have not locked the account yet: its owner has just entered the correct password."""
     with transaction.atomic():
         _hold(user_id)
         if LoginCounter.objects.filter(key=counter_of_user(user_id).key, locked_until=None).delete()[0]:
@@ -233,7 +233,7 @@ def forgive(user_id: int) -> None:
 
 @contextlib.contextmanager
 def given_back_on_failure(guess: Guess, *, but: type[Exception] | tuple[type[Exception], ...]) -> Iterator[None]:
-    """Give the attempt back where anything but a wrong answer (`but`) keeps it from being decided."""
+    """Give the attempt back if the block raises anything but the error of a wrong answer (`but`)."""
     try:
         yield
     except but:

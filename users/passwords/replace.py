@@ -1,4 +1,4 @@
-"""A new password: its rules, and what it ends. Every way to one, the services' and any other, ends in `take_effect`."""
+"""Password replacement: the rules, and what a new password ends. Every way to set one calls `take_effect`."""
 
 import uuid
 from datetime import datetime
@@ -29,7 +29,7 @@ def validate(password: str, *, user: User, field: str) -> None:
 
 
 def replace(user: User, encoded: str) -> bool:
-    """Write the hash unless another one was written since `user` was read; return whether it was.
+    """Write the hash unless the password was changed since `user` was read; return whether it was written.
 
     Call inside a transaction, with `take_effect` after it. The row stays locked until that has committed.
     """
@@ -47,10 +47,10 @@ def take_effect(
     client: Client | None = None,
     sid: uuid.UUID | None = None,
 ) -> None:
-    """End what the old password had opened, in the transaction that wrote the new one, and tell its owner.
+    """End what the old password had authorised, in the transaction that wrote the new one, and notify the owner.
 
-    Every session but `sid`, reset links, pending address changes, mailed codes (which hold the time of the password),
-    an authenticator app that is not confirmed yet, remembered devices, the lockout.
+    Ends every session except `sid`, reset links, pending address changes, mailed codes (bound to the password's time),
+    an unconfirmed authenticator app, remembered devices, and the lockout.
 
     `by`: "change", "reset", "admin" or "operator" (a shell, `manage.py changepassword`, a fixture).
     """

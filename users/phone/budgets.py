@@ -1,7 +1,7 @@
-"""How many SMS may leave: for a number, an account, an address, a country and in all.
+"""Budgets that limit how many SMS are sent: per number, account, IP address, country and in total.
 
 All budgets of one SMS are taken in one transaction, or none is. Each is one conditional UPDATE, always in the same
-order, so that of a thousand requests at once exactly as many pass as the budget says, and none waits in a circle.
+order, so that exactly the budgeted number of parallel requests succeeds and none deadlocks.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ RETURNING count
 
 
 def take_for_code(*, number: str, country: str, user_id: int, ip_address: str | None) -> None:
-    """Count one SMS that somebody asked for. Raises SmsRefused (429) where any budget is used up."""
+    """Count one requested SMS. Raises SmsRefused (429) if any budget is used up."""
     _take(
         [
             ("number_minute", _mark(number)),
@@ -44,7 +44,7 @@ def take_for_code(*, number: str, country: str, user_id: int, ip_address: str | 
 
 
 def take_for_notice(*, number: str, country: str) -> None:
-    """Count one SMS that nobody asked for: what others do must not keep its owner from a code. Raises SmsRefused."""
+    """Count one security notice, apart from codes, so that others cannot use up a user's codes. Raises SmsRefused."""
     _take([("notice", _mark(number)), ("country", country), ("all", "")])
 
 

@@ -1,4 +1,4 @@
-"""Which telephone numbers an SMS may go to, and how little of one is shown."""
+"""Validation and masking of telephone numbers for SMS."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,20 @@ from phonenumbers import PhoneNumberType
 
 from common.errors import ValidationFailed
 
-# Premium, shared-cost, satellite, VoIP and toll-free numbers cost us or reach nobody.
+# Premium, shared-cost, satellite, VoIP and toll-free numbers are expensive or cannot receive SMS.
 _MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mobile:
-    """`number` in E.164, `country` as ISO 3166 has it."""
+    """A mobile number: `number` in E.164, `country` as ISO 3166 code."""
 
     number: str
     country: str
 
 
 def mobile(number: str) -> Mobile:
-    """Return a number that can take an SMS.
+    """Return the mobile number if it can receive SMS.
 
     Raises: ValidationFailed under `phone_number`: `not_mobile`, or `country_not_served` (`SMS_COUNTRIES`).
     """
@@ -45,5 +45,5 @@ def _not_mobile() -> ValidationFailed:
 
 
 def masked(number: str) -> str:
-    """Return `+33…78`: enough to know it again, too little to call it."""
+    """Return `+33…78`: recognisable for its owner, but not callable."""
     return f"{number[:3]}…{number[-2:]}" if len(number) > 5 else ""

@@ -1,4 +1,4 @@
-"""Who carries an SMS: `SMS_URL` names the sender.
+"""Senders of SMS, chosen by `SMS_URL`.
 
 - `console://` writes to the log of the server (never in production)
 - `file:///folder` writes one JSON file `{"to", "text"}` for each SMS
@@ -26,16 +26,16 @@ TIMEOUT_SECONDS = 10.0
 
 
 class SmsNotSent(Exception):
-    """The gateway did not take it; another attempt may help. Says neither number nor text."""
+    """The gateway did not accept the SMS; a retry may help. Contains neither number nor text."""
 
 
 class SmsRejected(Exception):
-    """The gateway will not take it, whenever we try."""
+    """The gateway refused the SMS permanently."""
 
 
 class Sender(Protocol):
     def send(self, number: str, text: str) -> None:
-        """Hand one SMS over. Raises SmsNotSent, SmsRejected."""
+        """Send one SMS. Raises SmsNotSent, SmsRejected."""
 
 
 class Console:
@@ -49,7 +49,7 @@ class Folder:
         self.folder = folder
 
     def send(self, number: str, text: str) -> None:
-        """Write the file whole: who watches the folder never reads half of one."""
+        """Write the file atomically: a watcher of the folder never reads a partial file."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{timezone.now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.json"
         draft = self.folder / f".{name}"
@@ -72,7 +72,7 @@ class Twilio:
 
 
 class Gateway:
-    """Any HTTP gateway, by templates with `{to}` and `{text}`."""
+    """Sender for any HTTP gateway, by templates with `{to}` and `{text}`."""
 
     def __init__(self, url: str, *, body: str = "", token: str = "") -> None:
         parts = urlsplit(url)
@@ -96,7 +96,7 @@ class Gateway:
 
 
 def _filled(template: str, to: str, text: str) -> str:
-    """Replace both marks in one pass: a text that holds `{to}` stays as it is."""
+    """Fill both placeholders in one pass, so that a text containing `{to}` is not changed."""
     head, *tail = template.split("{text}")
     return text.join([head.replace("{to}", to), *(part.replace("{to}", to) for part in tail)])
 
@@ -105,7 +105,7 @@ def _post(url: str, *, method: str = "POST", **kwargs: object) -> None:
     try:
         response = httpx.request(method, url, timeout=TIMEOUT_SECONDS, **kwargs)  # type: ignore[arg-type]
     except httpx.HTTPError as error:
-        raise SmsNotSent(type(error).__name__) from None  # the error quotes the address, which holds the number
+        raise SmsNotSent(type(error).__name__) from None  # the error would quote the URL, which contains the number
     if response.status_code >= 500 or response.status_code == 429:
         raise SmsNotSent(str(response.status_code))
     if response.status_code >= 300:
@@ -113,12 +113,12 @@ def _post(url: str, *, method: str = "POST", **kwargs: object) -> None:
 
 
 def sender() -> Sender | None:
-    """Return the sender of the settings, None where no SMS can be sent."""
+    """Return the configured sender, None if SMS are off."""
     return of(settings.SMS_URL)
 
 
 def of(url: str) -> Sender | None:
-    """Return the sender that a URL names. Raises ValueError for what is none."""
+    """Return the sender of a URL. Raises ValueError for an invalid one."""
     if not url:
         return None
     parts = urlsplit(url)

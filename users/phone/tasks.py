@@ -1,4 +1,4 @@
-"""SMS are written and sent here, outside any request. A code is made when its SMS is written, as with mails."""
+"""Tasks that write and send SMS. A code is generated when its SMS is written, as with mails."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 @task()
 def send_code(digest: str) -> None:
-    """Make the code of a phone challenge and send it. Raises SmsNotSent, after which the worker tries again."""
+    """Generate the code of a phone challenge and send it. Raises SmsNotSent, after which the worker retries."""
     row = Challenge.objects.filter(pk=digest).select_related("user").first()
     if row is None or row.user is None:
         return
@@ -36,7 +36,7 @@ def send_code(digest: str) -> None:
 
 @task()
 def send_notice(user_id: int, kind: str) -> None:
-    """Tell of a security event, where the person wants that and the number is proven."""
+    """Send a notice of a security event, if the user wants that and the number is verified."""
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is None or not (user.sms_notifications and user.phone_verified and user.phone_number):
         return

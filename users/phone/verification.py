@@ -1,6 +1,6 @@
-"""Prove a telephone number: six digits by SMS, five tries, once.
+"""Verification of a telephone number by six digits in an SMS: five tries, single use.
 
-Whether a number is somebody else's is said only to who has proved that they hold it.
+Whether a number is taken is revealed only to users who have proved that it is theirs.
 """
 
 import uuid
@@ -20,7 +20,7 @@ RESEND_SECONDS = 60
 
 
 def request(*, user: User, number: str, client: Client) -> str:
-    """Take the budgets and ask for the SMS; return the challenge. Older ones stay good: SMS overtake each other.
+    """Take the budgets and enqueue the SMS; return the challenge. Older ones stay valid: SMS may arrive out of order.
 
     Raises: ValidationFailed (`not_mobile`, `country_not_served`), SmsRefused (429).
     """
@@ -37,9 +37,9 @@ def request(*, user: User, number: str, client: Client) -> str:
 
 
 def confirm(*, user: User, challenge: str, code: str, sid: uuid.UUID | None, client: Client) -> User:
-    """Write the proven number.
+    """Write the verified number.
 
-    Raises: InvalidOrExpiredToken, InvalidCode, ValidationFailed (`unique`) where another account has proved it.
+    Raises: InvalidOrExpiredToken, InvalidCode, ValidationFailed (`unique`) if another account has verified it.
     """
     row = challenges.attempt(PURPOSE, challenge)
     if row.user_id != user.pk:

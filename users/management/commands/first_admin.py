@@ -1,4 +1,4 @@
-"""Make the first administrator."""
+"""Create the first administrator."""
 
 import sys
 from typing import Any
@@ -47,7 +47,7 @@ class Command(BaseCommand):
 
 
 def make(*, username: str, email: str, password: str | None) -> str:
-    """Create the account and return the link to choose a password ("" where one was given). Atomic.
+    """Create the account and return the link to choose a password ("" if one was given). Atomic.
 
     Raises: ValidationFailed (taken, weak), ValidationError (impossible), CommandError (there is one already).
     """
@@ -56,15 +56,15 @@ def make(*, username: str, email: str, password: str | None) -> str:
     user = User(
         username=username,
         email=addresses.normalise(email),
-        email_verified=True,  # whoever may run this says so
+        email_verified=True,  # trusted: only an operator can run this command
         is_staff=True,
         is_superuser=True,
     )
     if password is not None:
         replace.validate(password, user=user, field="password")
-    user.set_password(password)  # None: no password fits
+    user.set_password(password)  # None: unusable password
     with transaction.atomic():
-        if connection.vendor == "postgresql":  # on SQLite every transaction is alone
+        if connection.vendor == "postgresql":  # SQLite serialises writing transactions
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         if User.objects.filter(is_superuser=True, is_active=True).exists():

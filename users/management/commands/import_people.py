@@ -1,4 +1,4 @@
-"""`manage.py import_people people.csv --dry-run`: people of an earlier project, hashes kept."""
+"""`manage.py import_people people.csv --dry-run`: import users of an earlier project with their password hashes."""
 
 import sys
 from pathlib import Path

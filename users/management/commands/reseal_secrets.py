@@ -1,4 +1,4 @@
-"""Encrypt anew, by the key that signs now, what rests encrypted: secrets of authenticator apps, tokens to revoke."""
+"""Re-encrypt stored secrets (authenticator apps, Apple's refresh tokens) with the current signing key."""
 
 from typing import Any
 

@@ -121,10 +121,20 @@ class ShardedClient(RedisCacheClient):
 
     def set_many(self, data: dict[Any, Any], timeout: int | None) -> None:
         for index, group in self._by_server(data).items():
-            pipeline = self._at(index).pipeline()
+            pipeline = self._at(index).pipeline(transaction=False)
             for key in group:
                 pipeline.set(key, self._serializer.dumps(data[key]), ex=timeout)
             pipeline.execute()
+
+    def add_many(self, data: dict[Any, Any], timeout: int) -> set[Any]:
+        """Set what is not there yet; return the keys that were set."""
+        added: set[Any] = set()
+        for index, group in self._by_server(data).items():
+            pipeline = self._at(index).pipeline(transaction=False)
+            for key in group:
+                pipeline.set(key, self._serializer.dumps(data[key]), ex=timeout, nx=True)
+            added.update(key for key, is_new in zip(group, pipeline.execute(), strict=True) if is_new)
+        return added
 
     def delete_many(self, keys: Iterable[Any]) -> None:
         for index, group in self._by_server(keys).items():
@@ -153,6 +163,13 @@ class SharedCache(RedisCache):
         made = self.make_and_validate_key(key)
         client: Any = self._cache
         return _breaker.run(lambda: client.hit(made, seconds))
+
+    def add_many(self, data: dict[str, Any], timeout: int) -> set[str]:
+        """Set what is not there yet, each atomically; return the keys that were set."""
+        made = {self.make_and_validate_key(key): key for key in data}
+        client: Any = self._cache
+        added = _breaker.run(lambda: client.add_many({key: data[name] for key, name in made.items()}, timeout))
+        return {made[key] for key in added}
 
 
 def _guarded(name: str) -> Any:

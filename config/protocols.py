@@ -4,11 +4,13 @@
 uvicorn itself (https://github.com/Kludex/uvicorn): a limit of the header, a time limit for an incomplete request, an
 abort of a transport that never finishes closing, and pongs that respect the write buffer.
 
-`_Watcher` looks at all connections once a second, because uvicorn calls `transport.close()` in many places and that
-waits until everything is flushed: for a client that reads nothing, for ever.
+`_Watcher` looks at the HTTP connections once a second and at the sockets, of which there may be many, every few,
+because uvicorn calls `transport.close()` in many places and that waits until everything is flushed: for a client that
+reads nothing, for ever. `_Keepalive` pings the sockets by one timer for all.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +27,9 @@ from common.metrics import CONNECTIONS_CUT
 
 log = structlog.get_logger(__name__)
 
-WATCH_SECONDS = 1.0
+WATCH_SECONDS, WATCH_SOCKETS_SECONDS = 1.0, 5.0
+# A dead connection is found within 60 s, like one that stops to send `ping` frames.
+PING_SECONDS, PONG_SECONDS = 40, 20
 LINGER_SECONDS = 2.0  # how long a refused client may go on sending, so that it sees the answer and not a reset
 CLOSING_SECONDS = 60.0  # the longest close of a client that does read, but slowly
 SLICE_BYTES = 16 * 1024  # what is parsed at once: 2,700 of the smallest frames
@@ -42,14 +46,15 @@ websockets.http11.MAX_NUM_HEADERS = settings.HEADER_BYTES // 4
 class _Watcher:
     """Close what is past its deadline, and abort what has been closing without any progress."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._connections: set[Any] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, connection: Any) -> None:
         self._connections.add(connection)
         if self._timer is None:
-            self._timer = connection.loop.call_later(WATCH_SECONDS, self._look, connection.loop)
+            self._timer = connection.loop.call_later(self._seconds, self._look, connection.loop)
 
     def discard(self, connection: Any) -> None:
         self._connections.discard(connection)
@@ -63,7 +68,7 @@ class _Watcher:
                 CONNECTIONS_CUT.labels("stuck").inc()
                 log.info("connection.aborted", unsent_bytes=connection.transport.get_write_buffer_size())
                 connection.transport.abort()
-        self._timer = loop.call_later(WATCH_SECONDS, self._look, loop) if self._connections else None
+        self._timer = loop.call_later(self._seconds, self._look, loop) if self._connections else None
 
     def _is_stuck(self, connection: Any, now: float) -> bool:
         unsent = connection.transport.get_write_buffer_size()
@@ -76,7 +81,50 @@ class _Watcher:
         return now - connection.closing[1] >= settings.CHAT_STUCK_SECONDS or now - began >= CLOSING_SECONDS
 
 
-_watcher = _Watcher()
+_watcher = _Watcher(WATCH_SECONDS)
+_socket_watcher = _Watcher(WATCH_SOCKETS_SECONDS)
+
+
+class _Keepalive:
+    """Protocol pings by one timer for all sockets; uvicorn's own has two for each, and makes each frame anew.
+
+    A socket belongs to the second in which it opened, and has its turn once every `PING_SECONDS`. Who has not answered
+    `PONG_SECONDS` later is gone.
+    """
+
+    def __init__(self) -> None:
+        self.second = 0
+        self._turns: list[set[SocketProtocol]] = [set() for _ in range(PING_SECONDS)]
+        self._count = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, socket: "SocketProtocol") -> None:
+        socket.turn = self.second % PING_SECONDS
+        self._turns[socket.turn].add(socket)
+        self._count += 1
+        if self._timer is None or self._loop is not socket.loop:
+            self._loop = socket.loop
+            self._timer = socket.loop.call_later(1.0, self._tick, socket.loop)
+
+    def discard(self, socket: "SocketProtocol") -> None:
+        if socket.turn >= 0:
+            self._turns[socket.turn].discard(socket)
+            self._count -= 1
+            socket.turn = -1
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.second += 1
+        for socket in [*self._turns[(self.second - PONG_SECONDS) % PING_SECONDS]]:
+            if socket.pending_ping_payload is not None:
+                socket.keepalive_timeout()
+        payload = secrets.token_bytes(4)
+        frame = b"\x89\x04" + payload
+        for socket in self._turns[self.second % PING_SECONDS]:
+            if not socket.close_sent and not socket.transport.is_closing():
+                socket.pending_ping_payload = payload
+                socket.transport.write(frame)
+        self._timer = loop.call_later(1.0, self._tick, loop) if self._count else None
 
 
 def _refusal(error: ApplicationError, headers: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
@@ -201,6 +249,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     deadline = float("inf")
     closing: tuple[float, float, int] | None = None
+    turn = -1  # of `_Keepalive`; -1: none
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -211,10 +260,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        _watcher.add(self)
+        _socket_watcher.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        _watcher.discard(self)
+        _socket_watcher.discard(self)
         super().connection_lost(exc)
         self.on_control = None
 
@@ -246,7 +295,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def handle_pong(self, event: Frame) -> None:
         if self.pending_ping_payload is None or bytes(event.data) != self.pending_ping_payload:
             self._count_control()
-        super().handle_pong(event)
+        else:
+            self.pending_ping_payload = None
 
     def handle_text(self, event: Frame) -> None:
         if not event.fin:
@@ -288,8 +338,17 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     # --- Out ---
 
+    def start_keepalive(self) -> None:
+        _keepalive.add(self)
+
+    def stop_keepalive(self) -> None:
+        _keepalive.discard(self)
+        self.pending_ping_payload = None
+
     async def send(self, message: Any) -> None:
         await super().send(message)
+        if message["type"] == "websocket.accept":  # a socket lives for hours; the headers of its handshake need not
+            self.request = self.response = None  # type: ignore[assignment]
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True  # else uvicorn logs an error for each refused handshake
 
@@ -308,3 +367,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             if not self._paused_by_answers:
                 self.transport.resume_reading()
         return message
+
+
+_keepalive = _Keepalive()

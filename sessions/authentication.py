@@ -1,6 +1,7 @@
 """Access token authentication: one function for HTTP and WebSocket, with one joined query."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from sessions.models import UserSession
 from sessions.places import devices
 from sessions.services import assurance, validity
 from sessions.tokens import codec
+from sessions.tokens.codec import Claims
 
 LAST_SEEN_INTERVAL = timedelta(minutes=1)
 FIELDS = (
@@ -69,10 +71,52 @@ def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authent
     now = timezone.now()
     claims = codec.parse(raw)
     user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid, names=FIELDS)
-    user_session = validity.require(user, user_session, claims, at=now)
+    known, user_session = _decided(claims, user, user_session, at=now, allow_superseded=allow_superseded)
+    if not known.superseded:
+        _notice(user_session, claims, at=now)
+    return known
+
+
+def claimed(raw: str | bytes) -> Claims | TokenNotValid:
+    """Return what a token claims, as the first step of `decide_all`."""
+    try:
+        return codec.parse(raw)
+    except TokenNotValid as error:
+        return error
+
+
+def decide_all(
+    claimed: Sequence[Claims | TokenNotValid],
+    people: Mapping[int, Any],
+    user_sessions: Mapping[uuid.UUID, UserSession],
+) -> list[Authenticated | TokenNotValid]:
+    """Return for each what `authenticate` would, decided by what `hot_sql.ask_many` has just read."""
+    now = timezone.now()
+    answers: list[Authenticated | TokenNotValid] = []
+    seen = []
+    for claims in claimed:
+        if isinstance(claims, TokenNotValid):
+            answers.append(claims)
+            continue
+        try:
+            known, user_session = _decided(claims, people.get(claims.user_id), user_sessions.get(claims.sid), at=now)
+        except TokenNotValid as error:
+            answers.append(error)
+        else:
+            answers.append(known)
+            seen.append((user_session, claims))
+    _notice_all(seen, at=now)
+    return answers
+
+
+def _decided(
+    claims: Claims, user: Any | None, user_session: UserSession | None, *, at: datetime, allow_superseded: bool = False
+) -> tuple[Authenticated, UserSession]:
+    """Raises: TokenNotValid."""
+    user_session = validity.require(user, user_session, claims, at=at)
     if claims.token_type != codec.ACCESS:
         raise TokenNotValid("wrong_type")
-    if claims.is_expired(at=now):
+    if claims.is_expired(at=at):
         raise TokenNotValid("expired")
     if claims.gen > user_session.generation:
         raise TokenNotValid("invalid")
@@ -80,9 +124,7 @@ def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authent
     if superseded and not allow_superseded:
         # Issued before a password change. The device may have the new pair already, so it is not told to log in again.
         raise TokenNotValid("expired")
-    if not superseded:
-        _notice(user_session, claims, at=now)
-    return Authenticated(
+    known = Authenticated(
         user=user,
         user_id=claims.user_id,
         sid=claims.sid,
@@ -94,16 +136,36 @@ def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authent
         auth_time=assurance.proved_at(user_session),
         amr=tuple(assurance.methods(user_session)),
     )
+    return known, user_session
 
 
-def _notice(user_session: UserSession, claims: codec.Claims, *, at: datetime) -> None:
+def _notice(user_session: UserSession, claims: Claims, *, at: datetime) -> None:
     """Record that the client has its newest pair (once a rotation) and when it was last seen (once a minute)."""
-    if claims.gen == user_session.generation and not user_session.successor_used:
+    if _has_arrived(user_session, claims):
         # Conditional: after a rotation in between this token is of an older pair and says nothing about the newest.
         here = UserSession.objects.filter(pk=user_session.pk, generation=claims.gen)
         here.update(successor_used=True, last_seen_at=at)
-    elif at - user_session.last_seen_at >= LAST_SEEN_INTERVAL:
+    elif _is_due(user_session, at):
         UserSession.objects.filter(pk=user_session.pk, last_seen_at__lt=at).update(last_seen_at=at)
+
+
+def _has_arrived(user_session: UserSession, claims: Claims) -> bool:
+    return claims.gen == user_session.generation and not user_session.successor_used
+
+
+def _is_due(user_session: UserSession, at: datetime) -> bool:
+    return at - user_session.last_seen_at >= LAST_SEEN_INTERVAL
+
+
+def _notice_all(seen: Sequence[tuple[UserSession, Claims]], *, at: datetime) -> None:
+    """Write the same for many, in one statement; what somebody else has locked at this moment, one by one."""
+    news = [one for one in seen if _has_arrived(*one) or _is_due(one[0], at)]
+    written: set[int] = set()
+    if len(news) > 1:
+        written = hot_sql.note_seen([(one.pk, claims.gen, _has_arrived(one, claims)) for one, claims in news], at=at)
+    for user_session, claims in news:
+        if user_session.pk not in written:
+            _notice(user_session, claims, at=at)
 
 
 def current_sid(request: HttpRequest | Request) -> uuid.UUID | None:

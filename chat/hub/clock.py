@@ -19,6 +19,7 @@ from chat.hub.presence_board import PresenceBoard
 from chat.protocol.close_codes import Close
 from chat.protocol.outgoing import TokenExpiringFrame
 from common import outages
+from common.metrics import SOCKETS
 from sessions.places import sockets as session_sockets
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,7 @@ class Clock:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now, at = time.monotonic(), timezone.now()
+            SOCKETS.set(len(self.hub.sockets))
             while self.due and self.due[0][0] <= now:
                 socket = heapq.heappop(self.due)[2]
                 if socket.connection_id in self.hub.sockets and socket.is_open:
@@ -76,10 +78,12 @@ class Clock:
 
     async def beat(self) -> None:
         """Keep the process and its sockets counted as alive."""
-        while True:
+        for turn in itertools.count():
             await asyncio.sleep(presence.BEAT_SECONDS)
             try:
-                await database.run(_beat, [(socket.sid, socket.connection_id) for socket in self.hub.sockets.values()])
+                # The counts of the sessions live long enough for every third beat.
+                due = [one for one in self.hub.sockets.values() if int(one.opened_at) % 3 == turn % 3]
+                await database.run(_beat, [(socket.sid, socket.connection_id) for socket in due])
             except Exception as error:
                 outages.note("hub.beat_failed", error)
 

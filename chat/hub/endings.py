@@ -24,6 +24,7 @@ class Endings:
 
     def end_sessions_here(self, sids: Iterable[uuid.UUID], reason: str) -> None:
         for sid in sids:
+            self.hub.note_end(sid, "user_inactive" if reason in GONE else "session_revoked")
             for socket in list(self.hub.by_sid.get(sid, ())):
                 socket.close(Close.ACCOUNT_DISABLED if reason in GONE else Close.SESSION_REVOKED)
 
@@ -32,6 +33,7 @@ class Endings:
         self.tell_others(layer.ALL, UserSuspended(u=user_id))
 
     def suspend_here(self, user_id: int) -> None:
+        self.hub.note_end(user_id, "user_inactive")
         for socket in list(self.hub.by_user.get(user_id, ())):
             socket.close(Close.ACCOUNT_DISABLED)
 

@@ -24,7 +24,8 @@ from chat.log import catchup
 from chat.log.published import Published
 from chat.protocol.close_codes import Close
 from chat.protocol.outgoing import RemovedFrame
-from common.metrics import SOCKETS, SOCKETS_OPENED
+from common.errors import TokenNotValid
+from common.metrics import SOCKETS_OPENED
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,8 @@ class Hub:
         # What passed by with nobody here to follow it: a socket that is just joining may have read before it.
         self.passing: OrderedDict[int, int] = OrderedDict()
         self.passing_members: OrderedDict[int, float] = OrderedDict()
+        # Sessions and people whose end passed by, with the reason: a socket that read before it must not come in.
+        self.passing_ends: OrderedDict[uuid.UUID | int, tuple[float, str]] = OrderedDict()
 
     # --- Sockets ---
 
@@ -67,9 +70,14 @@ class Hub:
 
         Subscribe first, then read: where a group was not joined yet, or somebody's membership passed by meanwhile, the
         heads are read anew.
+
+        Raises: TokenNotValid where the session ended since.
         """
+        for key in (socket.sid, socket.user_id):
+            ended_at, reason = self.passing_ends.get(key, (0.0, ""))
+            if ended_at >= read_at:
+                raise TokenNotValid(reason)
         self.sockets[socket.connection_id] = socket
-        SOCKETS.set(len(self.sockets))
         SOCKETS_OPENED.inc()
         self.by_user[socket.user_id].add(socket)
         self.by_sid[socket.sid].add(socket)
@@ -96,7 +104,6 @@ class Hub:
         """Forget the socket; what it watched and typed ends."""
         if self.sockets.pop(socket.connection_id, None) is None:
             return
-        SOCKETS.set(len(self.sockets))
         for feed in socket.feeds:
             feed.leave(socket)
             self.forget_if_empty(feed)
@@ -173,6 +180,10 @@ class Hub:
         if feed.has_hole:
             self.watcher.hole_seen(feed)
 
+    def note_end(self, key: uuid.UUID | int, reason: str) -> None:
+        """Note that a session (by its `sid`) or an account (by its id) has ended, for sockets that are just joining."""
+        _note(self.passing_ends, key, (time.monotonic(), reason))
+
     # --- Events ---
 
     def receive(self, published: Published) -> None:
@@ -213,7 +224,7 @@ class Hub:
             self.mend_if_needed(feed)
 
 
-def _note(recent: OrderedDict[int, Any], key: int, value: Any) -> None:
+def _note(recent: OrderedDict[Any, Any], key: Any, value: Any) -> None:
     recent[key] = value
     recent.move_to_end(key)
     if len(recent) > PASSING:

@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 
 from chat import database
-from chat.hub import layer, messages, presence
+from chat.hub import layer, messages, opening
 from chat.hub.clock import Clock
 from chat.hub.connection import Socket
 from chat.hub.endings import Endings
@@ -24,13 +24,15 @@ from chat.hub.feed import Feed
 from chat.hub.hub import Hub
 from chat.hub.layer import group_of
 from chat.hub.messages import Batch, Message
+from chat.hub.opening import Knock, Opened
+from chat.hub.presence import Entry
 from chat.hub.presence_board import PresenceBoard
 from chat.hub.sweep import Sweep
+from chat.hub.together import Together
 from chat.hub.writer import Writer
 from chat.log.published import Published
 from chat.protocol.close_codes import Close
 from sessions.authentication import Authenticated
-from sessions.places import sockets as session_sockets
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +49,8 @@ class Process:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.loops: list[asyncio.Task[None]] = []  # of its life
         self.writer = Writer(loop)
+        self.openings: Together[Knock, Opened] = Together(opening.open_all, self.spawn, late=self._opened_late)
+        self.closings: Together[Entry, None] = Together(opening.close_all, self.spawn)
         self.layer = layer.Layer(self.name, self.on_message, self.sweep_soon) if layer.is_needed() else None
         self.hub = Hub(loop, layer=self.layer, watcher=self)
         self.receipts = Receipts(loop, self.hub.feeds, self.tell_others)
@@ -125,17 +129,16 @@ class Process:
         socket.user_id, socket.sid, socket.session_id = known.user_id, known.sid, known.session_id
         socket.token_expires_at = known.token_expires_at
 
-    def forget_late(self, opening: "asyncio.Future[Any]", connection_id: str) -> None:
+    def _opened_late(self, knock: Knock, opened: Opened) -> None:
         """Take off the counts a socket that opened when nobody waited for it any more."""
-        if not opening.cancelled() and opening.exception() is None:
-            known = opening.result().authenticated
-            self.spawn(database.run(_closed, known.user_id, known.sid, connection_id))
+        known = opened.authenticated
+        self.closings.tell(Entry(known.user_id, known.sid, knock.connection_id, 0.0))
 
     def leave(self, socket: Socket) -> None:
         """Forget the socket, here and in the counts."""
         socket.lost()
         if socket.user_id:
-            self.spawn(database.run(_closed, socket.user_id, socket.sid, socket.connection_id))
+            self.closings.tell(Entry(socket.user_id, socket.sid, socket.connection_id, 0.0))
         self.hub.leave(socket)
 
     # --- The hub's watcher ---
@@ -208,8 +211,3 @@ class Process:
             self.hub.receive(Published(batch.conversation_id, name, tuple(batch.events)))
         else:
             self.hub.announce(batch.conversation_id, batch.last_seq)
-
-
-def _closed(user_id: int, sid: uuid.UUID, connection_id: str) -> None:
-    presence.closed(presence.Entry(user_id, sid, connection_id, 0.0))
-    session_sockets.closed(sid, connection_id)

@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 MAX_EVENTS = 256
 MAX_BYTES = 1024 * 1024
 
+_NOTHING: deque[Any] = deque(maxlen=0)
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -71,7 +72,7 @@ class Window:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._queue: deque[Frame] = deque()
+        self._queue: deque[Frame] = _NOTHING  # one of its own from the first time that something waits
         self._events = self._bytes = 0
         self._task: asyncio.Task[None] | None = None
         self._stuck: asyncio.TimerHandle | None = None
@@ -118,7 +119,7 @@ class Window:
             return
         self.closing = True
         if discard:
-            self._queue.clear()
+            self._queue = _NOTHING
             self._events = self._bytes = 0
         for frame in (bye, _Close(code)):
             if frame is None:
@@ -132,7 +133,7 @@ class Window:
     def lost(self) -> None:
         """The client is gone: forget what was queued."""
         self.closed = True
-        self._queue.clear()
+        self._queue = _NOTHING
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -171,6 +172,8 @@ class Window:
         return transport.get_write_buffer_size() if hasattr(transport, "get_write_buffer_size") else 0
 
     def _enqueue(self, frame: Frame) -> None:
+        if self._queue is _NOTHING:
+            self._queue = deque()
         self._queue.append(frame)
         self._events += frame.events
         self._bytes += len(frame.payload)
@@ -208,7 +211,7 @@ class Window:
             raise
         except Exception:
             self.closed = True
-            self._queue.clear()
+            self._queue = _NOTHING
         finally:
             self._task = None
 

@@ -16,10 +16,10 @@ from django.conf import settings
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from chat import database
 from chat.hub import tell
 from chat.hub.connection import Socket
 from chat.hub.endings import close_of
+from chat.hub.opening import Knock, Opened
 from chat.hub.process import Process
 from chat.hub.send_window import Frame, Window
 from chat.protocol import incoming, outgoing
@@ -49,7 +49,10 @@ class ChatConsumer(AsyncConsumer):
         socket = Socket(Window(send), language=handshake.language_of(scope))
         here = tell.current()
         try:
-            if await self._open(scope, here, socket, send):
+            is_open = await self._open(scope, here, socket, send)
+            scope["headers"].clear()  # a socket lives for hours; its handshake, the token among it, need not
+            scope["subprotocols"].clear()
+            if is_open:
                 await self._read(here, socket, receive)
             else:
                 await self._until_gone(receive)
@@ -66,7 +69,7 @@ class ChatConsumer(AsyncConsumer):
         """Accept and say `hello`, or accept, say why not, and close. The token is never the subprotocol selected."""
         default = scope.get("url_route", {}).get("kwargs", {}).get("conversation_uuid")
         token = handshake.token_of(scope)
-        opened: handshake.Opened | None = None
+        opened: Opened | None = None
         failure: Exception | None = None
         try:
             if here.draining:
@@ -123,21 +126,18 @@ class ChatConsumer(AsyncConsumer):
             pass
 
 
-async def _opened(here: Process, token: str, connection_id: str, default: Any) -> handshake.Opened:
+async def _opened(here: Process, token: str, connection_id: str, default: Any) -> Opened:
     """Open within the time that a handshake has, or not at all. Raises TokenNotValid, TemporarilyUnavailable."""
-    opening = asyncio.ensure_future(database.run(handshake.open_socket, token, connection_id, default))
-    done: set[Any] = set()
+    asked = here.openings.ask(Knock(token, connection_id, default))
     try:
-        done, _pending = await asyncio.wait({opening}, timeout=HANDSHAKE_SECONDS)
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            return await asked
+    except TimeoutError:
+        if asked.done() and not asked.cancelled() and asked.exception() is None:  # both in one turn: it is counted
+            return asked.result()
+        raise TemporarilyUnavailable from None
     finally:
-        if not done:  # too late, or the client is gone: what is still counted must not stay so
-            opening.add_done_callback(lambda late: here.forget_late(late, connection_id))
-    try:
-        if not done:
-            raise TemporarilyUnavailable
-        return opening.result()
-    finally:
-        del opening, done  # they hold the error, the error this frame: a cycle for each refused handshake
+        del asked  # it holds the error, the error this frame: a cycle for each refused handshake
 
 
 def _is_too_much(socket: Socket) -> bool:
@@ -180,7 +180,7 @@ def _take(here: Process, socket: Socket, text: str) -> None:
         socket.refuse(error, ref=ref, client_msg_id=None if client_msg_id is None else str(client_msg_id))
 
 
-def _greet(socket: Socket, opened: handshake.Opened) -> None:
+def _greet(socket: Socket, opened: Opened) -> None:
     known = opened.authenticated
     hello = HelloFrame(
         v=outgoing.VERSION,

@@ -1,11 +1,8 @@
-"""Who may open a socket: what is refused before it is accepted, and who the token says it is.
+"""What of a handshake is refused before it is accepted, and where in it the token stands.
 
 A browser learns nothing of a refusal before accept but 1006, so that everything a client can act upon is said after it.
 """
 
-import time
-import uuid
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,28 +11,9 @@ from django.http.request import split_domain_port, validate_host
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation.trans_real import parse_accept_lang_header
 
-from chat.hub import presence
-from chat.log import catchup, events
-from chat.services import access
-from common.errors import NotFound
-from sessions.authentication import Authenticated, authenticate
-from sessions.places import sockets as session_sockets
-
 SUBPROTOCOL = "access_token"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOKEN_NAMES = ("token", "access", "jwt", "auth", "bearer")
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A socket's person, session and places, read in one go."""
-
-    authenticated: Authenticated
-    epoch: str
-    places: list[catchup.Place]
-    superseded: list[str]
-    default_is_mine: bool
-    read_at: float
 
 
 def is_refused(scope: dict[str, Any]) -> bool:
@@ -68,31 +46,6 @@ def language_of(scope: dict[str, Any]) -> str:
         except LookupError:
             continue
     return "en"
-
-
-def open_socket(token: str, connection_id: str, default: uuid.UUID | None) -> Opened:
-    """Return who the token stands for and where they are members. On a database thread.
-
-    Raises TokenNotValid; OperationalError where the database is away.
-    """
-    authenticated = authenticate(token)
-    read_at = time.monotonic()
-    places = catchup.places(authenticated.user_id)
-    epoch = events.epoch()
-    entry = presence.Entry(authenticated.user_id, authenticated.sid, connection_id, time.time())
-    superseded = presence.opened(entry)
-    session_sockets.opened(authenticated.sid, connection_id)
-    return Opened(authenticated, epoch, places, superseded, _is_mine(authenticated.user_id, default), read_at)
-
-
-def _is_mine(user_id: int, default: uuid.UUID | None) -> bool:
-    if default is None:
-        return True
-    try:
-        access.member_of(user_id, default)
-    except NotFound:
-        return False
-    return True
 
 
 def _token_in(query: bytes) -> bool:

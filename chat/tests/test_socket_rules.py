@@ -162,3 +162,21 @@ async def test_a_resume_has_a_greatest_number_of_cursors(alice, monkeypatch):
     assert (error["ref"], error["code"]) == ("x", "validation_error")
     await peer.send("resume", epoch=epoch, cursors=dict.fromkeys(names[:3], 1))
     assert len([frame for frame in [await peer.next() for _ in range(4)] if frame["type"] == "removed"]) == 3
+
+
+@pytest.mark.parametrize("end", ["session", "account"])
+async def test_who_ends_between_the_read_and_the_hub_does_not_come_in(alice, here, monkeypatch, end):
+    give = here.openings._give
+
+    def late(*answer):  # what was read holds no longer, and nothing of it has joined yet
+        if end == "session":
+            here.endings.end_sessions_here([alice.sid], "revoked")
+        else:
+            here.endings.suspend_here(alice.id)
+        give(*answer)
+
+    monkeypatch.setattr(here.openings, "_give", late)
+    peer = await connect(alice, token=alice.access)
+    assert (await peer.next())["code"] == "token_not_valid"
+    assert await peer.close_code() == {"session": 4503, "account": 4504}[end]
+    assert not here.hub.sockets

@@ -123,7 +123,8 @@ async def open_socket(port: int, **options: Any) -> Peer:
 
 @pytest.fixture(autouse=True)
 def _quick(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocols, "WATCH_SECONDS", 0.05)
+    for watcher in (protocols._watcher, protocols._socket_watcher):
+        monkeypatch.setattr(watcher, "_seconds", 0.05)
     monkeypatch.setattr(protocols, "LINGER_SECONDS", 0.05)
     settings.CHAT_STUCK_SECONDS = 0.2
 
@@ -359,7 +360,7 @@ async def test_a_close_that_is_never_read_is_aborted() -> None:
         connection.transport.write(frame(1, b"x" * 100) * 100_000)
         connection.transport.close()  # as uvicorn's keepalive does
         await application.gone.wait()
-        assert connection not in protocols._watcher._connections
+        assert connection not in protocols._socket_watcher._connections
         peer.writer.close()
 
 
@@ -373,3 +374,39 @@ async def test_broken_utf8_closes_with_1007_and_no_traceback(caplog: pytest.LogC
         await application.gone.wait()
         peer.writer.close()
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_ping_that_is_answered_keeps_a_socket_and_one_that_is_not_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(protocols, "PING_SECONDS", 4)
+    monkeypatch.setattr(protocols, "PONG_SECONDS", 2)
+    keepalive = protocols._Keepalive()
+    monkeypatch.setattr(protocols, "_keepalive", keepalive)
+    application = Application()
+    application.on_control = lambda: None
+    async with serving(application) as port:
+        peer = await open_socket(port)
+        connection: Any = application.send.__self__
+        for _ in range(2):
+            await _turn(keepalive, 4)
+            ping = await peer.reader.readexactly(6)
+            assert (ping[:2], len(ping[2:])) == (b"\x89\x04", 4)
+            await peer.say(frame(10, ping[2:]))
+            while connection.pending_ping_payload is not None:
+                await asyncio.sleep(0.01)
+        await _turn(keepalive, 4)  # its ping is not answered
+        await _turn(keepalive, 2)
+        async with asyncio.timeout(WAIT_SECONDS):
+            read = await peer.reader.readexactly(10)
+        assert read[6:10] == b"\x88\x18" + (1011).to_bytes(2, "big")
+        await application.gone.wait()
+        assert not any(keepalive._turns)
+        peer.writer.close()
+
+
+async def _turn(keepalive: Any, seconds: int) -> None:
+    for _ in range(seconds):
+        keepalive._timer.cancel()
+        keepalive._tick(asyncio.get_running_loop())
+    await asyncio.sleep(0)

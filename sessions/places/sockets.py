@@ -31,25 +31,52 @@ def _slot_count() -> int:
 
 def opened(sid: uuid.UUID, connection_id: str) -> None:
     """Add a socket to the count. May block on the cache: do not call it on the event loop."""
-    connection_id = str(connection_id)
+    opened_all([(sid, connection_id)])
+
+
+def opened_all(connections: Iterable[tuple[uuid.UUID, str]]) -> None:
+    """Add sockets (sid, connection_id) to the count: one round trip, one more for those whose slot was taken."""
+    waiting = [(sid, str(connection_id)) for sid, connection_id in connections]
     try:
         for slot in range(_slot_count()):
-            if cache.add(_key(sid, slot), connection_id, LIFETIME_SECONDS):
-                with _lock:
-                    _slots[sid, connection_id] = slot
+            wanted: dict[str, tuple[uuid.UUID, str]] = {}  # of two of one session, each tries in a round of its own
+            for sid, connection_id in waiting:
+                wanted.setdefault(_key(sid, slot), (sid, connection_id))
+            taken = _add_all({key: connection_id for key, (_sid, connection_id) in wanted.items()})
+            placed = {wanted[key] for key in taken}
+            with _lock:
+                _slots.update(dict.fromkeys(placed, slot))
+            waiting = [one for one in waiting if one not in placed]
+            if not waiting:
                 return
     except Exception:
         log.warning("sockets.cache_away")
 
 
+def _add_all(values: dict[str, str]) -> Iterable[str]:
+    """Return the keys that were free, and now are ours."""
+    if hasattr(cache, "add_many"):
+        return cache.add_many(values, LIFETIME_SECONDS)  # type: ignore[no-any-return]
+    return [key for key, value in values.items() if cache.add(key, value, LIFETIME_SECONDS)]
+
+
 def closed(sid: uuid.UUID, connection_id: str) -> None:
     """Remove a socket from the count."""
+    closed_all([(sid, connection_id)])
+
+
+def closed_all(connections: Iterable[tuple[uuid.UUID, str]]) -> None:
+    """Remove sockets from the count, in one round trip."""
     with _lock:
-        slot = _slots.pop((sid, str(connection_id)), None)
-    if slot is None:
+        keys = [
+            _key(sid, slot)
+            for sid, connection_id in connections
+            if (slot := _slots.pop((sid, str(connection_id)), None)) is not None
+        ]
+    if not keys:
         return
     try:
-        cache.delete(_key(sid, slot))
+        cache.delete_many(keys)
     except Exception:
         log.warning("sockets.cache_away")
 
@@ -68,8 +95,8 @@ def beat(connections: Iterable[tuple[uuid.UUID, str]]) -> None:
     with contextlib.suppress(Exception):
         if living:
             cache.set_many(living, LIFETIME_SECONDS)
-    for sid, connection_id in missing:
-        opened(sid, connection_id)
+    if missing:
+        opened_all(missing)
 
 
 def count(sids: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:

@@ -1,0 +1,88 @@
+"""Whose a socket is: the token, the person's places and the counts of open sockets, for all who connect together.
+
+One round trip to the database and one to each store of counts, whatever their number. Blocks: on a database thread.
+"""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chat.hub import presence
+from chat.log import catchup, events
+from common import pipelined
+from common.errors import TokenNotValid
+from sessions import authentication, hot_sql
+from sessions.authentication import Authenticated
+from sessions.places import sockets as session_sockets
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """A handshake that asks to come in. `default`: the conversation that the path names."""
+
+    token: str
+    connection_id: str
+    default: uuid.UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A socket's person, session and places, read in one go."""
+
+    authenticated: Authenticated
+    epoch: str
+    places: list[catchup.Place]
+    superseded: list[str]
+    default_is_mine: bool
+    read_at: float
+
+
+def open_all(knocks: Sequence[Knock]) -> list[Opened | Exception]:
+    """Return who each token stands for and where they are members, or why it does not count (TokenNotValid).
+
+    Raises OperationalError where the database is away.
+    """
+    claimed = [authentication.claimed(knock.token) for knock in knocks]
+    good = [claims for claims in claimed if not isinstance(claims, TokenNotValid)]
+    if not good:
+        return [claims for claims in claimed if isinstance(claims, TokenNotValid)]
+    read_at = time.monotonic()
+    with pipelined.one_trip():
+        fetch_sessions = hot_sql.ask_many(
+            user_ids={claims.user_id for claims in good},
+            sids={claims.sid for claims in good},
+            names=authentication.FIELDS,
+        )
+        fetch_places = catchup.ask_places({claims.user_id for claims in good})
+        found, places = fetch_sessions(), fetch_places()
+    answers = authentication.decide_all(claimed, *found)
+    epoch = events.epoch()
+    now = time.time()
+    entries = [
+        presence.Entry(known.user_id, known.sid, knock.connection_id, now)
+        for knock, known in zip(knocks, answers, strict=True)
+        if isinstance(known, Authenticated)
+    ]
+    superseded = presence.opened_all(entries)
+    session_sockets.opened_all([(entry.sid, entry.connection_id) for entry in entries])
+    return [
+        _opened(knock, known, epoch, places.get(known.user_id, []), superseded[knock.connection_id], read_at)
+        if isinstance(known, Authenticated)
+        else known
+        for knock, known in zip(knocks, answers, strict=True)
+    ]
+
+
+def _opened(
+    knock: Knock, known: Authenticated, epoch: str, places: list[catchup.Place], superseded: list[str], read_at: float
+) -> Opened:
+    default_is_mine = knock.default is None or any(place.conversation_uuid == knock.default for place in places)
+    return Opened(known, epoch, places, superseded, default_is_mine, read_at)
+
+
+def close_all(entries: Sequence[presence.Entry]) -> list[None]:
+    """Take sockets off the counts."""
+    presence.closed_all(entries)
+    session_sockets.closed_all([(entry.sid, entry.connection_id) for entry in entries])
+    return [None] * len(entries)

@@ -12,6 +12,7 @@ const alias = {
   'alviar-client/accounts': here('./src/accounts.ts'),
   'alviar-client/media': here('./src/media.ts'),
   'alviar-client/stores': here('./src/stores.ts'),
+  'alviar-client/tabs': here('./src/tabs.ts'),
   'alviar-client': here('./src/index.ts'),
   'react-native': here('./examples/stubs/react-native.tsx'),
   'expo-router': here('./examples/stubs/expo-router.tsx'),

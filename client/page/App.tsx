@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'react';
 
 import { ChatProvider, useAuth, useChat, useConversation, useUnread } from 'alviar-client/react';
+import { indexedDbStore } from 'alviar-client/stores';
 import { problemText } from './chat';
 import { drafts } from './Composer';
 import { Conversation } from './Conversation';
@@ -14,13 +15,16 @@ import { Settings } from './Settings';
 import { SignIn } from './SignIn';
 import { StatusBar } from './StatusBar';
 
+/** Chats and what was typed are there again after a kill, also without a network. */
+const kept = indexedDbStore();
+
 export function App({ as }: { as: string | null }) {
   const { isLoading, isAuthenticated, sessionId } = useAuth();
 
   if (isLoading) return <main className="blank" aria-busy="true" />;
   if (!isAuthenticated) return <SignIn as={as} />;
   return (
-    <ChatProvider>
+    <ChatProvider store={kept}>
       <Messenger key={sessionId} />
     </ChatProvider>
   );

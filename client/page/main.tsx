@@ -3,6 +3,7 @@ import { createRoot } from 'react-dom/client';
 
 import { defaultStorage, localStorageAdapter, uuid4, type TokenStorage } from 'alviar-client';
 import { AuthProvider } from 'alviar-client/react';
+import { tabSocket } from 'alviar-client/tabs';
 import { App } from './App';
 import { LanguageProvider } from './i18n';
 import { applyTheme, storedTheme } from './theme';
@@ -31,6 +32,7 @@ void (as === null ? Promise.resolve() : leaveCopiedSignIn()).then(() =>
       baseUrl={location.origin}
       deviceFingerprint={deviceFingerprint()}
       storage={as === null ? defaultStorage() : windowStorage()}
+      WebSocket={tabSocket()}
     >
       <LanguageProvider>
         <App as={as} />

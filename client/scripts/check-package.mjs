@@ -10,6 +10,7 @@ const expected = {
   './react': ['AuthProvider', 'useAuth', 'useWebSocketWithAuth', 'ChatProvider', 'useConversations', 'useMessages'],
   './accounts': ['Accounts', 'mfaRequired', 'reauthenticationRequired'],
   './media': ['uploadAttachment', 'uploadResumable', 'searchMessages'],
+  './tabs': ['tabSocket'],
   './stores': ['indexedDbStore', 'mmkvStore', 'sqliteStore'],
   './react-native': ['AuthProvider', 'useAuth', 'useWebSocketWithAuth', 'secureStorage', 'nativeLifecycle'],
 };

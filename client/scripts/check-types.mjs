@@ -34,9 +34,11 @@ import { AuthClient, ChatClient, memoryStorage, type SocketLike } from 'alviar-c
 import { Accounts } from 'alviar-client/accounts';
 import { searchMessages } from 'alviar-client/media';
 import { mmkvStore } from 'alviar-client/stores';
+import { tabSocket } from 'alviar-client/tabs';
 declare const WebSocket: new (url: string, protocols?: string | string[]) => SocketLike;
 const auth = new AuthClient({ baseUrl: '', storage: memoryStorage() });
 export const chat = new ChatClient({ auth, WebSocket, store: mmkvStore({ getString: () => undefined, set() {}, delete() {} }) });
+export const shared = new AuthClient({ baseUrl: '', WebSocket: tabSocket() });
 export const all = [new Accounts(auth), searchMessages(auth, { q: 'x' })];
 export const status: Promise<number> = auth.fetch('/x').then((response) => response.status);
 `,

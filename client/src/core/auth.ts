@@ -10,12 +10,12 @@ import {
   REFRESH_RETRY_CAP_MS,
   REQUEST_TIMEOUT_MS,
   STORAGE_RETRY_BASE_MS,
-  TAB_LOCK_TIMEOUT_MS,
 } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
 import { ApiError, NetworkError } from './errors.js';
 import { readClaims, type TokenClaims } from './jwt.js';
 import { browserLifecycle, type Lifecycle } from './lifecycle.js';
+import { takeTurns, within } from './locks.js';
 import type { Logger } from './logger.js';
 import type { Address, Fetch, HttpInit, HttpResponse, WebSocketConstructor } from './platform.js';
 import {
@@ -92,6 +92,8 @@ interface Tokens {
   life: number;
   sessionId: string;
 }
+
+type NewPair = TokenPair & { device_token?: string };
 
 interface Who {
   user: User | null;
@@ -309,8 +311,7 @@ export class AuthClient {
 
   /** Whatever answers as a login does (a second factor, a passkey, a mailed code): this person is signed in now. */
   acceptLogin = (answer: LoginResponse): Promise<void> => {
-    const { user = null, session = null, device_token } = answer;
-    this.keepDevice(device_token);
+    const { user = null, session = null } = answer;
     return this.accept(answer, { user, session }, `local-${this.now()}`);
   };
 
@@ -348,7 +349,10 @@ export class AuthClient {
   refresh = async (): Promise<string | null> => {
     await this.restore();
     const { tokens } = this;
-    return (this.refreshing ??= this.takeTurns(() => this.rotate(tokens)).finally(() => {
+    // Tabs with one storage rotate one after the other, so that the second finds what the first has brought; where one does
+    // not get its turn, the server's grace covers the rest.
+    const locks = this.storage.subscribe && globalThis.navigator?.locks;
+    return (this.refreshing ??= takeTurns(locks, `refresh ${this.baseUrl}`, () => this.rotate(tokens)).finally(() => {
       this.refreshing = undefined;
     }));
   };
@@ -384,21 +388,9 @@ export class AuthClient {
     this.retryTimer = setTimeout(() => void this.ensureValidToken(), delay);
   }
 
-  /**
-   * Tabs with one storage rotate one after the other, so that the second finds what the first has brought.
-   *
-   * A tab that was stopped while it held its turn does not hold up the others: the server's grace covers the rest.
-   */
-  private async takeTurns(work: () => Promise<string | null>): Promise<string | null> {
-    const locks = this.storage.subscribe && globalThis.navigator?.locks;
-    let turn: Promise<string | null> | undefined;
-    const begin = () => (turn ??= work());
-    if (!locks) return begin();
-    return within(TAB_LOCK_TIMEOUT_MS, (signal) => locks.request(`refresh ${this.baseUrl}`, { signal }, begin)).catch(begin);
-  }
-
-  private async accept(pair: TokenPair, who: Who, sessionId: string): Promise<void> {
-    const { access, refresh, access_expires_in: seconds, server_time } = pair;
+  private async accept(pair: NewPair, who: Who, sessionId: string): Promise<void> {
+    const { access, refresh, access_expires_in: seconds, server_time, device_token } = pair;
+    if (device_token) void this.inTurn(() => this.storage.setItem(DEVICE_TOKEN_KEY, device_token));
     const { iat, exp, sid = sessionId } = claimsOf(access);
     if (server_time) this.syncClock(server_time);
     // Just minted: its `iat` is the server's clock.
@@ -614,15 +606,10 @@ export class AuthClient {
   };
 
   /** A password change answers with a new pair for this session. */
-  acceptPair = (pair: TokenPair & { device_token?: string }): Promise<void> => {
-    this.keepDevice(pair.device_token);
+  acceptPair = (pair: NewPair): Promise<void> => {
     const { user, session, sessionId } = this.snapshot;
     return this.accept(pair, { user, session: pair.session ?? session }, sessionId ?? '');
   };
-
-  private keepDevice(deviceToken: string | undefined): void {
-    if (deviceToken) void this.inTurn(() => this.storage.setItem(DEVICE_TOKEN_KEY, deviceToken));
-  }
 
   /** Another access token of the same session: one has proved again who one is. */
   acceptAccess = async (answer: { access: string; access_expires_in?: number }): Promise<void> => {
@@ -660,13 +647,6 @@ export class AuthClient {
 function originOf(url: string): string {
   const [origin] = /^([a-z][a-z0-9+.-]*:)?(\/\/[^/?#]*)?/i.exec(url)!;
   return origin.toLowerCase().replace(/^(https:.*):443$|^(http:.*):80$/, '$1$2');
-}
-
-/** Calls it off after so long. */
-async function within<Result>(ms: number, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), ms);
-  return work(controller.signal).finally(() => clearTimeout(timer));
 }
 
 async function readAnswer<Answer>(answer: Promise<HttpResponse>): Promise<Answer> {

@@ -130,8 +130,8 @@ export class ChatClient {
       auth: options.auth,
       onNewToken: 'authenticate',
       maxReconnectAttempts: options.maxReconnectAttempts ?? Infinity,
-      ...(options.WebSocket && { WebSocket: options.WebSocket }),
-      ...(options.random && { random: options.random }),
+      WebSocket: options.WebSocket,
+      random: options.random,
     });
     this.connection = this.share.connection;
     this.outbox = new Outbox({
@@ -228,8 +228,8 @@ export class ChatClient {
     const { sequencer } = this.connection;
     for (const uuid of this.unsaved) {
       const conversation = this.byUuid.get(uuid);
-      const { stored, messages, anchored, hasMore } = this.timelineOf(uuid);
-      const rows = stored ?? [...messages.values()].sort((a, b) => a.seq - b.seq);
+      const { anchored, hasMore } = this.timelineOf(uuid);
+      const rows = this.stored(uuid);
       const kept = conversation && {
         conversation,
         messages: rows.slice(-PAGE_SIZE),
@@ -262,6 +262,7 @@ export class ChatClient {
     this.disconnect();
     this.share.release();
     this.outbox.clear();
+    this.offline?.close?.();
   };
 
   // Conversations
@@ -329,6 +330,9 @@ export class ChatClient {
     // A cursor that exists is moved by events only: what lies between would never be shown.
     if (cursor === undefined) {
       this.connection.advance(uuid, conversation.last_seq);
+      // A page that was read before this may lack what lies between.
+      const { anchored, loading } = this.timelineOf(uuid);
+      if (anchored || loading) this.readAgain(uuid);
     }
     this.conversationsChanged();
   }
@@ -360,10 +364,14 @@ export class ChatClient {
   timeline(uuid: Uuid): readonly TimelineMessage[] {
     const timeline = this.timelineOf(uuid);
     if (!timeline.sorted) {
-      timeline.stored ??= [...timeline.messages.values()].sort((a, b) => a.seq - b.seq);
-      timeline.sorted = [...timeline.stored, ...this.outbox.waitingIn(uuid).map((item) => this.row(item))];
+      timeline.sorted = [...this.stored(uuid), ...this.outbox.waitingIn(uuid).map((item) => this.row(item))];
     }
     return timeline.sorted;
+  }
+
+  private stored(uuid: Uuid): readonly TimelineMessage[] {
+    const timeline = this.timelineOf(uuid);
+    return (timeline.stored ??= [...timeline.messages.values()].sort((a, b) => a.seq - b.seq));
   }
 
   hasOlder(uuid: Uuid): boolean {
@@ -381,8 +389,8 @@ export class ChatClient {
     const timeline = this.timelineOf(uuid);
     if (!timeline.anchored) return this.loadNewest(uuid);
     if (!timeline.hasMore) return;
-    const oldest = Math.min(...[...timeline.messages.values()].map((message) => message.seq));
-    return this.loadPage(uuid, Number.isFinite(oldest) ? `&before_seq=${oldest}` : '');
+    const [oldest] = this.stored(uuid);
+    return this.loadPage(uuid, oldest ? `&before_seq=${oldest.seq}` : '');
   };
 
   private loadPage(uuid: Uuid, query: string): Promise<void> {
@@ -403,6 +411,12 @@ export class ChatClient {
       }
       this.timelineChanged(uuid);
     })());
+  }
+
+  private readAgain(uuid: Uuid): void {
+    const timeline = this.timelineOf(uuid);
+    if (timeline.loading) timeline.stale = true;
+    else void this.loadPage(uuid, '').catch(() => {});
   }
 
   private timelineOf(uuid: Uuid): Timeline {
@@ -623,6 +637,8 @@ export class ChatClient {
         this.asked = '';
         this.askPresence();
         if (!this.listed) void this.loadConversations().catch(() => {});
+        // Another tab may have been closed before it could send.
+        void this.offline?.adopt?.().then((items) => items?.length && this.outbox.restore(items));
         // What the dead socket took with it goes again: the server knows each by its id.
         this.outbox.resume(frame.limits?.messages_per_10s);
         return;
@@ -782,8 +798,7 @@ export class ChatClient {
     }));
     this.emptyTimeline(uuid);
     this.events.emit('gap', gap);
-    if (timeline.loading) timeline.stale = true;
-    else if (wasOpen) void this.loadPage(uuid, '').catch(() => {});
+    if (wasOpen || timeline.loading) this.readAgain(uuid);
     void this.reloadConversation(uuid).catch(() => {});
     this.timelineChanged(uuid);
   }

@@ -19,6 +19,7 @@ import {
 } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
 import { ConnectionError } from './errors.js';
+import { closeEvent, made, messageEvent } from './events.js';
 import {
   parseFrame,
   type Bye,
@@ -77,7 +78,7 @@ export interface ConnectionOptions extends ConnectionTerms {
   url: string;
   auth: TokenSource;
   WebSocket?: WebSocketConstructor | undefined;
-  random?: () => number;
+  random?: (() => number) | undefined;
 }
 
 export interface ConnectionEvents {
@@ -753,15 +754,3 @@ function detach(ws: SocketLike): void {
   ws.onopen = ws.onmessage = ws.onclose = null;
   ws.onerror = () => {};
 }
-
-// React Native and Node 20 have not all of the event classes; the shape is what callers read.
-
-function made<Kind>(name: 'MessageEvent' | 'CloseEvent' | 'Event', type: string, fields: object): Kind {
-  const Constructor = globalThis[name] as (new (type: string, fields: object) => Kind) | undefined;
-  return Constructor ? new Constructor(type, fields) : ({ type, ...fields } as Kind);
-}
-
-export const messageEvent = (data: string): SocketMessage => made<SocketMessage>('MessageEvent', 'message', { data });
-
-export const closeEvent = (code: number, reason = ''): SocketClose =>
-  made<SocketClose>('CloseEvent', 'close', { code, reason, wasClean: code === 1000 });

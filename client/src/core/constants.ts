@@ -63,5 +63,9 @@ export const TYPING_EXPIRES_MS = 6_000;
 export const PAGE_SIZE = 50;
 /** The socket waits for the list of conversations for at most this long. */
 export const LIST_PATIENCE_MS = 3_000;
+/** A tab that hears nothing of another one's socket for this long makes its own. */
+export const JOIN_PATIENCE_MS = 2_000;
+/** How many people one socket may watch. */
+export const PRESENCE_LIMIT = 100;
 /** Changes of a conversation are kept together. */
 export const SAVE_DELAY_MS = 300;

@@ -31,6 +31,7 @@ export type KeyValueStorage = Platform<
   'Storage',
   { getItem(key: string): string | null; setItem(key: string, value: string): void; removeItem(key: string): void }
 >;
+export type Signal = Platform<'AbortSignal', { readonly aborted: boolean }>;
 export type FileObject = Platform<'Blob', { readonly size: number; readonly type: string }>;
 
 /** As much of a WebSocket as is used: the browser's, React Native's and `ws`. */

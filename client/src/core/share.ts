@@ -1,5 +1,6 @@
-import { closeEvent, Connection, ConnectionState, messageEvent, type ConnectionEvents, type ConnectionTerms, type TokenSource } from './connection.js';
+import { Connection, ConnectionState, type ConnectionEvents, type ConnectionTerms, type TokenSource } from './connection.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
+import { closeEvent, messageEvent } from './events.js';
 import type { SocketObject, WebSocketConstructor } from './platform.js';
 
 /** A connection and those who hold it. */
@@ -17,7 +18,7 @@ export interface ShareOptions extends ConnectionTerms {
   url: string;
   auth: TokenSource;
   WebSocket?: WebSocketConstructor | undefined;
-  random?: () => number;
+  random?: (() => number) | undefined;
 }
 
 /**

@@ -14,7 +14,16 @@ export function indexedDbStore(name = 'alviar'): ChatStore {
     (opening ??= new Promise<IDBDatabase>((resolve, reject) => {
       const request = indexedDB.open(name, 1);
       request.onupgradeneeded = () => request.result.createObjectStore('items');
-      request.onsuccess = () => resolve(request.result);
+      request.onsuccess = () => {
+        const database = request.result;
+        // Removed, or made anew by a later version: neither waits for us, and the next call opens what is there then.
+        database.onversionchange = () => {
+          database.close();
+          opening = undefined;
+        };
+        database.onclose = () => (opening = undefined);
+        resolve(database);
+      };
       request.onerror = request.onblocked = () => reject(request.error ?? new Error('IndexedDB is blocked'));
     }).catch((error: unknown) => {
       opening = undefined;

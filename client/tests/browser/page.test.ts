@@ -323,16 +323,10 @@ describe.skipIf(!server)('the page', () => {
     await bubble(alice, 'other half').waitFor();
   });
 
-  it('lets more tabs be open than sockets, and the one that is looked at is connected', async () => {
-    const first = await signIn(await openWindow(), 'charlie');
-    for (let tab = 0; tab < 3; tab++) {
-      const page = await openTab(first.context());
-      await page.getByRole('status').getByText('Connected').first().waitFor();
-    }
-    await first.getByRole('status').getByText('Disconnected').first().waitFor({ state: 'attached' });
-    await first.bringToFront();
-    await first.evaluate(() => dispatchEvent(new Event('focus')));
-    await first.getByRole('status').getByText('Connected').first().waitFor();
+  it('lets more tabs be open than one may have sockets', async () => {
+    const tabs = [await signIn(await openWindow(), 'charlie')];
+    for (let tab = 0; tab < 4; tab++) tabs.push(await openTab(tabs[0]!.context()));
+    for (const page of tabs) await page.getByRole('status').getByText('Connected').first().waitFor();
   });
 
   it('says on a phone, inside a conversation, that the connection is lost', async () => {

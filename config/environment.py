@@ -43,7 +43,7 @@ class Environment:
     """
 
     def __init__(self, dotenv: Path) -> None:
-        self._env = environs.FileAwareEnv(eager=False)
+        self._env = environs.FileAwareEnv(eager=False, strip_whitespace=True)
         self._in_file = set(dotenv_values(dotenv)) if dotenv.is_file() else set()
         self._env.read_env(dotenv)
         self._wanted: dict[Text, Text] = {}

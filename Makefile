@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 MAKEFLAGS += --no-print-directory
+# Compiled once: every start of a server, and every test module, would else be compiled anew.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: help run serve reload stack lock sbom release newcomer image-test test check chaos chaos-short abuse benchmarks client-test
 
@@ -66,14 +68,14 @@ image-test:
 release: .venv/.installed-dev
 	$(PY) -m tools.release
 
-# On SQLite with two processes, then what needs PostgreSQL and Valkey on private ones.
+# On SQLite, then what needs PostgreSQL and Valkey on private ones; two processes each time.
 test: .venv/.installed-dev
-	$(PY) -m pytest -n 2 -m "not postgres and not valkey"
-	$(PY) -m tests.servers $(PY) -m pytest -m "postgres or valkey"
+	$(PY) -m pytest -n 2 --dist loadgroup -m "not postgres and not valkey"
+	$(PY) -m tests.servers $(PY) -m pytest -n 2 --dist loadgroup -m "postgres or valkey"
 
 # Everything but the live servers once more, on PostgreSQL and Valkey.
 test-production: .venv/.installed-dev
-	$(PY) -m tests.servers $(PY) -m pytest -m "not live"
+	$(PY) -m tests.servers $(PY) -m pytest -n 2 --dist loadgroup -m "not live"
 
 # What the deployment checks are held against; the database and Redis are not contacted.
 check: export PRODUCTION_SETTINGS = ALVIAR_MODE=production ALLOWED_HOSTS=chat.example.com \

@@ -6,16 +6,23 @@ and memory by default, `python -m tests.servers python -m pytest …` for Postgr
 - `@pytest.mark.postgres`, `@pytest.mark.valkey`: the test needs them in this very process; skipped loudly elsewhere.
 - `postgres_url`, `valkey_url`: a private server for processes that a test starts itself, whatever this one runs on.
 
-With `CI=true` nothing of this is skipped: what cannot start is a failure.
+With `CI=true` nothing is skipped: what cannot run is a failure.
 """
 
 import os
+import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.conf import settings
+from django.test import TransactionTestCase
+from whitenoise.middleware import WhiteNoiseMiddleware
+
+from tests import flush
 
 PASSWORD = "alviar-demo"
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
@@ -24,19 +31,49 @@ CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 def pytest_configure(config: pytest.Config) -> None:
     # Argon2 is slow on purpose; what tests of hashing need they set themselves.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+    if settings.REDIS_URLS and hasattr(config, "workerinput"):
+        _use_a_valkey_of_its_own(config)
 
 
-def _unavailable(reason: str) -> None:
-    if CI:
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+def _use_a_valkey_of_its_own(config: pytest.Config) -> None:
+    """Part the workers of xdist: a message to everybody reaches all databases of a Valkey."""
+    from tests import servers
+
+    server = servers.Valkey()
+    server.start()
+    config.add_cleanup(server.stop)
+    settings.REDIS_URLS = [server.url]
+    settings.CACHES["default"]["LOCATION"] = settings.REDIS_URLS
+    settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"] = settings.REDIS_URLS
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"CI skips nothing. {reason}"
+    return report
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the live tests that share a server in one worker (`--dist loadgroup`)."""
+    if item.get_closest_marker("live"):
+        names: list[str] = getattr(item, "fixturenames", [])
+        item.add_marker(pytest.mark.xdist_group("shared" if "shared" in names else item.path.stem))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the live tests, which are long; the others fill what time is left."""
+    items.sort(key=lambda item: item.get_closest_marker("live") is None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("postgres") and settings.EMBEDDED_DATABASE:
-        _unavailable("needs PostgreSQL in this process: python -m tests.servers python -m pytest …")
+        pytest.skip("needs PostgreSQL in this process: python -m tests.servers python -m pytest …")
     if item.get_closest_marker("valkey") and not settings.REDIS_URLS:
-        _unavailable("needs Valkey in this process: python -m tests.servers python -m pytest …")
+        pytest.skip("needs Valkey in this process: python -m tests.servers python -m pytest …")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -47,26 +84,72 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(f"{report.nodeid}: {report.longrepr[2]}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Spare the servers that tests start their migrations: give them a copy of this process's own empty tables."""
+    from tests import live
+
+    if settings.EMBEDDED_DATABASE and any(item.get_closest_marker("live") for item in request.session.items):
+        request.getfixturevalue("django_db_setup")
+        live.template = tmp_path_factory.mktemp("template") / "db.sqlite3"
+        name = settings.DATABASES["default"]["NAME"]
+        with closing(sqlite3.connect(name)) as source, closing(sqlite3.connect(live.template)) as copy:
+            source.backup(copy)
+    yield
+    live.template = None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_flush() -> Iterator[None]:
+    """After a test with `transaction=True`, empty the tables that have rows, and only these."""
+    with mock.patch.object(TransactionTestCase, "_fixture_teardown", flush.flush):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_found_once() -> Iterator[None]:
+    """Each test client has middleware of its own, for which WhiteNoise looks at every static file there is."""
+    look, found = WhiteNoiseMiddleware.add_files_from_finders, {}
+
+    def once(self: WhiteNoiseMiddleware) -> None:
+        if not found:
+            look(self)
+            found.update(self.files)
+        self.files.update(found)
+
+    with mock.patch.object(WhiteNoiseMiddleware, "add_files_from_finders", once):
+        yield
+
+
 @pytest.fixture(scope="session")
 def _postgres_server() -> Iterator[str]:
+    """The URL of a migrated database, whose server has room for more."""
+    from tests import live, servers
+
+    url = "" if settings.EMBEDDED_DATABASE else settings.DATABASE_URL
+    with ExitStack() as stack:
+        try:
+            url = url or stack.enter_context(servers.postgresql())
+        except servers.NotAvailable as error:
+            pytest.skip(f"needs PostgreSQL: {error}")
+        made = servers.create_database(url, f"template_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
+        live.manage({"DATABASE_URL": made}, "migrate", "-v0")
+        yield made
+
+
+@pytest.fixture(scope="session")
+def new_database(_postgres_server: str) -> Callable[[], str]:
+    """Return the URL of one more PostgreSQL database each time it is called, with all tables and no rows."""
     from tests import servers
 
-    if not settings.EMBEDDED_DATABASE:
-        yield settings.DATABASE_URL
-        return
-    try:
-        with servers.postgresql() as url:
-            yield url
-    except servers.NotAvailable as error:
-        _unavailable(f"needs PostgreSQL: {error}")
+    template = _postgres_server.rpartition("/")[2]
+    return lambda: servers.create_database(_postgres_server, f"live_{uuid.uuid4().hex[:12]}", template=template)
 
 
 @pytest.fixture
-def postgres_url(_postgres_server: str) -> str:
-    """The URL of a fresh, empty PostgreSQL database for the processes that a test starts."""
-    from tests import servers
-
-    return servers.create_database(_postgres_server, f"live_{uuid.uuid4().hex[:12]}")
+def postgres_url(new_database: Callable[[], str]) -> str:
+    """The URL of a PostgreSQL database for the processes that a test starts."""
+    return new_database()
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +161,7 @@ def valkey_url() -> Iterator[str]:
         with servers.valkey() as url:
             yield url
     except servers.NotAvailable as error:
-        _unavailable(f"needs Valkey: {error}")
+        pytest.skip(f"needs Valkey: {error}")
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -14,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.stores import PostgreSQL, Valkey
-from tests.servers import free_port
+from tests import live
+from tests.servers import PostgreSQL, Valkey, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 UVICORN = [
@@ -47,14 +46,6 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
     sys.exit(f"{process.args} did not start:\n{log.read_text()[-3_000:]}")
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(30)
-        return
-    process.kill()
-
-
 @contextmanager
 def postgresql() -> Iterator[PostgreSQL]:
     """A PostgreSQL that keeps what it promises (fsync on)."""
@@ -71,46 +62,23 @@ def alviar(*, people: int, group: int = 0, **extra: str) -> Iterator[Running]:
     """Alviar in production mode with one server process, on PostgreSQL and Valkey; all rates off."""
     from config.rates import RATES
 
-    valkey, port = Valkey(), free_port()
+    valkey = Valkey()
     with postgresql() as database, tempfile.TemporaryDirectory(prefix="alviar-bench-") as folder:
         try:
             valkey.start()
-            log = Path(folder) / "server.log"
-            environment = {
-                **os.environ,
-                "DJANGO_SETTINGS_MODULE": "config.settings",
-                "ALVIAR_MODE": "production",
-                "HOST": "127.0.0.1",
-                "PORT": str(port),
-                "WORKERS": "1",
-                "DATABASE_URL": database.url,
-                "REDIS_URL": valkey.url,
-                "SECRET_KEY": secrets.token_urlsafe(48),
-                "ALLOWED_HOSTS": "127.0.0.1",
-                "HTTPS_ONLY": "0",
-                "STATIC_ROOT": f"{folder}/static",
-                "MEDIA_ROOT": f"{folder}/media",
-                "MAIL_DIR": f"{folder}/mail",
-                "CHAT_MESSAGES_PER_10S": "0",
-                "CHAT_FRAMES_PER_MINUTE": "0",
+            environment = live.production(
+                Path(folder),
+                database_url=database.url,
+                redis_url=valkey.url,
+                WORKERS="1",
                 **{f"RATE_{name.upper()}": "0" for name in RATES},
                 **extra,
-            }
-            environment.pop("MAKELEVEL", None)
-            process = subprocess.Popen(
-                [sys.executable, "-m", "config.server", "serve"],
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log.open("wb"),
-                stderr=subprocess.STDOUT,
             )
+            for name in ("ARGON2_MEMORY_KIB", "ARGON2_TIME_COST"):
+                if name not in extra:
+                    del environment[name]  # passwords cost what they cost
+            server = live.start("serve", environment, Path(folder) / "server.log")
             try:
-                pids = ROOT / "var" / f"serve-{port}.json"
-                deadline = time.monotonic() + 60
-                while not pids.exists() and process.poll() is None and time.monotonic() < deadline:
-                    time.sleep(0.1)
-                wait_for_port(port, process, log)
                 made = subprocess.run(
                     [sys.executable, "-m", "benchmarks.people", str(people), str(group)],
                     cwd=ROOT,
@@ -122,10 +90,9 @@ def alviar(*, people: int, group: int = 0, **extra: str) -> Iterator[Running]:
                 if made.returncode:
                     sys.exit(made.stderr[-3_000:])
                 found: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
-                worker = json.loads(pids.read_text())["workers"][0]
-                yield Running("Alviar", port, worker, found["people"], found["group"])
+                yield Running("Alviar", server.port, server.processes()["workers"][0], found["people"], found["group"])
             finally:
-                stop(process)
+                live.end(server.process)
         finally:
             valkey.stop()
 
@@ -147,7 +114,7 @@ def peer(name: str, command: list[str], *, port: int, **extra: str) -> Iterator[
             wait_for_port(port, process, log)
             yield Running(name, port, process.pid, [])
         finally:
-            stop(process)
+            live.end(process)
 
 
 @contextmanager

@@ -1,9 +1,15 @@
-"""A real server process of our own, and a client that speaks to it as an app would: REST and a strict WebSocket."""
+"""A real server process of our own, and a client that speaks to it as an app would: REST and a strict WebSocket.
+
+This is the one place that starts servers: the tests, the contract tests, `chaos`, `abuse` and `benchmarks` use it from
+Python; `python -m tests.live FOLDER NAME=VALUE…` becomes such a server, for the tests of the npm package.
+"""
 
 import asyncio
 import json
 import os
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -11,8 +17,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +31,9 @@ from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "alviar-demo-7"
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 30.0  # for what comes at once, on a machine that may be busy
+START_SECONDS = 120.0
+KEY = "k9v2Xr7mQ4wZ8nB3cF6hJ1pL5tY0sD2gU7aE9iO4Tq6Wm3Nz8Kx1"
 
 # What a test is not about; a test that is gives its own.
 UNLIMITED = {
@@ -35,12 +43,17 @@ UNLIMITED = {
 
 @dataclass
 class Server:
-    """`log`: what it printed, all of it."""
+    """`log`: what it printed, all of it. `kind`: what `command_of` knows."""
 
     base: str
     process: subprocess.Popen[bytes]
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
+    kind: str = "uvicorn"
+
+    @property
+    def port(self) -> int:
+        return int(self.base.rpartition(":")[2])
 
     @property
     def ws(self) -> str:
@@ -77,7 +90,51 @@ class Server:
         body = self.ok("POST", f"{prefix}/login/", {"username": name, "password": PASSWORD})
         return Person(self, name, body["user"]["id"], body["access"], body["refresh"], body["session"]["id"])
 
-    def stop(self, *, within_s: float = 20) -> int:
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        """Return status and body as it is."""
+        request = urllib.request.Request(self.base + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def raw(self, data: bytes) -> bytes:
+        """Send bytes as they are and return all that comes back until the server closes or falls silent."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_SECONDS) as wire:
+            wire.sendall(data)
+            said = b""
+            with suppress(TimeoutError, ConnectionResetError):
+                while piece := wire.recv(65_536):
+                    said += piece
+                    wire.settimeout(1)
+        return said
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def pid_file(self) -> Path:
+        return ROOT / "var" / f"serve-{self.port}.json"
+
+    def processes(self) -> dict[str, Any]:
+        """Return what `serve` writes about its processes: `parent`, `workers`, `tasks`; nothing before it does."""
+        with suppress(FileNotFoundError, json.JSONDecodeError):
+            found: dict[str, Any] = json.loads(self.pid_file.read_text())
+            return found
+        return {}
+
+    def wait(self, path: str = "/healthz") -> "Server":
+        """Return when `path` is answered with 200. Raises AssertionError, with the log, if that never happens."""
+        deadline = time.monotonic() + START_SECONDS
+        while self.process.poll() is None and time.monotonic() < deadline:
+            with suppress(OSError):
+                if self.get(path)[0] == 200:
+                    return self
+            time.sleep(0.05)
+        raise AssertionError(f"{self.kind} did not start:\n{self.said()[-4000:]}")
+
+    def stop(self, *, within_s: float = 60) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within_s)
 
@@ -190,7 +247,7 @@ class Wire:
 
 @contextmanager
 def server(kind: str = "uvicorn", *, database_url: str = "", redis_url: str = "", **settings: str) -> Iterator[Server]:
-    """Start a server on its own database and yield it once it answers. `kind`: uvicorn or daphne."""
+    """Start a server on its own database and yield it once it answers. `kind`: uvicorn, daphne or serve."""
     with tempfile.TemporaryDirectory(prefix="alviar-live-") as folder:
         environment = environment_of(Path(folder), database_url=database_url, redis_url=redis_url, **settings)
         started = start(kind, environment, Path(folder) / "log")
@@ -200,57 +257,141 @@ def server(kind: str = "uvicorn", *, database_url: str = "", redis_url: str = ""
             end(started.process)
 
 
+def clean_environment() -> dict[str, str]:
+    """Return what every server inherits: no setting of the developer's shell, but what measures coverage."""
+    wanted = {"PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH"}
+    return {name: value for name, value in os.environ.items() if name in wanted or name.startswith("COVERAGE_")}
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Return the settings that keep a server's files below `folder`."""
+    names = {"MEDIA_ROOT": "media", "MAIL_DIR": "mail", "STATIC_ROOT": "static"}
+    return {name: str(folder / place) for name, place in names.items()}
+
+
 def environment_of(folder: Path, *, database_url: str = "", redis_url: str = "", **settings: str) -> dict[str, str]:
     """Return the environment of a server whose files stand below `folder`."""
-    port = free_port()
     return {
-        **{name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")},
+        **clean_environment(),
         **UNLIMITED,
         "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "DATABASE_URL": database_url or f"sqlite:///{folder}/db.sqlite3",
+        "PORT": str(free_port()),
+        "DATABASE_URL": database_url or migrated(folder / "db.sqlite3"),
         "REDIS_URL": redis_url,
         "SECRET_KEY": "a key for tests alone, and long enough for them: 0123456789",
-        "MEDIA_ROOT": str(folder / "media"),
-        "MAIL_DIR": str(folder / "mail"),
-        "STATIC_ROOT": str(folder / "static"),
+        **files_of(folder),
         **settings,
     }
 
 
-def start(kind: str, environment: dict[str, str], log: Path) -> Server:
-    """Start the process and wait until it answers."""
-    if kind == "uvicorn":
-        command = [sys.executable, "-m", "config.server", "run"]
-    else:
-        subprocess.run(
-            [sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True, capture_output=True
-        )
-        port = environment["PORT"]
-        command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", port, "config.asgi:application"]
+def production(folder: Path, *, database_url: str, redis_url: str, **settings: str) -> dict[str, str]:
+    """Return the environment of `make serve` for plain HTTP on loopback, without limits."""
+    return environment_of(
+        folder,
+        database_url=database_url,
+        redis_url=redis_url,
+        **{
+            "ALVIAR_MODE": "production",
+            "SECRET_KEY": KEY,
+            "JWT_SIGNING_KEYS": f"tests:{KEY[::-1]}",
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "PUBLIC_URL": "http://127.0.0.1",
+            "HTTPS_ONLY": "false",
+            "WORKERS": "2",
+        }
+        | settings,
+    )
+
+
+# A database with all tables and no rows, which saves each server of a test run its migrations (conftest.py makes it).
+template: Path | None = None
+
+
+def migrated(file: Path) -> str:
+    """Return the URL of the SQLite database `file`, made from the template where there is one."""
+    if template is not None and not file.exists():
+        with closing(sqlite3.connect(template)) as source, closing(sqlite3.connect(file)) as copy:
+            source.backup(copy)
+    return f"sqlite:///{file}"
+
+
+def command_of(kind: str, environment: dict[str, str]) -> list[str]:
+    if kind == "daphne":
+        return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", environment["PORT"], "config.asgi:application"]
+    return [sys.executable, "-m", "config.server", {"uvicorn": "run"}.get(kind, kind)]
+
+
+def launch(kind: str, environment: dict[str, str], log: Path) -> Server:
+    """Start the process and return at once. `kind`: uvicorn (`make run`), daphne, or serve (`make serve`)."""
+    if kind == "daphne":
+        manage(environment, "migrate", "-v0")
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            command_of(kind, environment),
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
         )
-    started = Server(f"http://127.0.0.1:{environment['PORT']}", process, log, environment)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            if started.call("GET", "/healthz")[0] == 200:
-                return started
-        except OSError:
-            time.sleep(0.05)
-    end(process)
-    raise AssertionError(f"{kind} did not start:\n{log.read_text()[-4000:]}")
+    return Server(f"http://127.0.0.1:{environment['PORT']}", process, log, environment, kind)
+
+
+def start(kind: str, environment: dict[str, str], log: Path) -> Server:
+    """Start the process and wait until it answers; `serve` until all its processes are there."""
+    started = launch(kind, environment, log)
+    try:
+        started.wait("/readyz" if kind == "serve" else "/healthz")
+        if kind == "serve":
+            wait_until(lambda: len(started.processes().get("workers", [])) == int(environment["WORKERS"]))
+    except BaseException:
+        end(started.process)
+        raise
+    return started
+
+
+def wait_until(holds: Callable[[], Any], *, within_s: float = START_SECONDS) -> Any:
+    """Return what `holds` returned once that was true. Raises AssertionError if it never is."""
+    deadline = time.monotonic() + within_s
+    while not (found := holds()):
+        assert time.monotonic() < deadline, f"not within {within_s:g} s"
+        time.sleep(0.02)
+    return found
+
+
+def manage(environment: dict[str, str], *command: str) -> str:
+    """Run `manage.py COMMAND…` and return what it printed; a failure is one."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=ROOT,
+        env=clean_environment() | environment,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(15)
+            process.wait(40)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def main(folder: str, *settings: str) -> None:
+    """Become the server: what signals this process signals it, and its first line is its address."""
+    environment = environment_of(Path(folder), **dict(setting.split("=", 1) for setting in settings))
+    print(f"http://127.0.0.1:{environment['PORT']}", flush=True)
+    os.chdir(ROOT)
+    command = command_of("uvicorn", environment)
+    os.execve(command[0], command, environment)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

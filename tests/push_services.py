@@ -8,6 +8,7 @@ import ipaddress
 import json
 import socket
 import ssl
+import struct
 import threading
 import time
 import uuid
@@ -52,6 +53,13 @@ class Asked:
 Reply = tuple[int, dict[str, str], bytes]
 
 
+def arrived(connection: socket.socket) -> float:
+    """Return when the last bytes reached this machine, however late this thread came to read them."""
+    facts = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)
+    (milliseconds,) = struct.unpack_from("I", facts, 52)  # tcpi_last_data_recv
+    return time.monotonic() - milliseconds / 1000
+
+
 class Service:
     """Takes POSTs and answers what `reply` says. `asked` holds whole requests alone."""
 
@@ -77,7 +85,7 @@ class Service:
                     service.cut.append(self.path)
                     return
                 names = {name.lower(): value for name, value in self.headers.items()}
-                asked = Asked(self.path, names, body)
+                asked = Asked(self.path, names, body, arrived(self.connection))
                 service.asked.append(asked)
                 status, headers, answer = service.reply(asked)
                 self.send_response(status)

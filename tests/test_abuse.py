@@ -14,7 +14,14 @@ pytestmark = pytest.mark.live
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[live.Server]:
-    with live.server(RATE_HANDSHAKE="20/min", ALLOWED_HOSTS="127.0.0.1,localhost") as started:
+    settings = {
+        "RATE_HANDSHAKE": "20/min",
+        "ALLOWED_HOSTS": "127.0.0.1,localhost",
+        "CHAT_FRAMES_PER_MINUTE": "60",
+        "CHAT_STUCK_SECONDS": "1",
+        "CHAT_SOCKETS_PER_SESSION": "1",
+    }
+    with live.server(**settings) as started:
         yield started
 
 
@@ -60,34 +67,32 @@ def test_the_handshake_heeds_allowed_hosts(server: live.Server, host: str, statu
     assert answered in ({status} if status == 101 else {403, 429})
 
 
-async def test_a_flood_of_protocol_pings_or_pieces_is_closed_by_4429() -> None:
-    with live.server(CHAT_FRAMES_PER_MINUTE="60") as server:
-        alice = server.person()
-        for flood in ("pings", "pieces"):
-            wire = await alice.open()
-            if flood == "pings":
-                with suppress(ConnectionClosed):
-                    for number in range(200):
-                        await wire.connection.ping(str(number))
-            else:
-                with suppress(ConnectionClosed):
-                    await wire.connection.send([""] * 200 + ["{}"])
-            assert await wire.closed() == 4429
-            assert any(frame["type"] == "error" and frame["code"] == "throttled" for frame in wire.seen)
+async def test_a_flood_of_protocol_pings_or_pieces_is_closed_by_4429(server: live.Server) -> None:
+    alice = server.person()
+    for flood in ("pings", "pieces"):
+        wire = await alice.open()
+        if flood == "pings":
+            with suppress(ConnectionClosed):
+                for number in range(200):
+                    await wire.connection.ping(str(number))
+        else:
+            with suppress(ConnectionClosed):
+                await wire.connection.send([""] * 200 + ["{}"])
+        assert await wire.closed() == 4429
+        assert any(frame["type"] == "error" and frame["code"] == "throttled" for frame in wire.seen)
 
 
-async def test_who_reads_nothing_is_gone_and_shown_so() -> None:
+async def test_who_reads_nothing_is_gone_and_shown_so(server: live.Server) -> None:
     """A client that stops reading with little unsent: no close can be flushed, and yet it ends."""
-    with live.server(CHAT_STUCK_SECONDS="1", CHAT_SOCKETS_PER_SESSION="1") as server:
-        alice, bob = server.person(), server.person()
-        alice.direct(bob)
-        watcher = await alice.open()
-        await watcher.send("presence", user_ids=[bob.id])
-        stuck = await bob.open()
-        while not (await watcher.next("presence", within_s=20))["users"][0]["online"]:
-            pass
-        stuck.connection.transport.pause_reading()
-        newer = await bob.open()  # supersedes: the close of the older one is never read
-        await newer.close()
-        while (await watcher.next("presence", within_s=30))["users"][0]["online"]:
-            pass
+    alice, bob = server.person(), server.person()
+    alice.direct(bob)
+    watcher = await alice.open()
+    await watcher.send("presence", user_ids=[bob.id])
+    stuck = await bob.open()
+    while not (await watcher.next("presence"))["users"][0]["online"]:
+        pass
+    stuck.connection.transport.pause_reading()
+    newer = await bob.open()  # supersedes: the close of the older one is never read
+    await newer.close()
+    while (await watcher.next("presence"))["users"][0]["online"]:
+        pass

@@ -1,7 +1,6 @@
-"""What an admin does reaches open sockets and tokens within a second, on a real server."""
+"""What an admin does reaches open sockets and tokens, on a real server."""
 
 import re
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -13,9 +12,8 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[live.Server]:
-    with live.server() as started:
-        yield started
+def server(shared: live.Server) -> live.Server:
+    return shared
 
 
 @pytest.fixture
@@ -41,10 +39,8 @@ async def test_disabling_a_person_closes_the_socket_and_ends_the_tokens(server, 
     person = server.person()
     wire = await person.open()
     page = f"/admin/users/user/{person.id}/change/"
-    asked = time.monotonic()
     press(admin, f"/admin/users/user/{person.id}/act/disable/", {}, at=page)
     assert await wire.closed() == 4504
-    assert time.monotonic() - asked < 5  # the page included; the promise of a second is the revocation suite's
     assert server.call("GET", "/api/users/me/", token=person.access)[1]["reason"] == "user_inactive"
     status, refused = server.call("POST", "/api/auth/token/refresh/", {"refresh": person.refresh})
     assert (status, refused["action"]) == (401, "login")
@@ -60,7 +56,7 @@ async def test_revoking_one_session_closes_its_socket_and_no_other(server, admin
     page = f"/admin/user_sessions/usersession/{row}/change/"
     press(admin, f"/admin/user_sessions/usersession/{row}/revoke/", {}, at=page)
     assert await one.closed() == 4503
-    assert await two.ping() < live.WAIT_SECONDS
+    await two.ping()
     assert server.call("GET", "/api/users/me/", token=first.access)[1]["reason"] == "session_revoked"
     kinds = [event["kind"] for event in second.ok("GET", "/api/users/me/security-events/")["results"]]
     assert "session_revoked" in kinds

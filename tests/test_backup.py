@@ -1,9 +1,7 @@
 """docs/backup.md as a whole: dump, lose, restore, renew the epoch; devices that were ahead read afresh."""
 
-import os
 import re
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -22,20 +20,6 @@ def postgresql(*command: str) -> None:
     program = str(servers.postgresql_binaries() / command[0])
     done = subprocess.run([program, *command[1:]], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def manage(environment: dict[str, str], *command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "manage.py", *command],
-        cwd=live.ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture
@@ -79,8 +63,8 @@ async def test_what_was_dumped_comes_back_and_devices_that_were_ahead_read_afres
         connection.execute(f'CREATE DATABASE "{name}"')
     postgresql("pg_restore", "--no-owner", "--exit-on-error", f"--dbname={postgres_url}", str(dump))
     environment = {"DATABASE_URL": postgres_url}
-    manage(environment, "migrate", "--noinput")
-    manage(environment, "renew_epoch")
+    live.manage(environment, "migrate", "--noinput")
+    live.manage(environment, "renew_epoch")
 
     after = serve(postgres_url)
     bob = live.Person(after, bob.name, bob.id, bob.access, bob.refresh, bob.sid)  # the session was in the dump

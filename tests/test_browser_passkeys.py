@@ -1,7 +1,6 @@
 """Passkeys in a real browser with its virtual authenticator: made, used without a name, refused without the person."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -36,9 +35,8 @@ true
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[live.Server]:
-    with live.server() as started:
-        yield started
+def server(shared: live.Server) -> live.Server:
+    return shared
 
 
 async def plug_in(tab: chromium.Tab, *, verified: bool) -> str:

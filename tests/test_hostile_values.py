@@ -133,8 +133,6 @@ def test_hostile_values_in_queries(caller: Any, route: str) -> None:
 def test_hostile_values_in_bodies(caller: Any, route: str) -> None:
     path = "/" + re.sub(r"<\w*uuid:\w+>", caller.conversation, route)
     path = re.sub(r"<[^>]+>", "1", path)
-    if any(word in path for word in ("logout", "close", "/leave")):
-        pytest.skip("ends what the rest of the test needs")
     for value in BODY_VALUES:
         for method in ("post", "patch", "put"):
             _check(getattr(caller, method)(path, dict.fromkeys(FIELDS, value)), (method, path, value))

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,13 @@ NEW = "another horse battery"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[live.Server]:
-    limits = {f"RATE_{name}": "0" for name in ("PASSWORD_RESET", "RESEND_VERIFICATION", "MAIL_ACCOUNT_HOURLY")}
-    with live.server(**limits) as started:
-        yield started
+def server(shared: live.Server) -> live.Server:
+    return shared
 
 
 def mailed(server: live.Server, to: str, page: str) -> str:
     """Return the link of the newest mail to somebody, waiting for the worker."""
-    folder, deadline = Path(server.environment["MAIL_DIR"]), time.monotonic() + 10
+    folder, deadline = Path(server.environment["MAIL_DIR"]), time.monotonic() + live.WAIT_SECONDS
     while time.monotonic() < deadline:
         for file in sorted(folder.glob("*.eml"), reverse=True):
             text = file.read_text("utf-8")

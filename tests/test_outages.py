@@ -1,19 +1,14 @@
 """PostgreSQL gone or hanging under a running server: what is answered meanwhile, and when it works again."""
 
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests import live, servers
-from tests.chaos.stores import PostgreSQL, Valkey
+from tests.servers import PostgreSQL
 
 pytestmark = pytest.mark.live
-
-WAIT_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +24,8 @@ def database() -> Iterator[PostgreSQL]:
 
 @pytest.fixture(scope="module")
 def server(database: PostgreSQL) -> Iterator[live.Server]:
-    with tempfile.TemporaryDirectory(prefix="alviar-live-") as folder:
-        environment = live.environment_of(
-            Path(folder), database_url=database.url, DATABASE_TIMEOUT_MS="1500", HTTP_THREADS="4"
-        )
-        started = live.start("uvicorn", environment, Path(folder) / "log")
-        try:
-            yield started
-        finally:
-            live.end(started.process)
+    with live.server(database_url=database.url, DATABASE_TIMEOUT_MS="1500", HTTP_THREADS="4") as started:
+        yield started
 
 
 def _refused(server: live.Server, person: live.Person) -> None:
@@ -60,10 +48,7 @@ def _ask(server: live.Server, person: live.Person) -> tuple[int, dict[str, objec
 
 
 def _eventually_ok(server: live.Server, person: live.Person) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while _ask(server, person)[0] != 200:
-        assert time.monotonic() < deadline, server.log.read_text()[-3000:]
-        time.sleep(0.1)
+    live.wait_until(lambda: _ask(server, person)[0] == 200)
 
 
 @pytest.mark.parametrize("how", ["gone", "hanging"])
@@ -71,7 +56,7 @@ def test_a_database_that_goes_is_503_then_works_again_and_is_logged_once(
     database: PostgreSQL, server: live.Server, how: str
 ) -> None:
     person = server.person()
-    before = len(server.log.read_text())
+    before = len(server.said())
     (database.halt if how == "gone" else database.hang)()
     try:
         statuses: list[int] = []
@@ -84,18 +69,16 @@ def test_a_database_that_goes_is_503_then_works_again_and_is_logged_once(
         for asker in askers:
             asker.join()
         assert statuses == [503] * 12
-        while "database.away" not in server.log.read_text()[before:]:
-            time.sleep(0.05)
+        live.wait_until(lambda: "database.away" in server.said()[before:])
         for _ in range(20):
             _refused(server, person)
     finally:
         (database.go_on if how == "gone" else database.resume)()
     _eventually_ok(server, person)
-    while "database.back" not in server.log.read_text()[before:]:
-        time.sleep(0.05)
+    live.wait_until(lambda: "database.back" in server.said()[before:])
     for _ in range(30):  # no stale connection is left in the pool
         assert _ask(server, person)[0] == 200
-    log = server.log.read_text()[before:]
+    log = server.said()[before:]
     assert (log.count("database.away"), log.count("database.back")) == (1, 1)
     assert "Traceback" not in log
     assert "psycopg.pool" not in log
@@ -111,51 +94,3 @@ def test_a_row_that_stays_locked_is_503_and_no_outage(database: PostgreSQL, serv
         assert (status, body["code"]) == (503, "temporarily_unavailable")
         assert server.person().ok("GET", "/api/users/me/")["first_name"] == ""  # everybody else goes on
     _eventually_ok(server, person)
-
-
-@pytest.mark.parametrize("how", ["hanging", "gone"])
-async def test_a_revocation_reaches_the_other_process_while_redis_is_away_and_the_log_says_it_once(
-    database: PostgreSQL, how: str
-) -> None:
-    try:
-        valkey = Valkey()
-        valkey.start()
-    except Exception as error:
-        pytest.skip(f"needs Valkey: {error}")
-    both: list[live.Server] = []
-    with tempfile.TemporaryDirectory(prefix="alviar-live-") as folder:
-        try:
-            for name in ("one", "two"):
-                (Path(folder) / name).mkdir()
-                environment = live.environment_of(
-                    Path(folder) / name,
-                    database_url=database.url,
-                    redis_url=valkey.url,
-                    CHAT_SWEEP_SECONDS="600",  # the sweep is not what finds it
-                    JWT_SIGNING_KEYS="k:0123456789012345678901234567890123456789",
-                )
-                both.append(live.start("uvicorn", environment, Path(folder) / name / "log"))
-            one, two = both
-            alice = one.person()
-            wire = await live.Person(two, alice.name, alice.id, alice.access, alice.refresh, alice.sid).open()
-            other = one.sign_in(alice.name)
-            (valkey.hang if how == "hanging" else valkey.kill)()
-            other.ok("POST", f"/api/users/sessions/{alice.sid}/revoke/")
-            assert await wire.closed() == 4503
-            while not all("layer.broken" in server.log.read_text() for server in both):
-                time.sleep(0.05)
-            assert other.ok("GET", "/api/users/me/")["id"] == alice.id
-            (valkey.resume if how == "hanging" else valkey.start_empty)()
-            while not all("layer.mended" in server.log.read_text() for server in both):
-                time.sleep(0.05)
-            for server in both:
-                log = server.log.read_text()
-                assert "Traceback" not in log
-                assert log.count("cache.away") <= 1
-                assert log.count("layer.broken") == log.count("layer.mended") == 1
-        finally:
-            for server in both:
-                live.end(server.process)
-            if how == "hanging":
-                valkey.resume()
-            valkey.stop()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from django.conf import settings
 
-from config.tests.test_server import Started
+from tests import live
 from tests.servers import free_port
 
 pytestmark = pytest.mark.live
@@ -28,11 +28,10 @@ def blocks(name, language):
 
 
 def bash(script, **environment):
-    clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
     return subprocess.Popen(
         ["bash", "-c", PREAMBLE + script],
         cwd=settings.BASE_DIR,
-        env=clean | environment,
+        env=live.clean_environment() | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -41,7 +40,7 @@ def bash(script, **environment):
     )
 
 
-def finished(process, seconds=90):
+def finished(process, seconds=live.START_SECONDS):
     said = process.communicate(timeout=seconds)[0]
     return process.returncode, said
 
@@ -49,30 +48,19 @@ def finished(process, seconds=90):
 @contextmanager
 def printed(script, port, log, **environment):
     """Run a block that ends in a server until that answers; end it afterwards."""
-    clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
     with log.open("wb") as file:
         process = subprocess.Popen(
             ["bash", "-c", PREAMBLE + script],
             cwd=settings.BASE_DIR,
-            env=clean | environment,
+            env=live.clean_environment() | environment,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    server = Started(process, port, log)
+    server = live.Server(f"http://127.0.0.1:{port}", process, log)
     try:
-        for _ in range(600):
-            try:
-                if process.poll() is not None or server.get("/healthz")[0] == 200:
-                    break
-            except OSError:
-                pass
-            try:
-                process.wait(0.1)
-            except subprocess.TimeoutExpired:
-                continue
-        yield server
+        yield server.wait()
     finally:
         # bash, make and the server are one group: bash alone would leave the other two behind.
         os.killpg(process.pid, signal.SIGTERM)
@@ -155,14 +143,17 @@ def test_one_opens_the_socket_from_javascript(embedded, tmp_path, readme):
     )
     flags = ["--experimental-websocket"] if major < 22 else []
     done = subprocess.run(
-        [node, *flags, str(tmp_path / "console.mjs")], capture_output=True, text=True, timeout=60, check=False
+        [node, *flags, str(tmp_path / "console.mjs")],
+        capture_output=True,
+        text=True,
+        timeout=live.START_SECONDS,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (0, "message.created\n"), done.stderr
 
 
-@pytest.mark.parametrize("readme", READMES)
-def test_production_starts_and_is_looked_after(tmp_path, postgres_url, valkey_url, readme):
-    start, care = [block for block in blocks(readme, "bash") if "make serve" in block or "first_admin" in block]
+def test_production_starts_and_is_looked_after(tmp_path, postgres_url, valkey_url):
+    start, care = [block for block in blocks("README.md", "bash") if "make serve" in block or "first_admin" in block]
     port = free_port()
     start = re.sub(r"postgres://\S+", postgres_url, start)
     start = re.sub(r"redis://\S+", valkey_url, start)

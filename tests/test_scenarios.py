@@ -4,82 +4,44 @@ in-memory layer and on PostgreSQL with Valkey."""
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.contract.conftest import Person, Server, Socket, assert_envelope, free_port, make_person, start_server
+from tests import live
+from tests.contract.conftest import Person, Server, Socket, assert_envelope, make_person, start_server
 
-ROOT = Path(__file__).resolve().parents[1]
-NODE_MODULES = ROOT / "client" / "node_modules"
+NODE_MODULES = live.ROOT / "client" / "node_modules"
 MESSAGES = 60
 
 pytestmark = pytest.mark.live
 
 
-def start_daphne(tmp: Path, **extra: str) -> Server:
-    port, log = free_port(), tmp / "daphne.log"
-    environment = {
-        **os.environ,
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "DATABASE_URL": f"sqlite:///{tmp / 'db.sqlite3'}",
-        "REDIS_URL": "",
-        "MAIL_DIR": str(tmp / "mail"),
-        "RATE_LOGIN": "0",
-        "RATE_REGISTER": "0",
-        **extra,
-    }
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True, timeout=60)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application"],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log.open("wb"),
-        stderr=subprocess.STDOUT,
-    )
-    server = Server(f"http://127.0.0.1:{port}", tmp / "mail", process, log)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(server.base + "/healthz").status_code == 200:
-                return server
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError("daphne did not start: " + log.read_text()[-3000:])
-
-
-@pytest.fixture(params=["uvicorn", "daphne"])
+@pytest.fixture(scope="module", params=["uvicorn", "daphne"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["SQLite and memory", "PostgreSQL and Valkey"])
-def server(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module", params=["SQLite and memory", "PostgreSQL and Valkey"])
+def server(request: pytest.FixtureRequest, kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     extra = {"CHAT_MESSAGES_PER_10S": "0"}
     if request.param == "PostgreSQL and Valkey":
         extra |= {
-            "DATABASE_URL": request.getfixturevalue("postgres_url"),
+            "DATABASE_URL": request.getfixturevalue("new_database")(),
             "REDIS_URL": request.getfixturevalue("valkey_url"),
         }
-    running = (start_server if kind == "uvicorn" else start_daphne)(tmp_path, **extra)
-    yield running
-    running.process.send_signal(signal.SIGTERM)
+    running = start_server(tmp_path_factory.mktemp(kind), kind, **extra)
     try:
-        running.process.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        running.process.kill()
-        raise AssertionError("the server did not stop within 20 s of SIGTERM") from None
+        yield running
+        running.stop()
+    finally:
+        live.end(running.process)
 
 
 def sign_in(person: Person, prefix: str, device: str) -> dict[str, Any]:
@@ -179,11 +141,9 @@ def test_two_people_sign_in_chat_change_tokens_and_are_signed_out(server: Server
 
     # Scenario 3's counterpart: his other device signs this one out, and everything of it ends at once.
     other = sign_in(bob, "/api/auth/", "bob-tablet")
-    revoked_at = time.monotonic()
     answer = bob.post(f"users/sessions/{bob.login['session']['id']}/revoke/", access=other["access"])
     assert (answer.status_code, answer.json()) == (200, {"success": True})
     assert second.closed() == 4503
-    assert time.monotonic() - revoked_at < 1
     assert_envelope(bob.get("users/me/"), 401, "token_not_valid", reason="session_revoked", action="login")
     refused = httpx.post(f"{server.base}/api/users/auth/token/refresh/", json={"refresh": bob.login["refresh"]})
     assert_envelope(refused, 401, "token_not_valid", reason="session_revoked", action="login")
@@ -249,7 +209,7 @@ def node(script: str, *arguments: str) -> dict[str, Any]:
         env={**os.environ, "CHROMIUM": shutil.which("chromium") or ""},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=live.START_SECONDS,
         check=False,
     )
     assert done.stdout, done.stderr

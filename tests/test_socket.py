@@ -4,9 +4,7 @@ import asyncio
 import shutil
 import socket as sockets
 import sqlite3
-import statistics
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,15 +19,17 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture(scope="module", params=["uvicorn", "daphne"])
-def server(request: pytest.FixtureRequest) -> Iterator[live.Server]:
+def server(request: pytest.FixtureRequest, uvicorn: live.Server) -> Iterator[live.Server]:
+    if request.param == "uvicorn":
+        yield uvicorn
+        return
     with live.server(request.param, ALLOWED_ORIGINS="https://app.example.com") as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def uvicorn() -> Iterator[live.Server]:
-    with live.server("uvicorn") as started:
-        yield started
+def uvicorn(shared: live.Server) -> live.Server:
+    return shared
 
 
 # --- The handshake ----------------------------------------------------------------------------------------------------
@@ -224,12 +224,14 @@ async def test_a_locked_database_holds_up_no_ping(uvicorn: live.Server) -> None:
     for number in range(10):
         await writer.send("message", conversation_uuid=room, content=str(number))
         await writer.send("mark_as_seen", conversation_uuid=room, up_to_seq=number)
-    took = [[await wire.ping() for _ in range(20)] for wire in (other, writer)]
+    for wire in (other, writer):
+        for _ in range(20):
+            await wire.ping()
+    assert "ack" not in {frame["type"] for frame in writer.seen}  # all the pongs came while the messages waited
     lock.execute("ROLLBACK")
     lock.close()
     assert len([await writer.next("ack") for _ in range(10)]) == 10
     assert len(await other.events(10)) == 10
-    assert max(statistics.median(pings) for pings in took) < 0.05
     for wire in (writer, other):
         await wire.close()
 
@@ -260,26 +262,23 @@ async def flood(talker: live.Wire, room: str, count: int) -> None:
         await talker.send("message", conversation_uuid=room, content=text)
     done = 0
     while done < count:
-        done += (await talker.next("ack", "events", within_s=30))["type"] == "ack"
+        done += (await talker.next("ack", "events", within_s=120))["type"] == "ack"
 
 
 async def test_a_client_that_stops_reading_is_cut_off_and_costs_nobody_else(uvicorn: live.Server) -> None:
     alice, bob, charlie = uvicorn.person(), uvicorn.person(), uvicorn.person()
     warm, room = alice.group(charlie), alice.group(bob, charlie)
     talker, reader = await alice.open(), await charlie.open()
-    reading = asyncio.create_task(reader.events(2_400, within_s=30))
+    reading = asyncio.create_task(reader.events(2_400, within_s=120))
     await flood(talker, warm, 1_200)  # what as many messages cost without anybody stuck
     raw = await stuck(uvicorn, bob)
-    before = resident_kib(uvicorn.process.pid)
+    before, said = resident_kib(uvicorn.process.pid), len(uvicorn.said())
     await flood(talker, room, 1_200)
     assert len(await reading) >= 2_400
-    assert await reader.ping() < 1
+    await reader.ping()
     assert resident_kib(uvicorn.process.pid) - before < 20 * 1024
-    deadline = time.monotonic() + 12
-    while b"socket.aborted" not in uvicorn.log.read_bytes() and time.monotonic() < deadline:
-        await asyncio.sleep(0.2)
-    assert b"socket.slow" in uvicorn.log.read_bytes()
-    assert b"socket.aborted" in uvicorn.log.read_bytes()
+    await asyncio.to_thread(live.wait_until, lambda: "socket.aborted" in uvicorn.said()[said:])
+    assert "socket.slow" in uvicorn.said()[said:]
     raw.close()
     for wire in (talker, reader):
         await wire.close()
@@ -293,7 +292,7 @@ async def test_a_slow_client_that_reads_again_is_told_4413(uvicorn: live.Server)
     log_before = uvicorn.log.read_bytes().count(b"socket.slow")
     while uvicorn.log.read_bytes().count(b"socket.slow") == log_before:
         await flood(talker, room, 100)
-    raw.settimeout(5)
+    raw.settimeout(live.WAIT_SECONDS)
 
     def read_all() -> bytes:
         tail = b""
@@ -320,9 +319,9 @@ async def test_time_and_rates_end_or_slow_a_socket() -> None:
     settings = {
         "CHAT_MESSAGES_PER_10S": "3",
         "CHAT_HEARTBEAT_TIMEOUT": "1",
-        "ACCESS_TOKEN_LIFETIME": "3",
+        "ACCESS_TOKEN_LIFETIME": "6",
         "JWT_LEEWAY": "1",
-        "CHAT_TOKEN_EXPIRING": "2",
+        "CHAT_TOKEN_EXPIRING": "5",
     }
     with live.server("uvicorn", **settings) as server:
         alice, bob = server.person(), server.person()
@@ -335,12 +334,12 @@ async def test_time_and_rates_end_or_slow_a_socket() -> None:
         assert (error["code"], error["ref"], error["retryable"]) == ("throttled", 3, True)
         assert 0 < error["retry_after_ms"] <= 10_000
         await wire.send("ping")
-        assert await wire.closed(within_s=4) in (4408, 4401)
-        assert (await quiet.next("token_expiring"))["in_s"] <= 2
+        assert await wire.closed() in (4408, 4401)
+        assert (await quiet.next("token_expiring"))["in_s"] <= 5
         renewed = server.ok("POST", "/api/auth/token/refresh/", {"refresh": alice.refresh})["access"]
         await quiet.send("authenticate", token=renewed, ref="a")
         assert (await quiet.next("authenticated"))["ref"] == "a"
-        assert await quiet.closed(within_s=8) == 4401
+        assert await quiet.closed() == 4401
         assert quiet.seen[-1] == {"type": "bye", "code": "token_not_valid", "close": 4401}
 
 
@@ -350,7 +349,7 @@ async def test_sigterm_says_goodbye_to_every_socket_before_the_server_goes(kind:
         people = [server.person() for _ in range(4)]
         wires = [await one.open() for one in people for _ in range(3)]
         stopping = asyncio.ensure_future(asyncio.to_thread(server.stop))
-        codes = await asyncio.gather(*(wire.closed(within_s=5) for wire in wires))
+        codes = await asyncio.gather(*(wire.closed() for wire in wires))
         assert set(codes) == {4410}
         byes = [wire.seen[-1] for wire in wires]
         assert {bye["code"] for bye in byes} == {"server_drain"}
@@ -365,7 +364,5 @@ async def test_a_stuck_client_holds_up_no_shutdown() -> None:
         raw = await stuck(server, bob)
         talker = await alice.open()
         await flood(talker, room, 1_000)
-        started = time.monotonic()
-        await asyncio.to_thread(server.stop)
-        assert time.monotonic() - started < 12
+        await asyncio.to_thread(server.stop)  # in the time that it gives itself, or this fails
         raw.close()

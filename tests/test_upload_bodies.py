@@ -5,9 +5,7 @@ import contextlib
 import json
 import os
 import socket
-import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +19,8 @@ SLOW = 24  # three times the threads that serve requests
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[live.Server]:
-    folder = tmp_path_factory.mktemp("uploads")
-    environment = live.environment_of(folder, MEDIA_ROOT=str(folder / "media"))
-    started = live.start("uvicorn", environment, folder / "log")
-    try:
-        yield started
-    finally:
-        live.end(started.process)
+def server(shared: live.Server) -> live.Server:
+    return shared
 
 
 def connect(server: live.Server) -> socket.socket:
@@ -86,10 +78,7 @@ def test_cut_patch_keeps_what_arrived(server: live.Server) -> None:
     path = begin(server, person, len(raw))
     with connect(server) as connection:
         connection.sendall(patch_head(path, person, 0, len(raw)) + raw[:2_000_000])
-    until = time.monotonic() + 20
-    while not (kept := offset_of(server, person, path)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    kept = live.wait_until(lambda: offset_of(server, person, path))
     assert 0 < kept <= 2_000_000
     with connect(server) as connection:
         connection.sendall(patch_head(path, person, kept, len(raw) - kept) + raw[kept:])

@@ -10,51 +10,41 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
-from config.tests.test_server import KEY, started
 from tests import live
 from tests.servers import free_port
 
 pytestmark = pytest.mark.live
-PID_FOLDER = Path(settings.BASE_DIR) / "var"
 
 
-@contextmanager
-def serving(folder, postgres_url, valkey_url, **more):
-    """Start `serve` with two processes; yield it, with `live.Server` for people at it."""
-    environment = {
-        "PORT": str(free_port()),
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, new_database, valkey_url):
+    """`serve` with two processes, one of whose settings stands in a file."""
+    folder = tmp_path_factory.mktemp("serve")
+    (folder / "rate").write_text("0")
+    environment = live.production(folder, database_url=new_database(), redis_url=valkey_url)
+    del environment["RATE_LOGIN"]
+    environment |= {
         "METRICS_PORT": str(free_port()),
-        "SECRET_KEY": KEY,
-        "ALLOWED_HOSTS": "127.0.0.1",
-        "HTTPS_ONLY": "false",
         "DRAIN_SECONDS": "3",
-        "DATABASE_URL": postgres_url,
-        "REDIS_URL": valkey_url,
-        **live.UNLIMITED,
-        **more,
+        "RATE_LOGIN_FILE": str(folder / "rate"),
     }
-    with started("serve", folder, **environment) as server:
-        server.metrics_port = int(environment["METRICS_PORT"])
-        server.pid_file = PID_FOLDER / f"serve-{server.port}.json"
-        server.people = live.Server(f"http://127.0.0.1:{server.port}", server.process, server.log)
-        yield server
-
-
-def pids(server):
-    return json.loads(server.pid_file.read_text())
+    started = live.start("serve", environment, folder / "log")
+    try:
+        yield started
+    finally:
+        live.end(started.process)
 
 
 def figure(server, name):
     """Return the sum of a figure over its labels, as a scrape has it."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10) as answer:
+    port = server.environment["METRICS_PORT"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=live.WAIT_SECONDS) as answer:
         text = answer.read().decode()
     return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.M))
 
@@ -62,11 +52,11 @@ def figure(server, name):
 def reload(server):
     done = subprocess.run(
         [sys.executable, "-m", "config.server", "reload"],
-        cwd=settings.BASE_DIR,
-        env={"PATH": os.environ["PATH"], "PORT": str(server.port)},
+        cwd=live.ROOT,
+        env=live.clean_environment() | {"PORT": str(server.port)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=live.START_SECONDS,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
@@ -145,84 +135,83 @@ async def follow(person, room, heard, closes):
             continue
 
 
-async def test_a_reload_refuses_no_connection_and_loses_no_message(tmp_path, postgres_url, valkey_url):
-    with serving(tmp_path, postgres_url, valkey_url) as server:
-        alice, bob = [await asyncio.to_thread(server.people.person) for _ in "ab"]
-        room = await asyncio.to_thread(alice.direct, bob)
-        before = pids(server)
-        heard, closes = [], []
-        device = asyncio.create_task(follow(bob, room, heard, closes))
-        with Load(server, alice, room) as load:
-            code, said = await asyncio.to_thread(reload, server)
-            after = pids(server)
-        assert code == 0, (said, server.said())
-        assert load.faults == []
-        assert load.answers > 20
-        assert after["parent"] == before["parent"]
-        assert not {*before["workers"], before["tasks"]} & {*after["workers"], after["tasks"]}
-        for _ in range(100):
-            if len(heard) >= len(load.said):
-                break
-            await asyncio.sleep(0.1)
-        assert heard == load.said, device
-        assert closes
-        assert all(bye["close"] == 4410 and 0 < bye["reconnect_in_ms"] <= 3_000 for bye in closes)
-        device.cancel()
-        # Counts go on where the replaced processes stopped, and nobody is counted twice.
-        assert figure(server, "alviar_messages_total") == len(load.said)
-        assert figure(server, "alviar_processes") == 3
+async def test_a_reload_refuses_no_connection_and_loses_no_message(server):
+    alice, bob = [await asyncio.to_thread(server.person) for _ in "ab"]
+    room = await asyncio.to_thread(alice.direct, bob)
+    before, counted = server.processes(), figure(server, "alviar_messages_total")
+    heard, closes = [], []
+    device = asyncio.create_task(follow(bob, room, heard, closes))
+    with Load(server, alice, room) as load:
+        code, said = await asyncio.to_thread(reload, server)
+        after = server.processes()
+    assert code == 0, (said, server.said())
+    assert load.faults == []
+    assert load.answers > 20
+    assert after["parent"] == before["parent"]
+    assert not {*before["workers"], before["tasks"]} & {*after["workers"], after["tasks"]}
+    with suppress(AssertionError):
+        await asyncio.to_thread(live.wait_until, lambda: len(heard) >= len(load.said))
+    assert heard == load.said, device
+    assert closes
+    assert all(bye["close"] == 4410 and 0 < bye["reconnect_in_ms"] <= 3_000 for bye in closes)
+    device.cancel()
+    # Counts go on where the replaced processes stopped, and nobody is counted twice.
+    assert figure(server, "alviar_messages_total") == counted + len(load.said)
+    assert figure(server, "alviar_processes") == 3
 
 
-def test_the_parent_stays_small_and_the_port_is_taken_before_anything_is_migrated(tmp_path, postgres_url, valkey_url):
-    with serving(tmp_path, postgres_url, valkey_url) as server:
-        status = Path(f"/proc/{server.process.pid}/status").read_text()
-        assert int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) < 25_000
-        with serving(tmp_path, f"{postgres_url}_never", valkey_url, PORT=str(server.port)) as second:
-            assert second.process.wait(60) == 1
-        assert "Cannot listen on" in second.said()
-        assert "did not answer" not in second.said()
+def test_the_parent_stays_small_and_the_port_is_taken_before_anything_is_migrated(server, tmp_path):
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    assert int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) < 25_000
+    elsewhere = {"DATABASE_URL": f"{server.environment['DATABASE_URL']}_never", "METRICS_PORT": "0"}
+    second = live.launch("serve", server.environment | elsewhere, tmp_path / "log")
+    try:
+        assert second.process.wait(live.START_SECONDS) == 1
+    finally:
+        live.end(second.process)
+    assert "Cannot listen on" in second.said()
+    assert "did not answer" not in second.said()
 
 
-def test_a_reload_with_bad_settings_leaves_everything_as_it_is(tmp_path, postgres_url, valkey_url, monkeypatch):
-    dotenv = tmp_path / "settings"
-    dotenv.write_text("30/min")
-    with serving(tmp_path, postgres_url, valkey_url, RATE_LOGIN_FILE=str(dotenv), RATE_LOGIN="") as server:
-        before = pids(server)
-        dotenv.write_text("many")
+def test_a_reload_with_bad_settings_leaves_everything_as_it_is(server):
+    file = Path(server.environment["RATE_LOGIN_FILE"])
+    before = server.processes()
+    file.write_text("many")
+    try:
         code, said = reload(server)
         assert code == 1
         assert "Not reloaded" in said
         assert "RATE_LOGIN" in server.said()
-        assert {**pids(server), "reloads": 0, "failed": None} == before
+        assert server.processes() | {"reloads": before["reloads"], "failed": before["failed"]} == before
         assert server.get("/readyz")[0] == 200
-        dotenv.write_text("40/min")
-        assert reload(server)[0] == 0, "and the next one is good"
+    finally:
+        file.write_text("0")
+    assert reload(server)[0] == 0, "and the next one is good"
 
 
-def test_figures_are_the_sum_of_all_processes_and_survive_their_deaths(tmp_path, postgres_url, valkey_url):
-    with serving(tmp_path, postgres_url, valkey_url) as server:
-        for _ in range(3):
-            server.people.person()
-        assert figure(server, "alviar_registrations_total") == 3
-        assert figure(server, "alviar_sign_ins_total") == 3
-        assert server.get("/metrics")[0] == 404, "only on its own port"
-        victim = pids(server)["workers"][0]
-        os.kill(victim, signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with socket.create_connection(("127.0.0.1", server.port), timeout=5):
-                workers = pids(server)["workers"]
-            if len(workers) == 2 and victim not in workers and figure(server, "alviar_processes") == 3:
-                break
-            time.sleep(0.1)
-        else:
-            raise AssertionError(server.said())
-        assert figure(server, "alviar_registrations_total") == 3
+def test_figures_are_the_sum_of_all_processes_and_survive_their_deaths(server):
+    names = ("alviar_registrations_total", "alviar_sign_ins_total")
+    before = [figure(server, name) for name in names]
+    for _ in range(3):
+        server.person()
+    after = [value + 3 for value in before]
+    assert [figure(server, name) for name in names] == after
+    assert server.get("/metrics")[0] == 404, "only on its own port"
+    victim = server.processes()["workers"][0]
+    os.kill(victim, signal.SIGKILL)
+
+    def replaced():
+        with socket.create_connection(("127.0.0.1", server.port), timeout=live.WAIT_SECONDS):
+            workers = server.processes()["workers"]
+        return len(workers) == 2 and victim not in workers and figure(server, "alviar_processes") == 3
+
+    live.wait_until(replaced)
+    assert [figure(server, name) for name in names] == after
 
 
-def test_a_token_opens_the_figures_on_the_main_port_without_a_redirect(tmp_path, postgres_url, valkey_url):
-    more = {"METRICS_PORT": "0", "METRICS_TOKEN": "m3tr1cs", "HTTPS_ONLY": "true", "ALLOWED_HOSTS": "chat.example.com"}
-    with serving(tmp_path, postgres_url, valkey_url, **more) as server:
+def test_a_token_opens_the_figures_on_the_main_port_without_a_redirect(tmp_path):
+    settings = {"METRICS_TOKEN": "m3tr1cs", "HTTPS_ONLY": "true", "ALLOWED_HOSTS": "chat.example.com"}
+    with live.server(**settings) as server:
         status, body = server.get("/metrics", Authorization="Bearer m3tr1cs")
         assert status == 200
         assert b'alviar_info{version="' in body

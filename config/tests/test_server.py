@@ -4,105 +4,43 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
 import pytest
-from django.conf import settings
 
+from tests import live
 from tests.servers import free_port
 
 pytestmark = pytest.mark.live
 
-KEY = "k9v2Xr7mQ4wZ8nB3cF6hJ1pL5tY0sD2gU7aE9iO4Tq6Wm3Nz8Kx1"
+KEY = live.KEY
 
 
-class Started:
-    def __init__(self, process, port, log):
-        self.process, self.port, self.log = process, port, log
-
-    def get(self, path, **headers):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-
+class Started(live.Server):
     def login(self, username, password="alviar-demo"):
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/api/auth/login/",
-            data=json.dumps({"username": username, "password": password}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return answer.status
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    def raw(self, data, *, wait_s=5):
-        """Send bytes as they are and return all that comes back until the server closes or falls silent."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=wait_s) as wire:
-            wire.sendall(data)
-            wire.settimeout(1)
-            said = b""
-            try:
-                while piece := wire.recv(65_536):
-                    said += piece
-            except (TimeoutError, ConnectionResetError):
-                pass
-        return said
-
-    def said(self):
-        return self.log.read_text()
+        return self.call("POST", "/api/auth/login/", {"username": username, "password": password})[0]
 
 
 @contextmanager
 def started(mode, folder, **environment):
-    port = int(environment.setdefault("PORT", str(free_port())))
-    environment.setdefault("DATABASE_URL", f"sqlite:///{folder / 'db.sqlite3'}")
-    environment.setdefault("MAIL_DIR", str(folder / "mail"))
-    environment.setdefault("STATIC_ROOT", str(folder / "static"))
-    clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
-    log = folder / f"log-{time.monotonic_ns()}"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "config.server", mode],
-            cwd=settings.BASE_DIR,
-            env=clean | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-        server = Started(process, port, log)
-        try:
-            deadline = time.monotonic() + 60
-            while process.poll() is None and time.monotonic() < deadline:
-                try:
-                    if server.get("/healthz")[0] == 200:
-                        break
-                except OSError:
-                    time.sleep(0.1)
-            yield server
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    raise
+    """Start the launcher with its own defaults and yield it once it answers or has ended."""
+    environment = live.clean_environment() | {"PORT": str(free_port())} | live.files_of(folder) | environment
+    environment.setdefault("DATABASE_URL", live.migrated(folder / "db.sqlite3"))
+    server = live.launch(mode, environment, folder / f"log-{time.monotonic_ns()}")
+    server = Started(server.base, server.process, server.log, environment, mode)
+    try:
+        with suppress(AssertionError):
+            server.wait()
+        yield server
+    finally:
+        live.end(server.process)
 
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory):
-    with started("run", tmp_path_factory.mktemp("with spaces in it")) as server:
+    folder = tmp_path_factory.mktemp("with spaces in it")
+    with started("run", folder, DATABASE_URL=f"sqlite:///{folder}/new.sqlite3") as server:  # a first start
         yield server
 
 
@@ -189,83 +127,78 @@ def test_an_unknown_socket_path_is_refused_by_http(embedded):
 
 def test_a_taken_port_is_one_clear_line(embedded, tmp_path):
     with started("run", tmp_path, PORT=str(embedded.port)) as second:
-        assert second.process.wait(30) == 1
+        assert second.process.wait(live.START_SECONDS) == 1
     assert f"Cannot listen on 127.0.0.1:{embedded.port}" in second.said()
     assert "Traceback" not in second.said()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_run_stops_within_seconds_and_starts_again_on_the_same_file(tmp_path, signum):
-    for _ in range(2):
-        with started("run", tmp_path) as server:
-            assert server.login("alice") == 200
-            begun = time.monotonic()
-            server.process.send_signal(signum)
-            assert server.process.wait(15) == 0
-            assert time.monotonic() - begun < 8
+def test_it_stops_on_a_signal_and_shuts_demo_people_out_where_others_can_reach_it(tmp_path):
+    def people(server):
+        return [server.login(name) for name in ("alice", "bob", "charlie", "admin")]
 
+    def stop(server, signum):
+        server.process.send_signal(signum)
+        assert server.process.wait(live.START_SECONDS) == 0
 
-def test_demo_people_are_shut_out_where_others_can_reach_the_server(tmp_path):
     with started("run", tmp_path) as server:
-        assert server.login("admin") == 200
-    with started("run", tmp_path, HOST="0.0.0.0") as server:
+        assert people(server) == [200] * 4
+        stop(server, signal.SIGTERM)
+    with started("run", tmp_path, HOST="0.0.0.0") as server:  # on the same file
         assert "alviar-demo" not in server.said()
-        assert [server.login(name) for name in ("alice", "bob", "charlie", "admin")] == [401] * 4
+        assert people(server) == [401] * 4
+        stop(server, signal.SIGINT)
     with started("run", tmp_path) as server:
-        assert server.login("admin") == 200
+        assert people(server) == [200] * 4
 
 
 def test_a_database_that_never_answers_is_one_clear_line(tmp_path):
     url = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     with started("run", tmp_path, DATABASE_URL=url, STARTUP_WAIT_SECONDS="1") as server:
-        assert server.process.wait(30) == 1
+        assert server.process.wait(live.START_SECONDS) == 1
     assert "the database did not answer within 1 seconds" in server.said()
     assert "Traceback" not in server.said()
 
 
 def test_serve_refuses_unsafe_settings_with_plain_lines(tmp_path):
     with started("serve", tmp_path, SECRET_KEY=KEY, ALLOWED_HOSTS="x.example") as server:
-        assert server.process.wait(60) == 1
+        assert server.process.wait(live.START_SECONDS) == 1
     assert "alviar.E001" in server.said()
     assert "alviar.E002" in server.said()
     assert "Traceback" not in server.said()
 
 
 def test_serve_survives_the_death_of_its_parts_and_stops_them_together(tmp_path, postgres_url, valkey_url):
-    port = free_port()
     production = {
-        "PORT": str(port),
         "SECRET_KEY": KEY,
         "ALLOWED_HOSTS": "127.0.0.1",
         "HTTPS_ONLY": "false",
         "DATABASE_URL": postgres_url,
         "REDIS_URL": valkey_url,
     }
-    pid_file = Path(settings.BASE_DIR) / "var" / f"serve-{port}.json"
     with started("serve", tmp_path, **production) as server:
         ready = {"database": "ok", "layer": "ok", "migrations": "ok", "tasks": "ok"}
         assert json.loads(server.get("/readyz")[1]) == ready
         assert server.login("alice") == 401, "no demo people in production"
-        before = json.loads(pid_file.read_text())
+        before = server.processes()
         assert len(before["workers"]) == 2
         victims = [before["workers"][0], before["tasks"]]
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
-        deadline, resets = time.monotonic() + 30, 0
+        deadline, resets = time.monotonic() + live.START_SECONDS, 0
         while time.monotonic() < deadline:
             try:
                 assert server.get("/healthz")[0] == 200
             except ConnectionError:
                 resets += 1  # it was being answered by the one that was killed
                 assert resets <= 1
-            after = json.loads(pid_file.read_text())
+            after = server.processes()
             if len(after["workers"]) == 2 and after["tasks"] and not {*after["workers"], after["tasks"]} & {*victims}:
                 break
             time.sleep(0.1)
         else:
             raise AssertionError(server.said())
         server.process.terminate()
-        assert server.process.wait(40) == 0
+        assert server.process.wait(live.START_SECONDS) == 0
         lines = [json.loads(line) for line in server.said().splitlines()]  # one JSON log, the parent's lines included
         ended = [line for line in lines if line["event"] == "server.process_ended"]
         assert {line["pid"] for line in ended} == {*victims}
@@ -273,4 +206,4 @@ def test_serve_survives_the_death_of_its_parts_and_stops_them_together(tmp_path,
     for pid in (*after["workers"], after["tasks"]):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    assert not pid_file.exists()
+    assert not server.pid_file.exists()

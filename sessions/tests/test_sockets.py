@@ -9,7 +9,11 @@ from django.core.cache import cache
 from sessions.places import sockets
 from sessions.tests.clock import later
 
-own_clock = pytest.mark.skipif(bool(settings.REDIS_URLS), reason="Valkey counts lifetimes by a clock of its own")
+
+@pytest.fixture
+def our_clock(settings):
+    """Lifetimes by the clock that a test can move: Valkey has one of its own."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 
 def test_sockets_come_and_go():
@@ -22,7 +26,7 @@ def test_sockets_come_and_go():
     assert sockets.count([phone, tablet]) == {phone: 1, tablet: 1}
 
 
-@own_clock
+@pytest.mark.usefixtures("our_clock")
 def test_a_killed_process_leaves_no_ghosts():
     sid = uuid.uuid4()
     sockets.opened(sid, "a")
@@ -30,7 +34,7 @@ def test_a_killed_process_leaves_no_ghosts():
         assert sockets.count([sid]) == {sid: 0}
 
 
-@own_clock
+@pytest.mark.usefixtures("our_clock")
 def test_a_beat_keeps_them():
     sid = uuid.uuid4()
     sockets.opened(sid, "a")

@@ -13,8 +13,6 @@ import asyncio
 import http.client
 import json
 import os
-import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -28,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import live
-from tests.chaos.stores import PostgreSQL, Valkey
+from tests.servers import PostgreSQL, Valkey
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE, OUTSIDE, INSIDE = "alviar-abuse", "10.213.7.1", "10.213.7.2"
@@ -51,7 +49,7 @@ class Run:
 
     @property
     def pids(self) -> list[int]:
-        workers: list[int] = json.loads((ROOT / "var" / f"serve-{self.port}.json").read_text())["workers"]
+        workers: list[int] = self.server.processes()["workers"]
         return workers
 
     def memory_mib(self) -> float:
@@ -352,47 +350,24 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
 def serving(folder: Path) -> Iterator[Run]:
     """Start everything."""
     database, valkey = PostgreSQL(fsync=False), Valkey()
-    process: subprocess.Popen[bytes] | None = None
+    server: live.Server | None = None
     try:
         database.start()
         valkey.start()
-        environment = live.environment_of(
+        environment = live.production(
             folder,
             database_url=database.url,
             redis_url=valkey.url,
-            ALVIAR_MODE="production",
             HOST="0.0.0.0",
-            WORKERS="2",
-            HTTPS_ONLY="false",
             ALLOWED_HOSTS=f"127.0.0.1,{OUTSIDE}",
-            SECRET_KEY=secrets.token_urlsafe(48),
-            JWT_SIGNING_KEYS=f"abuse:{secrets.token_urlsafe(48)}",
-            PUBLIC_URL="http://127.0.0.1",
             RATE_HANDSHAKE="0",
             LOG_LEVEL="INFO",
         )
-        log = folder / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "config.server", "serve"],
-                cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        run = Run(live.Server(f"http://127.0.0.1:{environment['PORT']}", process, log, environment), database, valkey)
-        deadline = time.monotonic() + 90
-        while True:
-            with suppress(OSError):
-                if run.server.call("GET", "/readyz")[0] == 200:
-                    break
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"the server did not start:\n{log.read_text()[-3000:]}")
-            time.sleep(0.1)
-        yield run
+        server = live.start("serve", environment, folder / "log")
+        yield Run(server, database, valkey)
     finally:
-        if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(40)
-            process.kill()
+        if server is not None:
+            live.end(server.process)
         with suppress(Exception):
             valkey.resume()
         valkey.stop()

@@ -18,20 +18,18 @@ The run fails unless the last three are 0.
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import resource
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,12 +38,11 @@ import httpx
 import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests import live
 from tests.chaos.client import OPEN_SECONDS, Account, Device, Link
 from tests.chaos.proxy import Proxy
-from tests.chaos.stores import PostgreSQL, Valkey
-from tests.servers import NotAvailable, free_port
+from tests.servers import NotAvailable, PostgreSQL, Valkey
 
-ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse 9 battery"
 SETTLE_SECONDS = 45.0
 LONG = "\N{GRINNING FACE}" * 3_900  # 15,600 bytes on the wire
@@ -169,7 +166,7 @@ class World:
     scale: float  # of the phases' lengths
     seed: int
     only: str = ""  # part of the names of the phases to run
-    port: int = field(default_factory=free_port)
+    port: int = 0
     ledger: Ledger = field(default_factory=Ledger)
     devices: list[Witness] = field(default_factory=list)
     rooms: list[str] = field(default_factory=list)
@@ -196,9 +193,11 @@ class World:
             self.http = await stack.enter_async_context(
                 httpx.AsyncClient(timeout=10, limits=httpx.Limits(max_connections=60, max_keepalive_connections=40))
             )
-            self._start_server()
+            try:
+                await asyncio.to_thread(self._start_server)
+            except AssertionError as error:
+                sys.exit(str(error))
             stack.callback(self._stop_server)
-            await self._wait_until_it_serves()
             self.proxy = await stack.enter_async_context(Proxy(self.port))
             await self._people()
             talkers = [asyncio.create_task(self._talk(device)) for device in self.devices]
@@ -214,74 +213,33 @@ class World:
             await asyncio.gather(*(device.stop() for device in self.devices))
             if code:
                 kept = Path(tempfile.gettempdir()) / "alviar-chaos-server.log"
-                kept.write_bytes(self.log.read_bytes())
+                kept.write_bytes(self.server.log.read_bytes())
                 print(f"the server's log: {kept}")
             return code
 
     def _start_server(self) -> None:
-        self.log = self.folder / "server.log"
-        none = ("LOGIN", "REGISTER", "REFRESH_ADDRESS", "REFRESH_SESSION", "CHAT")  # all of them come from one address
-        environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
-            "CHAOS_LAYER_FLAG": str(self.flag),
-            "HOST": "127.0.0.1",
-            "PORT": str(self.port),
-            "WORKERS": "2",
-            "DATABASE_URL": self.database.url,
-            "REDIS_URL": self.valkey.url,
-            "SECRET_KEY": secrets.token_urlsafe(48),
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "HTTPS_ONLY": "0",
-            "MAIL_DIR": str(self.folder / "mail"),
-            "STATIC_ROOT": str(self.folder / "static"),
-            "MEDIA_ROOT": str(self.folder / "media"),
-            # Cheap hashing: a hundred logins are not what is tried here.
-            "ARGON2_MEMORY_KIB": "1024",
-            "ARGON2_TIME_COST": "1",
+        environment = live.production(
+            self.folder,
+            database_url=self.database.url,
+            redis_url=self.valkey.url,
+            DJANGO_SETTINGS_MODULE="tests.chaos.settings",
+            CHAOS_LAYER_FLAG=str(self.flag),
             # Above the default 20: the flood of the clients that stop reading comes from four sockets.
-            "CHAT_MESSAGES_PER_10S": "120",
+            CHAT_MESSAGES_PER_10S="120",
             # A phone's 25 s would make the half-open phase a minute long.
-            "CHAT_HEARTBEAT_MS": "3000",
-            "CHAT_HEARTBEAT_TIMEOUT": "12",
-            **{f"RATE_{name}": "0" for name in none},
-        }
-        environment.pop("MAKELEVEL", None)
-        self.server = subprocess.Popen(
-            [sys.executable, "-m", "config.server", "serve"],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self.log.open("wb"),
-            stderr=subprocess.STDOUT,
+            CHAT_HEARTBEAT_MS="3000",
+            CHAT_HEARTBEAT_TIMEOUT="12",
         )
+        del environment["CHAT_FRAMES_PER_MINUTE"]
+        self.server = live.start("serve", environment, self.folder / "server.log")
+        self.port = self.server.port
 
     def _stop_server(self) -> None:
-        if self.server.poll() is None:
-            self.server.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.server.wait(30)
-                return
-            self.server.kill()
-            print("the server did not stop within 30 s")
-
-    async def _wait_until_it_serves(self) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if self.server.poll() is not None:
-                break
-            with suppress(httpx.TransportError):
-                if (await self.http.get(f"{self.base}/readyz")).status_code == 200 and len(self._workers()) == 2:
-                    await asyncio.sleep(1)  # for the second one
-                    return
-            await asyncio.sleep(0.2)
-        sys.exit("the server did not start:\n" + self.log.read_text()[-4_000:])
+        live.end(self.server.process)
 
     def _workers(self) -> list[int]:
-        with suppress(FileNotFoundError, json.JSONDecodeError):
-            workers: list[int] = json.loads((ROOT / "var" / f"serve-{self.port}.json").read_text())["workers"]
-            return workers
-        return []
+        workers: list[int] = self.server.processes().get("workers", [])
+        return workers
 
     async def _people(self) -> None:
         """Sign everybody in and put them into ten small rooms, one large one and one for the flood."""
@@ -336,7 +294,7 @@ class World:
                 waiting = [device for device in self.devices if not (device.link and device.link.resumed.is_set())]
                 why = waiting[0].stopped or waiting[0].failures or "no hello or resumed"
                 sys.exit(
-                    f"{len(waiting)} of {self.clients} clients did not connect: {why}\n{self.log.read_text()[-4000:]}"
+                    f"{len(waiting)} of {self.clients} clients did not connect: {why}\n{self.server.said()[-4000:]}"
                 )
             await asyncio.sleep(0.1)
         self.sending.set()

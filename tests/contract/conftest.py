@@ -3,12 +3,7 @@
 import email
 import email.policy
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,28 +15,19 @@ import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import live
+
 # One client for all: a new one for each call would load the certificates of the world each time.
 http = httpx.Client(timeout=20)
 PASSWORD = "correct horse 9 battery"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass
-class Server:
-    base: str
-    mail_dir: Path
-    process: subprocess.Popen[bytes]
-    log: Path
+class Server(live.Server):
+    """One that mails can be read of."""
 
     @property
-    def ws(self) -> str:
-        return self.base.replace("http", "ws", 1)
+    def mail_dir(self) -> Path:
+        return Path(self.environment["MAIL_DIR"])
 
     def mails(self, to: str) -> list[Any]:
         found = []
@@ -66,66 +52,33 @@ class Server:
         raise AssertionError(f"no mail to {to} for {page}; mails: {[m['Subject'] for m in self.mails(to)]}")
 
 
-def start_server(tmp: Path, **extra: str) -> Server:
-    port = free_port()
-    mail_dir = tmp / "mail"
-    mail_dir.mkdir(exist_ok=True)
-    log = tmp / "server.log"
-    environment = {
-        **os.environ,
-        "PORT": str(port),
-        "HOST": "127.0.0.1",
-        "DATABASE_URL": f"sqlite:///{tmp / 'db.sqlite3'}",
-        "REDIS_URL": "",
-        "MAIL_DIR": str(mail_dir),
-        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+UNLIMITED = (
+    "PASSWORD_RESET",
+    "RESEND_VERIFICATION",
+    "PASSWORD_RESET_CONFIRM",
+    "VERIFY_EMAIL",
+    "MAIL_ACCOUNT_HOURLY",
+)  # and what live.UNLIMITED has
+
+
+def start_server(folder: Path, kind: str = "uvicorn", **settings: str) -> Server:
+    """Start a server with the product's own defaults but for the rates: all calls come from one address."""
+    environment = live.environment_of(folder, **{f"RATE_{name}": "0" for name in UNLIMITED})
+    del environment["CHAT_MESSAGES_PER_10S"], environment["CHAT_FRAMES_PER_MINUTE"]
+    environment |= {
         "ALLOWED_ORIGINS": "https://app.example.com",
-        **{
-            f"RATE_{name}": "0"
-            for name in [
-                "LOGIN",
-                "REGISTER",
-                "PASSWORD_RESET",
-                "RESEND_VERIFICATION",
-                "PASSWORD_RESET_CONFIRM",
-                "VERIFY_EMAIL",
-                "REFRESH_ADDRESS",
-                "REFRESH_SESSION",
-                "MAIL_ACCOUNT",
-                "MAIL_ACCOUNT_HOURLY",
-                "CHAT",
-            ]
-        },
-        **extra,
+        "PUBLIC_URL": f"http://127.0.0.1:{environment['PORT']}",
+        **settings,
     }
-    environment.pop("DJANGO_SETTINGS_MODULE", None)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "config.server", "run"],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log.open("wb"),
-        stderr=subprocess.STDOUT,
-    )
-    base = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise AssertionError("the server ended: " + log.read_text()[-3000:])
-        try:
-            if http.get(base + "/healthz").status_code == 200:
-                return Server(base, mail_dir, process, log)
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError("the server did not start: " + log.read_text()[-3000:])
+    started = live.start(kind, environment, folder / "server.log")
+    return Server(started.base, started.process, started.log, environment, kind)
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = start_server(tmp_path_factory.mktemp("contract"))
     yield running
-    running.process.send_signal(signal.SIGTERM)
-    running.process.wait(timeout=20)
+    assert running.stop() == 0
 
 
 @dataclass

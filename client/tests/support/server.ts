@@ -1,8 +1,7 @@
-/** A real server process with a database and a mail folder of its own, for the live and the browser tests. */
+/** A real server process (`tests/live.py`) with a database and a mail folder of its own, for the live and browser tests. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { get } from 'node:http';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -30,29 +29,20 @@ export interface Server {
 export async function startServer(environment: Record<string, string> = {}): Promise<Server | null> {
   if (!existsSync(PYTHON)) return refused(`there is no ${PYTHON}: run \`make run\` once, it installs what is needed`);
   const folder = mkdtempSync(join(tmpdir(), 'alviar-client-'));
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
+  let url = '';
   let output = '';
   let child: ChildProcess | null = null;
 
   const launch = async () => {
-    const started = spawn(PYTHON, ['-m', 'config.server', 'run'], {
+    const settings = {
+      LOG_LEVEL: 'WARNING',
+      DRAIN_SECONDS: '2',
+      ...environment,
+      ...(url && { PORT: new URL(url).port }),
+    };
+    const named = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
+    const started = spawn(PYTHON, ['-m', 'tests.live', folder, ...named], {
       cwd: REPOSITORY,
-      env: {
-        ...process.env,
-        HOST: '127.0.0.1',
-        PORT: String(port),
-        DATABASE_URL: `sqlite:///${join(folder, 'test.sqlite3')}`,
-        MEDIA_ROOT: join(folder, 'media'),
-        MAIL_DIR: join(folder, 'mail'),
-        SECRET_KEY: 'only-for-the-tests-of-the-client-0123456789',
-        // One address makes all the logins of a run.
-        RATE_LOGIN: '0',
-        RATE_REGISTER: '0',
-        LOG_LEVEL: 'WARNING',
-        DRAIN_SECONDS: '2',
-        ...environment,
-      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     child = started;
@@ -60,7 +50,8 @@ export async function startServer(environment: Record<string, string> = {}): Pro
     started.stderr!.on('data', (text) => (output += text));
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (Date.now() < deadline && started.exitCode === null) {
-      if (await answers(`${url}/readyz`)) return true;
+      url ||= /^http:.*$/m.exec(output)?.[0] ?? '';
+      if (url && (await answers(`${url}/readyz`))) return true;
       await new Promise((done) => setTimeout(done, 100));
     }
     return false;
@@ -122,15 +113,6 @@ function refused(reason: string): null {
   if (process.env.CI || process.env.REQUIRE_SERVER) throw new Error(reason);
   console.warn(`\n!!! SKIPPED: no live server. ${reason}\n`);
   return null;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 function decodeQuotedPrintable(text: string): string {

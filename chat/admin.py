@@ -1,4 +1,4 @@
-"""Moderation. Conversations show counts only; what was said is shown for a reported message and the few around it."""
+"""Admin pages for moderation. Conversations show only counts; texts are shown only around a reported message."""
 
 import uuid
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from common.errors import ApplicationError, NotFound, PermissionRefused
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that the chat itself writes: looked at, never typed in."""
+    """Read-only admin for rows that only the chat writes."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -38,7 +38,7 @@ SHOWN = ("uuid", "kind", "members_count", "messages_count", "open_reports", "cre
 
 @admin.register(Conversation)
 class ConversationAdmin(ReadOnlyAdmin):
-    """Counts, no titles, no members, no messages: who talks to whom about what is not the operator's to read."""
+    """Conversations with counts only. No titles, members or messages, for the users' privacy."""
 
     list_display = SHOWN
     list_filter = ["kind"]
@@ -105,7 +105,7 @@ class ReportAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("what was said"))
     def context(self, row: Report) -> SafeString:
-        """Show the reported message, what it said before an edit or a removal, and the few messages around it."""
+        """Show the reported message, its earlier versions, and a few messages around it."""
         context = reports.context_of(row)
         lines = [(_("before"), message) for message in context.before]
         lines += [(_("reported"), context.reported)]
@@ -134,7 +134,7 @@ class ReportAdmin(ReadOnlyAdmin):
         return self.response_post_save_change(request, obj)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Write nothing for the form, which has no field; each step notes itself."""
+        """Log nothing for the form, which has no fields; each moderation step logs itself."""
 
     @admin.action(description=STEPS["remove_message"][1], permissions=["change"])
     def remove_message(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:

@@ -1,6 +1,6 @@
-"""Database work of the sockets: a bounded pool of threads, so that one slow query never holds up the loop.
+"""Thread pool for the sockets' database work, so that a slow query never blocks the event loop.
 
-Not `database_sync_to_async`: that runs everything of a process on one thread, where a slow query stalls every socket.
+`database_sync_to_async` is not used: it runs everything on one thread, where a slow query stalls every socket.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ _pool: ThreadPoolExecutor | None = None
 
 
 async def run(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Call `function` on the pool and give its connection back afterwards."""
+    """Call `function` on the pool and release its database connection afterwards."""
     call = functools.partial(_with_connection, function, args, kwargs)
     return await asyncio.get_running_loop().run_in_executor(pool(), call)
 
 
 def _with_connection(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
     with database_time.limited():
-        close_old_connections()  # one that died with the database is not used again
+        close_old_connections()  # drops a connection that broke
         try:
             return function(*args, **kwargs)
         finally:
@@ -41,7 +41,7 @@ def pool() -> ThreadPoolExecutor:
 
 
 def close() -> None:
-    """Let the threads go, with their connections."""
+    """Shut the pool down, with its connections."""
     global _pool
     if _pool is not None:
         _pool.shutdown(wait=False, cancel_futures=True)

@@ -1,7 +1,7 @@
-"""Conversations, who is in them, what was said, and the numbered events that carry it to every device.
+"""Conversations, memberships, messages, and the numbered events that deliver every change to every device.
 
-Foreign keys that lead a unique constraint or an index have no index of their own (`db_index=False`): it would be
-written with every message and, chosen by a planner, read a whole conversation where the longer one reads a page.
+Foreign keys that are the first column of a unique constraint or index have no index of their own (`db_index=False`):
+it would be written with every message, and a planner that chooses it reads a whole conversation instead of a page.
 """
 
 import uuid
@@ -23,13 +23,13 @@ __all__ = [
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
     def living(self) -> "MembershipQuerySet":
-        """Return those of people who are in the conversation now."""
+        """Return memberships that have not ended."""
         return self.filter(left_seq=None)
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
     def visible_to(self, user_id: int) -> "MessageQuerySet":
-        """Return what the person may see now: of their conversations, from their first visible message on."""
+        """Return the messages that the user can see now: in their conversations, from their first visible one on."""
         return self.filter(
             conversation__memberships__user_id=user_id,
             conversation__memberships__left_seq=None,
@@ -38,7 +38,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 class Conversation(models.Model):
-    """`last_seq` numbers events, `last_message_no` numbers messages (unread counts come from it, never from `seq`)."""
+    """A conversation. `last_seq` numbers events, `last_message_no` messages (unread counts use it, never `seq`)."""
 
     class Kind(models.TextChoices):
         DIRECT = "direct", _("direct")
@@ -47,10 +47,10 @@ class Conversation(models.Model):
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(_("kind"), max_length=8, choices=Kind)
     title = models.CharField(_("title"), max_length=100, blank=True, default="")
-    search_title = models.CharField(max_length=600, default="", db_default="", editable=False)  # folded, as names are
+    search_title = models.CharField(max_length=600, default="", db_default="", editable=False)  # case-folded like names
     description = models.CharField(_("description"), max_length=500, blank=True, default="")
     history_visible = models.BooleanField(_("history visible to new members"), default=False)
-    # "7:12", the two ids in order: two people have one direct conversation.
+    # "7:12", the two ids in order: two users have one direct conversation.
     direct_key = models.CharField(max_length=41, unique=True, null=True, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", verbose_name=_("created by")
@@ -78,7 +78,7 @@ class Conversation(models.Model):
 
 
 class Membership(models.Model):
-    """A person in a conversation. They see `visible_after_seq < seq <= left_seq` (no end while `left_seq` is null)."""
+    """A user in a conversation, who sees `visible_after_seq < seq <= left_seq` (no end while `left_seq` is null)."""
 
     class Role(models.TextChoices):
         OWNER = "owner", _("owner")
@@ -93,7 +93,7 @@ class Membership(models.Model):
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="memberships", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=8, choices=Role, default=Role.MEMBER)
-    joined_at = models.DateTimeField(db_index=True)  # the hub's sweep asks who joined lately
+    joined_at = models.DateTimeField(db_index=True)  # for the hub's sweep, which looks for recent joins
     joined_seq = models.BigIntegerField()
     joined_message_no = models.BigIntegerField(default=0)
     visible_after_seq = models.BigIntegerField(default=0)
@@ -122,9 +122,9 @@ class Membership(models.Model):
 
 
 class Message(models.Model):
-    """`seq` is that of its `message.created`. `(sender, client_msg_id)` makes a repeat harmless for ever.
+    """A message. `seq` is that of its `message.created`; `(sender, client_msg_id)` makes repeats idempotent for ever.
 
-    `content_digest` is that of the *original* content, so that a repeat is told from a conflict after an edit.
+    `content_digest` is of the *original* content, so that after an edit a repeat still differs from a conflict.
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
@@ -151,7 +151,7 @@ class Message(models.Model):
             models.UniqueConstraint(fields=["sender", "client_msg_id"], name="chat_message_idempotent"),
         ]
         indexes = [
-            # Unread counts leave out what was taken back.
+            # Unread counts exclude deleted messages.
             models.Index(
                 fields=["conversation", "message_no"],
                 condition=models.Q(deleted_at__isnull=False),
@@ -161,7 +161,7 @@ class Message(models.Model):
 
 
 class MessageRevision(models.Model):
-    """What a message said before an edit or a removal: for moderators, never for members."""
+    """The content of a message before an edit or deletion; for moderators, never for members."""
 
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="revisions")
     content = models.TextField()
@@ -170,10 +170,10 @@ class MessageRevision(models.Model):
 
 
 class Event(models.Model):
-    """The log that every device follows: `seq` is 1, 2, 3 … in its conversation, in commit order, with no hole.
+    """One entry of a conversation's log: `seq` is 1, 2, 3 … in commit order, without gaps.
 
-    `message.*` and `reaction.*` events point to their message, whose *present* state is told, so that what was deleted
-    cannot come back through a catch-up; `payload` holds the rest.
+    `message.*` and `reaction.*` events refer to their message, whose *present* state is sent, so that deleted content
+    cannot reappear in a catch-up; `payload` has the rest.
     """
 
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="events", db_index=False)
@@ -201,7 +201,7 @@ class Reaction(models.Model):
 
 
 class Mention(models.Model):
-    """One row per person mentioned, so that counting the unread ones reads only those."""
+    """One row per mentioned user, so that counting unread mentions reads only these."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+", db_index=False)
@@ -256,13 +256,13 @@ class ChatSettings(models.Model):
     )
     share_receipts = models.BooleanField(default=True)
     share_presence = models.BooleanField(default=True)
-    # Hours of the profile's time zone in which nothing is pushed; both or neither. They may lie over midnight.
+    # Hours in the profile's time zone without pushes; both or neither. They may span midnight.
     quiet_from = models.TimeField(null=True)
     quiet_to = models.TimeField(null=True)
 
 
 class Epoch(models.Model):
-    """One row: names this event log. A restored backup gets a new one, so that every cursor of before is a `gap`."""
+    """A single row that identifies this event log. A restored backup gets a new one, so old cursors get a `gap`."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     value = models.CharField(max_length=36)

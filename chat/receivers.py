@@ -1,4 +1,4 @@
-"""What the chat does when an account closes or asks for its data."""
+"""Signal receivers of the chat: closing and deletion of accounts, export, changed presence rules."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ from chat.services import settings as choices
 def leave_everything(user_id: int, **kwargs: Any) -> None:
     """End every membership with `member.left`, handing over groups; erase settings, blocks and unread mentions.
 
-    Messages stay: they are part of what the others were told, and show no sender once the account is closed. Part of
-    the transaction that closes the account. Conversations are locked in the order of their ids, as everywhere.
+    Messages stay for the other members and show no sender once the account is closed. Runs in the transaction that
+    closes the account. Conversations are locked in the order of their ids, as everywhere.
     """
     _end_memberships(user_id, actor_id=user_id)
     removal.forget_person(user_id)
@@ -34,9 +34,9 @@ def leave_everything(user_id: int, **kwargs: Any) -> None:
 
 
 def leave_before_deletion(instance: Any, **kwargs: Any) -> None:
-    """End the memberships of a person whose row is about to go, and theirs with it: the others hear, heirs follow.
+    """End the memberships of a user who is about to be deleted, with events for the others and new group owners.
 
-    Without this a group could stay behind with no owner and a wrong number of members.
+    Otherwise a group could be left without an owner and with a wrong member count.
     """
     _end_memberships(instance.pk, actor_id=None)
 
@@ -51,7 +51,7 @@ def _end_memberships(user_id: int, *, actor_id: int | None) -> None:
 
 
 def export(user_id: int, **kwargs: Any) -> dict[str, Any]:
-    """Return what the chat holds of the person: their own words and choices, nobody else's."""
+    """Return the user's own chat data for the export: messages, memberships, settings; nothing of others."""
     row = choices.of(user_id)
     settings = {
         "share_receipts": row.share_receipts,
@@ -91,7 +91,7 @@ def export(user_id: int, **kwargs: Any) -> dict[str, Any]:
 
 
 def _title_seen() -> Case:
-    """Return the conversation's title; of one that the person left, the last title that they were told."""
+    """Return the conversation's title; if the user has left, the last title that they saw."""
     titles = Event.objects.filter(
         conversation_id=OuterRef("conversation_id"),
         kind__in=["conversation.created", "conversation.updated"],
@@ -102,7 +102,7 @@ def _title_seen() -> Case:
 
 
 def notice_presence_rules() -> None:
-    """Show presence anew when a block or somebody's consent to share it comes or goes."""
+    """Register receivers that update presence when a block or a `share_presence` setting changes."""
     for signal in (post_save, post_delete):
         signal.connect(_block_changed, sender=Block, dispatch_uid="chat.block")
         signal.connect(_settings_changed, sender=ChatSettings, dispatch_uid="chat.settings")

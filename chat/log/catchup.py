@@ -1,7 +1,7 @@
-"""What a device missed, read from the log: one plan and one read for all its conversations.
+"""Catch-up: the events that a device missed, read from the log for all its conversations together.
 
-At most 200 events a conversation and 1,000 in all, the newest conversations first; what does not fit is a `gap`.
-So are a cursor of another epoch, one beyond the head and one from before what the member may see: no silent hole.
+At most 200 events a conversation and 1,000 in all, the most recent conversations first; a conversation that exceeds
+this gets a `gap`. So does a cursor of another epoch, beyond the head, or from before the member's visible history.
 """
 
 import uuid
@@ -24,7 +24,7 @@ from common import pipelined
 from common.pipelined import as_uuid
 from sessions.models import UserSession
 
-RANGES = 100  # in one query
+RANGES = 100  # per query
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class Place:
     conversation_id: int
     conversation_uuid: uuid.UUID
     head: int
-    visible_after: int  # everything up to here is hidden from this person
+    visible_after: int  # everything up to here is hidden from this user
 
 
 @dataclass(slots=True)
 class Range:
-    """`after < seq <= up_to` of one conversation, with its events once they are read."""
+    """The range `after < seq <= up_to` of one conversation, with its events once they are read."""
 
     conversation_id: int
     conversation_uuid: uuid.UUID
@@ -47,16 +47,16 @@ class Range:
     up_to: int
     visible_after: int
     is_gap: bool = False
-    left: bool = False  # no longer a member: `removed` alone
+    left: bool = False  # no longer a member: gets only `removed`
     events: list[Encoded] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Hole:
-    """What a feed missed. `cut`: who was a member of only a part, and must not see the rest's doing in it.
+    """Events that a feed missed. `cut`: users who left within it, who get none of these events (user id to `left_seq`).
 
-    An event shows its message as it is now. Whoever left at `n` would see in an event before `n` what was changed past
-    it, so that they get nothing of the hole. `cut` is `n` by person.
+    An event contains its message as it is now. A user who left at `n` could therefore see in an event before `n` a
+    change made after it.
     """
 
     events: list[Encoded]
@@ -66,11 +66,11 @@ class Hole:
 @dataclass(slots=True)
 class Catchup:
     ranges: list[Range]
-    removed: list[uuid.UUID]  # conversations that are none of this person's
+    removed: list[uuid.UUID]  # conversations that this user is not a member of
 
 
 def places(user_id: int) -> list[Place]:
-    """Return what the person is a member of, with the heads as they are now."""
+    """Return the user's memberships with the current heads of their conversations."""
     connection.ensure_connection()
     with connection.wrap_database_errors:
         return ask_places({user_id})().get(user_id, [])
@@ -97,7 +97,7 @@ def ask_places(user_ids: Collection[int]) -> Callable[[], dict[int, list[Place]]
 
 
 def read(user_id: int, cursors: Mapping[uuid.UUID, int], *, same_epoch: bool) -> Catchup:
-    """Return what the person missed past `cursors`; a conversation in none counts from just before they joined."""
+    """Return what the user missed after `cursors`; a conversation without cursor starts just before they joined."""
     memberships = list(
         Membership.objects.select_related("conversation")
         .filter(Q(left_seq=None) | Q(conversation__uuid__in=list(cursors)), user_id=user_id)
@@ -117,7 +117,7 @@ def read(user_id: int, cursors: Mapping[uuid.UUID, int], *, same_epoch: bool) ->
 
 
 def read_one(user_id: int, conversation_uuid: uuid.UUID, after: int) -> Catchup:
-    """Return what the person missed in one conversation."""
+    """Return what the user missed in one conversation."""
     row = (
         Membership.objects.select_related("conversation")
         .filter(user_id=user_id, conversation__uuid=conversation_uuid)
@@ -131,7 +131,7 @@ def read_one(user_id: int, conversation_uuid: uuid.UUID, after: int) -> Catchup:
 
 
 def _still_true(user_id: int, ranges: list[Range]) -> list[Range]:
-    """Return the ranges, read anew where the membership changed while the events were read: they show the present."""
+    """Return the ranges, read again where the membership changed meanwhile: events show the messages' present state."""
     told = {one.conversation_id for one in ranges if one.events}
     if not told:
         return ranges
@@ -149,7 +149,7 @@ def _still_true(user_id: int, ranges: list[Range]) -> list[Range]:
 
 def _range(row: Membership, cursor: int | None, *, same_epoch: bool, budget: int) -> Range:
     conversation = row.conversation
-    if row.left_seq is not None:  # events show the present, which is not theirs any more
+    if row.left_seq is not None:  # events show the present state, which a former member must not see
         return Range(conversation.pk, conversation.uuid, row.left_seq, row.left_seq, row.visible_after_seq, left=True)
     head = conversation.last_seq
     after = max(row.joined_seq - 1, row.visible_after_seq) if cursor is None else cursor
@@ -162,7 +162,7 @@ def _range(row: Membership, cursor: int | None, *, same_epoch: bool, budget: int
 
 
 def fill(ranges: Iterable[Range]) -> None:
-    """Read the events of the ranges that are none too long."""
+    """Read the events of the ranges that are not too long."""
     wanted = [one for one in ranges if not one.is_gap and one.up_to > one.after]
     for start in range(0, len(wanted), RANGES):
         chunk = {one.conversation_id: one for one in wanted[start : start + RANGES]}
@@ -180,7 +180,7 @@ HOLE_EVENTS = 500
 
 
 def holes(wanted: Mapping[int, int]) -> dict[int, Hole]:
-    """Return what follows `seq` in each conversation, at most 500 events of each."""
+    """Return the events after `seq` in each conversation, at most 500 of each."""
     found: dict[int, Hole] = {}
     for conversation_id, after in wanted.items():
         log = Event.objects.filter(conversation_id=conversation_id, seq__gt=after)
@@ -191,7 +191,7 @@ def holes(wanted: Mapping[int, int]) -> dict[int, Hole]:
 
 
 def _cut(log: QuerySet[Event], rows: list[Event]) -> dict[int, int]:
-    """Return who left meanwhile, and when, where a message that `rows` show has been changed since."""
+    """Return who left within the rows (user id to `left_seq`), if a message in `rows` has been changed since."""
     left = dict(log.filter(kind="member.left").order_by("seq").values_list("payload__user_id", "seq"))
     if not left:
         return {}
@@ -212,7 +212,7 @@ def heads(conversation_ids: list[int]) -> dict[int, int]:
 
 
 def joined_since(user_ids: list[int], since: Any) -> list[tuple[int, Place]]:
-    """Return who joined what lately, with the place from which they see: a lost note of a membership is found here."""
+    """Return recent joins of these users with their places, to find memberships whose notification was lost."""
     ours = set(user_ids)
     rows = (
         Membership.objects.living()
@@ -223,7 +223,7 @@ def joined_since(user_ids: list[int], since: Any) -> list[tuple[int, Place]]:
 
 
 def over(session_ids: list[int]) -> dict[int, bool]:
-    """Return the sessions that have ended, with whether it is the account that has."""
+    """Return the sessions that have ended; True if the whole account has."""
     wanted, living, disabled = set(session_ids), set(), {}
     ids = sorted(wanted)
     now = timezone.now()

@@ -1,4 +1,4 @@
-"""Messages, events and people as the wire shows them, loaded in a fixed number of queries however many they are."""
+"""JSON encoding of messages, events and users, in a fixed number of queries for any number of rows."""
 
 import uuid
 from collections import defaultdict
@@ -18,14 +18,14 @@ PERSON_FIELDS = ("id", "username", "first_name", "last_name")
 
 
 def person(user: Any) -> dict[str, Any] | None:
-    """Return `{id, username, first_name, last_name}`, None for nobody and for a closed account."""
+    """Return `{id, username, first_name, last_name}`, None without a user and for a closed account."""
     if user is None or getattr(user, "closed_at", None) is not None:
         return None
     return {name: getattr(user, name) for name in PERSON_FIELDS}
 
 
 def people(user_ids: Iterable[int | None]) -> dict[int | None, dict[str, Any] | None]:
-    """Return the persons by id, in one query."""
+    """Return the users by id, in one query."""
     wanted = {user_id for user_id in user_ids if user_id is not None}
     if not wanted:
         return {}
@@ -39,9 +39,9 @@ def message(row: Message, *, viewer_id: int | None = None) -> dict[str, Any]:
 
 
 def messages(rows: Sequence[Message], *, viewer_id: int | None = None) -> dict[int, dict[str, Any]]:
-    """Return the messages by their row's id, in at most six queries.
+    """Return the messages by row id, in at most six queries.
 
-    With a viewer as that member may see them: of what lies before their first visible message nothing is quoted.
+    With a viewer, as that member may see them: replies do not quote messages before their first visible one.
     """
     replied = _replied(rows)
     hidden = _hidden_from(viewer_id, rows) if viewer_id is not None and replied else {}
@@ -85,7 +85,7 @@ def message_dict(
     edited_at: Any = None,
     deleted_at: Any = None,
 ) -> dict[str, Any]:
-    """Return the message's one shape. A deleted one keeps its place and loses what it said."""
+    """Return the JSON object of a message. A deleted one keeps its place and has no content."""
     gone = deleted_at is not None
     return {
         "uuid": uuid,
@@ -105,12 +105,12 @@ def message_dict(
 
 
 def excerpt(row: Message, sender: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what a reply shows of the message that it answers."""
+    """Return the quotation of the answered message in a reply."""
     return {"uuid": row.uuid, "sender": sender, "excerpt": "" if row.deleted_at else row.content[:EXCERPT_CHARS]}
 
 
 def hidden_excerpt(row: Message) -> dict[str, Any]:
-    """Return what a reply shows of a message that lies before the reader's first visible one."""
+    """Return the quotation for an answered message that is hidden from the reader."""
     return {"uuid": row.uuid, "sender": None, "excerpt": ""}
 
 
@@ -121,7 +121,7 @@ def _excerpt(row: Message | None, senders: dict[Any, Any], visible_after: int) -
 
 
 def _hidden_from(viewer_id: int, rows: Sequence[Message]) -> dict[int, int]:
-    """Return by conversation the `seq` up to which everything is hidden from the viewer, where there is any."""
+    """Return, by conversation, the `seq` up to which history is hidden from the viewer, if any is."""
     return dict(
         Membership.objects.filter(
             user_id=viewer_id, conversation_id__in={row.conversation_id for row in rows}, visible_after_seq__gt=0
@@ -135,7 +135,7 @@ def _replied(rows: Sequence[Message]) -> dict[int | None, Message]:
 
 
 def _reactions(message_ids: list[int], viewer_id: int | None) -> dict[int, list[dict[str, Any]]]:
-    """Return `[{emoji, count, mine?}]` by message, the first used first."""
+    """Return `[{emoji, count, mine?}]` by message, ordered by first use."""
     counted: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
     rows = Reaction.objects.filter(message_id__in=message_ids).order_by("id")
     for message_id, user_id, emoji in rows.values_list("message_id", "user_id", "emoji"):
@@ -149,7 +149,7 @@ def _reactions(message_ids: list[int], viewer_id: int | None) -> dict[int, list[
 
 
 def encode(rows: Sequence[Event]) -> list[Encoded]:
-    """Return the events as the wire shows them, in the order given. `rows` may be of several conversations."""
+    """Return the encoded events in the given order. `rows` may belong to several conversations."""
     message_ids = {row.message_id for row in rows if row.message_id is not None}
     said = {row.pk: row for row in Message.objects.filter(pk__in=message_ids)} if message_ids else {}
     replied = _replied(list(said.values()))
@@ -175,7 +175,7 @@ def encode(rows: Sequence[Event]) -> list[Encoded]:
 
 
 def _visible_to_joiners(rows: Sequence[Event]) -> dict[tuple[int, int], tuple[int, int]]:
-    """Return `(joined_seq, visible_after_seq)` of those whom a `member.joined` names, by conversation and person."""
+    """Return `(joined_seq, visible_after_seq)` of the users in `member.joined` events, by conversation and user."""
     joined = {(row.conversation_id, row.payload["user_id"]) for row in rows if row.kind == "member.joined"}
     if not joined:
         return {}
@@ -194,7 +194,7 @@ def _visible_to_joiners(rows: Sequence[Event]) -> dict[tuple[int, int], tuple[in
 def _visible_after(row: Event, visible: dict[tuple[int, int], tuple[int, int]]) -> int | None:
     if row.kind == "member.joined":
         joined_seq, visible_after = visible.get((row.conversation_id, row.payload["user_id"]), (row.seq + 1, 0))
-        # Of who joined once more since, only the newest membership is known: what it hides stays hidden.
+        # For a user who joined again since, only the newest membership is known: what it hides stays hidden.
         return visible_after if joined_seq <= row.seq else row.seq - 1
     return 0 if row.payload.get("history_opened") else None
 
@@ -204,7 +204,7 @@ def _member_id(row: Event) -> int | None:
 
 
 def _made_ready(rows: Sequence[Event]) -> dict[str, dict[str, Any]]:
-    """Return the attachments that `attachment.ready` is about, those that are still there."""
+    """Return the existing attachments that the `attachment.ready` events refer to."""
     wanted = [row.payload["attachment_uuid"] for row in rows if row.kind == "attachment.ready"]
     found = Attachment.objects.filter(uuid__in=wanted) if wanted else ()
     return {str(row.uuid): attachments.attachment(row) for row in found}
@@ -221,7 +221,7 @@ def _shape(
     match row.kind.partition(".")[0]:
         case "message":
             data = shown[row.message_id]  # type: ignore[index]
-        case "attachment":  # null: taken back since
+        case "attachment":  # null: deleted since
             data = {
                 "message_uuid": shown[row.message_id]["uuid"],  # type: ignore[index]
                 "attachment": made_ready.get(row.payload["attachment_uuid"]),
@@ -249,7 +249,7 @@ def _shape(
 def event_shape(
     *, conversation_uuid: uuid.UUID, seq: int, kind: str, at: Any, actor_id: int | None, data: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the one shape of an event."""
+    """Return the JSON object of an event."""
     return {
         "conversation_uuid": conversation_uuid,
         "seq": seq,
@@ -268,9 +268,9 @@ def encoded(
     answered: Message | None = None,
     visible_after: int | None = None,
 ) -> Encoded:
-    """Encode one event: in full, and reduced for members from whom what it is about is hidden.
+    """Encode one event: in full, and reduced for members who may not see its message.
 
-    `about` is the message that it speaks of, `answered` the one to which that message is a reply.
+    `about` is the event's message, `answered` the message that it replies to.
     """
     reduced = []
     if about is not None and about.seq < shape["seq"]:
@@ -282,5 +282,5 @@ def encoded(
 
 
 def _hidden(shape: dict[str, Any], about: Message) -> dict[str, Any]:
-    """Return an event about a message that the reader may not see: its number, and nothing of who did what."""
+    """Return the reduced event about a hidden message: its number, but not who did what."""
     return {**shape, "actor_id": None, "data": {"message_uuid": about.uuid, "hidden": True}}

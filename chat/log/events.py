@@ -1,13 +1,13 @@
-"""The numbered log of a conversation: take the row lock, save the change, append its event, tell after commit.
+"""The numbered event log of a conversation: lock its row, save the change, append the event; published after commit.
 
     with transaction.atomic():
         conversation = events.locked(conversation_id)
         ...
         events.append(conversation, kind="conversation.updated", actor_id=user_id, at=now, payload={...})
 
-What `payload` holds, by kind: `member.*` `{user_id, role}`, `conversation.*` `{title, description}`, `reaction.*`
-`{emoji, user_id}` and the message, `message.*` nothing and the message. Names of people are never stored: they are read
-when the event is told, so that a closed account's name is nowhere.
+`payload` by kind: `member.*` `{user_id, role}`, `conversation.*` `{title, description}`, `reaction.*`
+`{emoji, user_id}` and the message, `message.*` only the message. Users' names are not stored but read when the event
+is encoded, so that a closed account's name is nowhere.
 """
 
 import time
@@ -27,9 +27,9 @@ EPOCH_SECONDS = 10.0
 
 
 def locked(conversation_id: int) -> Conversation:
-    """Lock the conversation's row and return it as it is now. Raises NotFound.
+    """Lock the conversation's row and return its current state. Raises NotFound.
 
-    Whoever changes a conversation or its members takes this lock first; several are taken in the order of their ids.
+    Every change to a conversation or its members takes this lock first; several are taken in the order of their ids.
     """
     try:
         return Conversation.objects.select_for_update(no_key=True).get(pk=conversation_id)
@@ -46,7 +46,7 @@ def append(
     message: Message | None = None,
     payload: dict[str, Any] | None = None,
 ) -> Event:
-    """Store an event of the *locked* conversation with its next `seq`; every device hears of it after commit."""
+    """Store an event of the *locked* conversation with its next `seq`; it is published after commit."""
     return append_all(conversation, [(kind, payload or {})], actor_id=actor_id, at=at, message=message)[0]
 
 
@@ -58,7 +58,7 @@ def append_all(
     at: datetime,
     message: Message | None = None,
 ) -> list[Event]:
-    """Store `(kind, payload)` entries in order, in two statements, and tell them after commit (never a rollback)."""
+    """Store `(kind, payload)` entries in order, in two statements; they are published after commit only."""
     entries = list(entries)
     first = conversation.last_seq + 1
     conversation.last_seq += len(entries)
@@ -83,18 +83,18 @@ def append_all(
 def publish_on_commit(conversation: Conversation, rows: list[Event]) -> None:
     """Encode the events and hand them to the hub once the transaction is committed.
 
-    Encoded under the row lock, as things stand at these events: a moment later a message may have been edited for
-    others than those who were members now.
+    Encoded under the row lock, with the state at these events: a later edit must not reach users who have left by
+    then.
     """
     batch = [Published(conversation.pk, conversation.uuid, tuple(encoding.encode(rows)))]
-    # `robust`: what fails here is healed by the next sweep, and must not turn a committed change into an error.
+    # `robust`: the next sweep repairs a failure here, which must not turn a committed change into an error.
     transaction.on_commit(lambda: published.hand_over(batch), robust=True)
 
 
 def epoch() -> str:
-    """Return the name of this event log; the first caller ever gives it one.
+    """Return the id of this event log, created on first use; a restored backup gets a new one.
 
-    Read again after some seconds only (each connect asks): a backup put back under a running server shows by then.
+    Cached for some seconds, since each connect needs it: a backup restored under a running server is noticed by then.
     """
     global _epoch
     value, read_at = _epoch

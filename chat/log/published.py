@@ -1,7 +1,7 @@
-"""Committed events on their way from the log to whoever delivers them.
+"""Hand-over of committed events from the log to the code that delivers them.
 
-The log and the services call `hand_over` after commit; the hub, and whoever else follows conversations, registers
-with `listen`. Neither side imports the other.
+The log and the services call `hand_over` after commit; the hub and push register with `listen`. Neither side imports
+the other.
 """
 
 import uuid
@@ -12,7 +12,7 @@ import msgspec
 
 
 class Encoded(msgspec.Struct, frozen=True, array_like=True):
-    """One event as it is sent over the wire, encoded once for all sockets. Other processes receive it as it is.
+    """One event, encoded once for all sockets. Other processes receive it in this form.
 
     Only ever append fields, with a default: a process of the previous version sends fewer and ignores further ones.
     """
@@ -20,14 +20,14 @@ class Encoded(msgspec.Struct, frozen=True, array_like=True):
     seq: int
     kind: str
     raw: bytes
-    member_id: int | None = None  # of `member.*`: whose membership it changes
-    # Reduced spellings as `(seq, raw)`, highest `seq` first: for members from whom everything up to `seq` is hidden.
+    member_id: int | None = None  # for `member.*`: the user whose membership changes
+    # Reduced versions as `(seq, raw)`, highest `seq` first: for members from whom everything up to `seq` is hidden.
     reduced: tuple[tuple[int, bytes], ...] = ()
-    # Up to where history is hidden from now on: of `member.joined` for that member, of others for every member.
+    # Up to where history is hidden from now on: in `member.joined` for that member, in other events for all.
     visible_after: int | None = None
 
     def seen_from(self, visible_after: int) -> "Encoded":
-        """Return the event as a member sees it from whom everything up to `visible_after` is hidden."""
+        """Return the event for a member from whom everything up to `visible_after` is hidden."""
         for seq, raw in self.reduced:
             if visible_after >= seq:
                 return msgspec.structs.replace(self, raw=raw, reduced=())
@@ -35,7 +35,7 @@ class Encoded(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def size(self) -> int:
-        """The bytes of all its spellings."""
+        """Return the bytes of all versions together."""
         return len(self.raw) + sum(len(raw) for _seq, raw in self.reduced)
 
 
@@ -58,7 +58,7 @@ class Receipt:
     up_to_seq: int
     moved: bool
     shared: bool
-    by_connection: str = ""  # the socket that moved it by sending a message: its `ack` says as much
+    by_connection: str = ""  # the socket that sent the message: its `ack` implies the position
 
 
 _listeners: list[Callable[[list[Published]], None]] = []

@@ -1,1 +1,1 @@
-"""Attachments: what is uploaded, what it decodes to, where its bytes are kept and who may read them."""
+"""Attachments: upload, type detection and decoding, storage, and access control."""

@@ -1,4 +1,4 @@
-"""Who may read an attachment: its uploader, and those who see its message now. For others it does not exist."""
+"""Access to attachments: for the uploader and for everybody who can see the message now. For others 404."""
 
 import uuid
 
@@ -10,7 +10,7 @@ from common.errors import NotFound
 
 
 def readable(user_id: int, attachment_uuid: uuid.UUID) -> Attachment:
-    """Return the attachment. Raises NotFound, for what is hidden, taken back or somebody else's as for nothing."""
+    """Return the attachment. Raises NotFound, also if it is hidden, deleted or somebody else's."""
     sees = Membership.objects.filter(
         user_id=user_id,
         left_seq=None,
@@ -28,7 +28,7 @@ def readable(user_id: int, attachment_uuid: uuid.UUID) -> Attachment:
 
 
 def may_still_read(user_id: int, attachment_uuid: uuid.UUID) -> bool:
-    """Return whether a download that runs may go on."""
+    """Return whether a running download may continue."""
     try:
         readable(user_id, attachment_uuid)
     except NotFound:

@@ -1,12 +1,12 @@
-"""Decode strangers' files, in a process of its own that may crash, be killed or run out of memory.
+"""Decoder process for untrusted files: separate, so that it may crash, be killed or run out of memory.
 
-It imports nothing of Django. One JSON object a line on standard input, one answer a line on standard output; it ends
-with its input, or after a minute without work. Limits: memory, size of what it writes, pixels, frames; the time is
-watched by whoever asks (`decoding.py`).
+It imports nothing of Django. It reads one JSON request per line on standard input and writes one answer per line on
+standard output; it exits at end of input, or after a minute without work. Limits: memory, output size, pixels, frames;
+the caller limits the time (`decoding.py`).
 
     {"do": "probe", "path": …, "kind": "image"|"av", "format": …}
     {"do": "image" | "av", …, "out": folder}      writes `content` (unless "same") and `thumbnail` into the folder
-    {"refused": "why"}                            it does not decode as what it claims
+    {"refused": "why"}                            it does not decode as the claimed type
 """
 
 import base64
@@ -21,15 +21,15 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-PIXELS = 64_000_000  # of one image
-FRAMES = 1_500  # of an animation
-FRAME_PIXELS = 150_000_000  # of an animation, all frames
+PIXELS = 64_000_000  # per image
+FRAMES = 1_500  # per animation
+FRAME_PIXELS = 150_000_000  # per animation, all frames together
 THUMBNAIL_SIDE, POSTER_SIDE = 320, 640
 WAVEFORM_BYTES = 64
-AUDIO_SECONDS_MAX = 20.0  # of our time for one waveform
+AUDIO_SECONDS_MAX = 20.0  # processing time for one waveform
 MEMORY_BYTES = 2 * 1024**3
 IDLE_SECONDS = 60
-# What encoders write about themselves. Anything else in a recording's metadata is the person's own.
+# Metadata that encoders write about themselves. Any other metadata of a recording is personal.
 TECHNICAL = {
     "major_brand", "minor_version", "compatible_brands", "encoder", "language", "handler_name", "vendor_id", "duration",
     "timecode",
@@ -37,7 +37,7 @@ TECHNICAL = {
 
 
 class Refused(Exception):
-    """The file does not decode as what it claims, or is larger than what is decoded."""
+    """The file does not decode as the claimed type, or exceeds a limit."""
 
 
 # --- Images -----------------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def probe_image(path: str, format: str) -> dict[str, Any]:
 
 
 def _frames(image: Any) -> int:
-    if image.format in {"JPEG", "MPO"}:  # MPO: a phone's second view of the same picture
+    if image.format in {"JPEG", "MPO"}:  # MPO: JPEG with a second view of the same picture
         return 1
     frames = int(getattr(image, "n_frames", 1))
     if frames > FRAMES or (frames > 1 and frames * image.width * image.height > FRAME_PIXELS):
@@ -73,7 +73,7 @@ def _frames(image: Any) -> int:
 
 
 def image(path: str, format: str, out: str) -> dict[str, Any]:
-    """Write the image anew without metadata, upright and in sRGB, and its thumbnail."""
+    """Re-encode the image without metadata, upright and in sRGB, and write its thumbnail."""
     with _open_image(path, format) as source:
         if _frames(source) > 1:
             first = _animation(source, format, f"{out}/content")
@@ -86,7 +86,7 @@ def image(path: str, format: str, out: str) -> dict[str, Any]:
 
 
 def _plain(source: Any) -> Any:
-    """Return a copy of nothing but pixels: rotated as its EXIF says, in sRGB, in a mode that every format takes."""
+    """Return a copy of only the pixels: rotated by EXIF, in sRGB, in a mode that every format supports."""
     from PIL import ImageOps
 
     picture = ImageOps.exif_transpose(source)
@@ -139,12 +139,12 @@ def _save_still(picture: Any, format: str, path: str) -> None:
 
 
 def _animation(source: Any, format: str, path: str) -> Any:
-    """Write every frame anew; return the first one."""
+    """Re-encode every frame; return the first one."""
     durations: list[int] = []
     frames = int(source.n_frames)
     for number in range(frames):
         source.seek(number)
-        source.load()  # WebP says how long a frame is shown only once it is decoded
+        source.load()  # WebP has a frame's duration only after decoding it
         durations.append(max(0, int(source.info.get("duration") or 100)))
     loop = source.info.get("loop", 0)
 
@@ -163,14 +163,14 @@ def _animation(source: Any, format: str, path: str) -> Any:
         options["disposal"] = 2
     if format == "WEBP":
         options |= {"quality": 80, "method": 2}
-    if format == "PNG":  # it looks at every picture twice
+    if format == "PNG":  # its encoder reads every frame twice
         options |= {"append_images": list(rest), "disposal": 0, "blend": 0}
     first.save(path, format, **options)
     return first
 
 
 def _thumbnail(picture: Any, path: str, side: int) -> str:
-    """Write a small WebP and return the thumbhash in base64."""
+    """Write a small WebP and return its ThumbHash in base64."""
     from thumbhash import rgba_to_thumb_hash
 
     small = picture.copy()
@@ -187,7 +187,7 @@ def _thumbnail(picture: Any, path: str, side: int) -> str:
 
 
 def _open_recording(file: Any, format: str) -> Any:
-    """Open by a demuxer that we name: FFmpeg's guess might be one that opens other files or addresses."""
+    """Open with a named demuxer: one that FFmpeg guesses might open other files or URLs."""
     import av
 
     demuxer = {"mp4": "mov", "mov": "mov", "webm": "matroska"}.get(format, format)
@@ -195,7 +195,7 @@ def _open_recording(file: Any, format: str) -> Any:
 
 
 def _streams(container: Any) -> tuple[Any, Any]:
-    """Return the video and the audio stream, None where there is none. Raises Refused where there is neither."""
+    """Return the video and the audio stream, None for a missing one. Raises Refused without either."""
     pictures = [one for one in container.streams.video if not _is_cover(one)]
     video = pictures[0] if pictures else None
     audio = container.streams.audio[0] if container.streams.audio else None
@@ -230,7 +230,7 @@ def probe_av(path: str, format: str) -> dict[str, Any]:
 
 
 def av(path: str, format: str, out: str) -> dict[str, Any]:
-    """Decode enough to know that it plays: a poster and a length, or a length and a waveform; drop metadata."""
+    """Decode a recording far enough to know that it plays: poster and duration, or waveform; drop metadata."""
     with open(path, "rb") as file, _open_recording(file, format) as container:
         video, audio = _streams(container)
         personal = _is_personal(container)
@@ -265,7 +265,7 @@ def _audio(container: Any, stream: Any) -> dict[str, Any]:
 
     resampler = AudioResampler(format="s16", layout="mono", rate=8_000)
     started, samples = time.monotonic(), 0
-    peaks: list[int] = []  # of a tenth of a second each
+    peaks: list[int] = []  # one per tenth of a second
     rest = b""
     for frame in itertools.chain(container.decode(stream), (None,)):
         for piece in resampler.resample(frame):
@@ -284,13 +284,13 @@ def _audio(container: Any, stream: Any) -> dict[str, Any]:
     if not samples:
         raise Refused("no sound")
     measured, said = round(samples / 8), _duration_ms(container, stream)
-    # A header is exact where it is honest: decoders add the encoder's padding.
+    # The header is more exact than the decoded length, which includes the encoder's padding.
     duration = said if said is not None and abs(said - measured) <= 500 else measured
     return {"kind": "audio", "duration_ms": duration, "waveform": waveform(peaks)}
 
 
 def waveform(peaks: list[int]) -> list[int]:
-    """Return 64 integers of 0 to 255, the loudest of which is 255 unless all is silent."""
+    """Return 64 integers from 0 to 255; the loudest is 255 unless all is silent."""
     loudest = max(peaks, default=0)
     if not loudest:
         return [0] * WAVEFORM_BYTES
@@ -304,7 +304,7 @@ def waveform(peaks: list[int]) -> list[int]:
 
 
 def _measured_ms(path: str, format: str) -> int | None:
-    """Return the length by the packets: what a browser records says none."""
+    """Return the duration by the packets, for recordings of browsers, whose header has none."""
     end = 0.0
     with open(path, "rb") as file, _open_recording(file, format) as container:
         for packet in container.demux():
@@ -314,7 +314,7 @@ def _measured_ms(path: str, format: str) -> int | None:
 
 
 def _is_personal(container: Any) -> bool:
-    """Return whether there is more than sound, pictures and what encoders write about themselves."""
+    """Return whether it has metadata or streams besides audio, video and the encoder's own tags."""
     tags = set(container.metadata)
     for stream in container.streams:
         tags |= set(stream.metadata)
@@ -323,7 +323,7 @@ def _is_personal(container: Any) -> bool:
 
 
 def _copy_without_metadata(path: str, format: str, target: str) -> None:
-    """Write the same packets into a new container that says nothing else."""
+    """Remux the packets into a new container without metadata."""
     import av as pyav
 
     muxer = {"aac": "adts"}.get(format, format)
@@ -358,7 +358,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         return done
     except Refused as error:
         return {"refused": str(error)}
-    except Exception as error:  # whatever a decoder says of it: it does not decode
+    except Exception as error:  # any error of a decoder: the file does not decode
         return {"refused": type(error).__name__}
 
 

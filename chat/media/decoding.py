@@ -1,4 +1,4 @@
-"""Ask a decoder process: two of them at most, started when needed, killed when late, replaced when they crash."""
+"""Client of the decoder processes: at most two, started when needed, killed on timeout, replaced after a crash."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 
 
 class Undecodable(Exception):
-    """The file does not decode as what it claims, within the limits."""
+    """The file does not decode as the claimed type within the limits."""
 
 
 class Busy(Exception):
@@ -31,7 +31,7 @@ class Busy(Exception):
 
 
 class _Decoder:
-    """One process. Used by one thread at a time."""
+    """One decoder process. Used by one thread at a time."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
@@ -44,13 +44,13 @@ class _Decoder:
                 assert process.stdin is not None  # noqa: S101
                 process.stdin.write(line)
                 process.stdin.flush()
-            except OSError:  # it ended for want of work just now
+            except OSError:  # it has just exited because it was idle
                 self._end()
                 if is_last:
                     raise
                 continue
             answer = self._read(process, within_s)
-            # Nothing at all from a process that was idle: it left before it saw the request.
+            # No answer from an idle process: it exited before it read the request.
             if answer is None and not is_last and process.wait(5) == 0:
                 self._end()
                 continue
@@ -69,14 +69,14 @@ class _Decoder:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=environment,  # no secret of ours
+                env=environment,  # without our secrets
                 cwd=_ROOT,
-                start_new_session=True,  # signals to the server's group are not for it
+                start_new_session=True,  # not affected by signals to the server's process group
             )
         return self.process
 
     def _read(self, process: subprocess.Popen[bytes], within_s: float) -> bytes | None:
-        """Return its line; empty when it takes too long, None when it ended."""
+        """Return its answer; empty on timeout, None if the process exited."""
         assert process.stdout is not None  # noqa: S101
         until, data = time.monotonic() + within_s, b""
         while not data.endswith(b"\n"):
@@ -124,7 +124,7 @@ def _ask(request: dict[str, Any], within_s: float, wait_s: float) -> dict[str, A
 
 
 def probe(path: str, claimed: MediaType) -> dict[str, Any]:
-    """Return what the head says: width, height, frames of an image; kind, duration_ms, width, height of a recording.
+    """Return header data: width, height, frames of an image; kind, duration_ms, width, height of a recording.
 
     Raises Undecodable, Busy.
     """
@@ -132,7 +132,7 @@ def probe(path: str, claimed: MediaType) -> dict[str, Any]:
 
 
 def decode(path: str, claimed: MediaType, out: str, *, within_s: float, wait_s: float) -> dict[str, Any]:
-    """Decode all of it into the folder `out`: `content` (unless "same") and, for what is seen, `thumbnail`.
+    """Decode the whole file into the folder `out`: `content` (unless "same") and, for pictures, `thumbnail`.
 
     Raises Undecodable, Busy.
     """

@@ -1,4 +1,4 @@
-"""What people upload, and uploads under way."""
+"""Attachments, and resumable uploads in progress."""
 
 import uuid
 
@@ -8,9 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Attachment(models.Model):
-    """A file of one person, in one message at most. Its bytes lie in the store under the keys of `store.keys_of`.
+    """A file of one user, in one message at most. Its bytes are in the store under the keys of `store.keys_of`.
 
-    `size` counts towards the uploader's quota from before the first byte is stored.
+    `size` counts towards the uploader's quota before the first byte is stored.
     """
 
     class Kind(models.TextChoices):
@@ -20,14 +20,14 @@ class Attachment(models.Model):
         FILE = "file", _("file")
 
     class State(models.TextChoices):
-        STORING = "storing", _("storing")  # seen by nobody: the answer to its upload is still to come
+        STORING = "storing", _("storing")  # visible to nobody: the upload's response was not sent yet
         PROCESSING = "processing", _("processing")
         READY = "ready", _("ready")
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     uploader = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     message = models.ForeignKey("chat.Message", null=True, on_delete=models.SET_NULL, related_name="attachments")
-    place = models.PositiveSmallIntegerField(default=0)  # in its message
+    place = models.PositiveSmallIntegerField(default=0)  # position in its message
     state = models.CharField(max_length=10, choices=State, default=State.STORING)
     kind = models.CharField(max_length=5, choices=Kind, default=Kind.FILE)
     name = models.CharField(max_length=255)
@@ -65,12 +65,12 @@ class Upload(models.Model):
     offset = models.BigIntegerField(default=0)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
-    finishing_at = models.DateTimeField(null=True)  # since when somebody turns it into an attachment
+    finishing_at = models.DateTimeField(null=True)  # since when a request is turning it into an attachment
     attachment_uuid = models.UUIDField(null=True)
 
 
 class UploadPart(models.Model):
-    """What one request brought, cut or whole, as an object of its own in the store."""
+    """The bytes of one request, complete or interrupted, as an object of its own in the store."""
 
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="parts", db_index=False)
     offset = models.BigIntegerField()

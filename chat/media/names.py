@@ -1,4 +1,4 @@
-"""Names of files as people gave them: letters kept, joiners included; paths, controls and direction marks dropped."""
+"""Sanitising of file names: letters and joiners are kept; paths, controls and direction marks are removed."""
 
 import re
 import unicodedata
@@ -9,7 +9,7 @@ _SEPARATORS = re.compile(r"[/\\]")
 
 
 def clean(name: str) -> str:
-    """Return the name without its path; "file" where nothing is left. The end of a long name is kept: its suffix."""
+    """Return the name without its path, "file" if nothing is left. A long name keeps its end, the suffix."""
     name = _SEPARATORS.split(unicodedata.normalize("NFC", name))[-1]
     name = _DIRECTION.sub("", name)
     name = "".join(" " if char.isspace() else char for char in name if unicodedata.category(char) not in {"Cc", "Cs"})

@@ -1,4 +1,4 @@
-"""The attachment object as the wire shows it."""
+"""JSON representation of attachments."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ def attachment(row: Attachment) -> dict[str, Any]:
 
 
 def of_messages(message_ids: Iterable[int]) -> dict[int | None, list[dict[str, Any]]]:
-    """Return the attachments by message, in their order, in one query."""
+    """Return the attachments by message, in order, in one query."""
     found: dict[int | None, list[dict[str, Any]]] = defaultdict(list)
     for row in Attachment.objects.filter(message_id__in=list(message_ids)).order_by("message_id", "place"):
         found[row.message_id].append(attachment(row))

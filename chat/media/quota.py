@@ -1,4 +1,4 @@
-"""How much one person may keep: sent, unsent and under way. Checked under a lock of the person's row."""
+"""Storage quota of a user: sent and unsent attachments and uploads in progress, checked under a lock of the user."""
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -9,7 +9,7 @@ from chat.media.models import Attachment, Upload
 
 
 def require_room(user_id: int, size: int) -> None:
-    """Lock the person's row until the end of the transaction and raise QuotaExceeded if `size` more is too much."""
+    """Lock the user's row until the end of the transaction; raise QuotaExceeded if `size` more exceeds the quota."""
     get_user_model()._default_manager.select_for_update(no_key=True).only("pk").get(pk=user_id)
     quota = settings.ATTACHMENT_QUOTA_BYTES
     if quota and used(user_id) + size > quota:
@@ -17,7 +17,7 @@ def require_room(user_id: int, size: int) -> None:
 
 
 def used(user_id: int) -> int:
-    """Return the bytes of the person's attachments and of uploads that are to become some."""
+    """Return the bytes of the user's attachments and of unfinished uploads."""
     kept = Attachment.objects.filter(uploader_id=user_id).aggregate(total=Sum("size"))["total"] or 0
     coming = Upload.objects.filter(uploader_id=user_id, attachment_uuid=None).aggregate(total=Sum("length"))["total"]
     return int(kept) + int(coming or 0)

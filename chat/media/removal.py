@@ -1,4 +1,4 @@
-"""Remove attachments: rows in the transaction at hand, bytes right after it, by a task where the store is away."""
+"""Removal of attachments: rows in the current transaction, bytes right after it, by a task if the store is down."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -17,12 +17,12 @@ UNSENT_KEPT = timedelta(hours=24)
 
 @task(priority=-10)
 def delete_objects(keys: list[str]) -> None:
-    """Remove the bytes. Twice is as good as once."""
+    """Delete objects from the store. Idempotent."""
     store.delete(keys)
 
 
 def remove(rows: Iterable[Attachment]) -> None:
-    """Delete the attachments and what the store holds of them. Inside a transaction."""
+    """Delete attachments and their objects in the store. Call inside a transaction."""
     found = list(rows)
     if not found:
         return
@@ -31,14 +31,14 @@ def remove(rows: Iterable[Attachment]) -> None:
 
 
 def remove_objects(keys: list[str]) -> None:
-    """Have the objects removed after commit, whatever the store or this process does then."""
+    """Enqueue the deletion of objects after commit, so that it survives a failure of the store or of this process."""
     delete_objects.enqueue(keys)
-    if store.is_folder():  # quick, and at once also where the worker is another process
+    if store.is_folder():  # quick, and immediate also if the worker is another process
         transaction.on_commit(lambda: store.delete(keys), robust=True)
 
 
 def forget_person(user_id: int) -> None:
-    """Remove what the person did not send; what they sent is the others' too and stays, nobody's. In a transaction."""
+    """Remove a user's unsent attachments; sent ones stay, without an uploader. Call inside a transaction."""
     remove(Attachment.objects.select_for_update().filter(uploader_id=user_id, message=None))
     Attachment.objects.filter(uploader_id=user_id).update(uploader=None)
     for upload in Upload.objects.filter(uploader_id=user_id):
@@ -46,7 +46,7 @@ def forget_person(user_id: int) -> None:
 
 
 def remove_upload(upload: Upload) -> None:
-    """Forget a resumable upload and the parts that came. Inside a transaction."""
+    """Delete a resumable upload and its parts. Call inside a transaction."""
     keys = list(UploadPart.objects.filter(upload=upload).values_list("key", flat=True))
     upload.delete()
     if keys:
@@ -54,7 +54,7 @@ def remove_upload(upload: Upload) -> None:
 
 
 def unsent() -> QuerySet[Attachment]:
-    """Return what was uploaded a day ago and is in no message."""
+    """Return attachments that were uploaded a day ago and are in no message."""
     return Attachment.objects.filter(message=None, created_at__lt=timezone.now() - UNSENT_KEPT)
 
 

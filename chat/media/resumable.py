@@ -1,7 +1,7 @@
 """Resumable uploads (tus 1.0: creation, expiration, termination).
 
-What each request brings becomes a part in the store, also where the request was cut; the last one joins the parts to an
-attachment. No file of ours is written to by two processes, so that the parts of one upload may come to any of them.
+The bytes of each request, also of an interrupted one, become a part in the store; the last request joins the parts to
+an attachment. No file is shared between processes, so that the requests of one upload may reach different ones.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from chat.media.models import Upload, UploadPart
 from common.errors import NotFound, TooLarge, ValidationFailed
 
 KEPT = timedelta(hours=24)
-FINISHING_SECONDS = 120  # after which somebody who joins the parts is taken for dead
-UNFINISHED = 100  # of one person, at a time
+FINISHING_SECONDS = 120  # after which a request that joins the parts is considered dead
+UNFINISHED = 100  # per user, at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Progress:
 
 
 def create(*, user_id: int, name: str, length: int) -> Progress:
-    """Reserve room for an upload. Raises TooLarge, QuotaExceeded, ValidationFailed for an empty one."""
+    """Start an upload and reserve its space. Raises TooLarge, QuotaExceeded, ValidationFailed for an empty one."""
     if not length:
         raise ValidationFailed.of("file", "empty", uploads.EMPTY)
     if length > settings.UPLOAD_BYTES:
@@ -54,9 +54,9 @@ def create(*, user_id: int, name: str, length: int) -> Progress:
 
 
 def progress(*, user_id: int, upload_uuid: UUID) -> Progress:
-    """Return how far the upload is; one that is whole and was left without an attachment gets it now.
+    """Return the progress of the upload; a complete one that has no attachment yet gets it now.
 
-    Raises NotFound, UploadBusy, and what `append` raises for the whole.
+    Raises NotFound, UploadBusy, and what `append` raises for the complete file.
     """
     upload = _own(user_id, upload_uuid)
     if upload.offset == upload.length and upload.attachment_uuid is None:
@@ -65,9 +65,9 @@ def progress(*, user_id: int, upload_uuid: UUID) -> Progress:
 
 
 def append(*, user_id: int, upload_uuid: UUID, offset: int, body: IO[bytes], size: int) -> Progress:
-    """Keep what came at `offset`; the last byte makes the attachment.
+    """Store the bytes sent at `offset`; the last byte creates the attachment.
 
-    Raises NotFound, OffsetConflict, TooLarge for more than was announced, UploadBusy, StoreAway, Infected.
+    Raises NotFound, OffsetConflict, TooLarge for more bytes than announced, UploadBusy, StoreAway, Infected.
     """
     upload = _own(user_id, upload_uuid)
     if upload.offset != offset:
@@ -82,7 +82,7 @@ def append(*, user_id: int, upload_uuid: UUID, offset: int, body: IO[bytes], siz
 
 
 def terminate(*, user_id: int, upload_uuid: UUID) -> None:
-    """Forget the upload and what came of it; the attachment of one that is whole stays. Raises NotFound."""
+    """Delete the upload and its parts; the attachment of a complete one stays. Raises NotFound."""
     with transaction.atomic():
         upload = Upload.objects.select_for_update().filter(uuid=upload_uuid, uploader_id=user_id).first()
         if upload is None:
@@ -108,7 +108,7 @@ def _progress(upload: Upload) -> Progress:
 
 
 def _keep(upload: Upload, offset: int, body: IO[bytes], size: int) -> None:
-    """Store a part and move the offset. The part comes first: a row promises that its bytes are there."""
+    """Store a part and move the offset. The part is stored first: a row guarantees that its bytes exist."""
     key = f"uploads/{upload.uuid}/{offset:015d}-{uuid4().hex[:8]}"
     store.save(key, body, content_type=types.FILE_CONTENT_TYPE)
     try:
@@ -129,7 +129,7 @@ def _keep(upload: Upload, offset: int, body: IO[bytes], size: int) -> None:
 
 
 def _finish(upload: Upload) -> None:
-    """Join the parts to an attachment: one request at a time; whatever fails for a while can be tried again."""
+    """Join the parts to an attachment: one request at a time; temporary failures can be retried."""
     now = timezone.now()
     free = Q(finishing_at=None) | Q(finishing_at__lt=now - timedelta(seconds=FINISHING_SECONDS))
     if not Upload.objects.filter(free, pk=upload.pk, attachment_uuid=None).update(finishing_at=now):

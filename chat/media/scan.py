@@ -1,4 +1,4 @@
-"""Ask clamd whether a file is harmful (`ATTACHMENT_SCAN_URL=tcp://host:3310`). Without an answer nothing is taken."""
+"""Virus scan by clamd (`ATTACHMENT_SCAN_URL=tcp://host:3310`). Without an answer the file is refused."""
 
 import socket
 import struct
@@ -18,7 +18,7 @@ BLOCK_BYTES = 256 * 1024
 
 
 def require_clean(source: IO[bytes]) -> None:
-    """Raise Infected for what the scanner finds, TooLarge for what it does not take, TemporarilyUnavailable."""
+    """Raise Infected for a finding, TooLarge beyond the scanner's limit, TemporarilyUnavailable without an answer."""
     if not settings.ATTACHMENT_SCAN_URL:
         return
     try:
@@ -37,7 +37,7 @@ def require_clean(source: IO[bytes]) -> None:
 
 
 def _ask(source: IO[bytes]) -> str:
-    """Stream the file by INSTREAM: blocks with their length before them, an empty one at the end."""
+    """Stream the file with INSTREAM: length-prefixed blocks, ended by an empty one."""
     parts = urlsplit(settings.ATTACHMENT_SCAN_URL)
     with socket.create_connection((parts.hostname or "", parts.port or 3310), TIMEOUT_SECONDS) as connection:
         source.seek(0)
@@ -47,7 +47,7 @@ def _ask(source: IO[bytes]) -> str:
                 connection.sendall(struct.pack("!L", len(block)) + block)
             connection.sendall(struct.pack("!L", 0))
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has its answer before the end: a size limit
+            pass  # it answers before the end: a size limit
         answer = b""
         while not answer.endswith(b"\0") and len(answer) < 4096:
             piece = connection.recv(4096)

@@ -1,4 +1,4 @@
-"""Attachments on their way into messages. Called by the service that sends, inside its transaction."""
+"""Linking of attachments to messages. Called by the sending service, inside its transaction."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -8,11 +8,11 @@ from django.utils.translation import gettext_lazy as _
 from chat.media.models import Attachment
 from common.errors import ValidationFailed
 
-ATTACHMENTS = 10  # of one message
+ATTACHMENTS = 10  # per message
 
 
 def unsent(uuids: set[uuid.UUID]) -> dict[uuid.UUID, Attachment]:
-    """Lock and return those that are in no message yet: nobody else sends them meanwhile."""
+    """Lock and return the attachments that are in no message yet, so that no parallel request sends them."""
     if not uuids:
         return {}
     rows = Attachment.objects.select_for_update().filter(uuid__in=uuids, message=None)
@@ -20,7 +20,7 @@ def unsent(uuids: set[uuid.UUID]) -> dict[uuid.UUID, Attachment]:
 
 
 def taken(found: dict[uuid.UUID, Attachment], uuids: Sequence[uuid.UUID], *, user_id: int) -> list[Attachment]:
-    """Take what one message names out of `found`. Raises ValidationFailed for another person's, a sent one, none."""
+    """Remove a message's attachments from `found` and return them. Raises ValidationFailed unless own and unsent."""
     if len(uuids) > ATTACHMENTS:
         raise ValidationFailed.of("attachments", "max_length", _("A message takes at most 10 attachments."))
     if len(set(uuids)) < len(uuids) or any(name not in found or found[name].uploader_id != user_id for name in uuids):
@@ -29,7 +29,7 @@ def taken(found: dict[uuid.UUID, Attachment], uuids: Sequence[uuid.UUID], *, use
 
 
 def attach(rows: Iterable[tuple[int, list[Attachment]]]) -> None:
-    """Write which message each is in and its place there."""
+    """Write each attachment's message and position."""
     moved = []
     for message_id, attachments in rows:
         for place, row in enumerate(attachments):

@@ -1,7 +1,7 @@
-"""Where the bytes lie: a folder (`MEDIA_ROOT`), or an object store of S3's kind (`STORAGE_URL`).
+"""Storage of attachment bytes: a folder (`MEDIA_ROOT`) or an S3-compatible object store (`STORAGE_URL`).
 
-Whatever fails here is `StoreAway`, a 503: full, absent, refusing, or silent for 10 seconds. After one that is silent
-the next few seconds' calls are refused at once, so that they do not queue up behind it.
+Every failure is `StoreAway`, a 503: full, unreachable, refusing, or no answer for 10 seconds. After a timeout, calls
+of the next few seconds are refused at once, so that they do not queue up.
 """
 
 import contextlib
@@ -26,20 +26,20 @@ log = structlog.get_logger(__name__)
 TIMEOUT_SECONDS = 10
 LINK_SECONDS = 300
 BLOCK_BYTES = 256 * 1024
-REST_SECONDS = 5.0  # after a failure that took long
+REST_SECONDS = 5.0  # after a slow failure
 
 ORIGINAL, CONTENT, THUMBNAIL = "original", "content", "thumbnail"
 
 
 class StoreAway(TemporarilyUnavailable):
-    """The store did not do it. Nothing was promised to anybody."""
+    """The store failed; nothing was acknowledged to a client."""
 
     def __init__(self) -> None:
         super().__init__(retry_after=REST_SECONDS)
 
 
 def key_of(attachment_uuid: uuid.UUID, which: str) -> str:
-    """Return the name of one of an attachment's objects."""
+    """Return the key of one of an attachment's objects."""
     text = str(attachment_uuid)
     return f"attachments/{text[:2]}/{text}/{which}"
 
@@ -49,7 +49,7 @@ def keys_of(attachment_uuid: uuid.UUID) -> list[str]:
 
 
 class Folder:
-    """Files below one folder, each whole or not there."""
+    """Store in a local folder; files are written atomically."""
 
     def __init__(self, root: str) -> None:
         self.root = Path(root)
@@ -84,7 +84,7 @@ class Folder:
 
 
 class Bucket:
-    """Objects of a bucket, through django-storages."""
+    """Store in a bucket, through django-storages."""
 
     def __init__(self, url: str) -> None:
         from botocore.config import Config
@@ -109,7 +109,7 @@ class Bucket:
                 connect_timeout=TIMEOUT_SECONDS / 2,
                 read_timeout=TIMEOUT_SECONDS,
                 retries={"total_max_attempts": 1},
-                # Checksums in trailers are what many servers of S3's kind do not know.
+                # Many S3-compatible servers do not support checksums in trailers.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
@@ -117,7 +117,7 @@ class Bucket:
 
     def save(self, key: str, source: IO[bytes], *, content_type: str, disposition: str) -> None:
         parameters = {"ContentType": content_type, "ContentDisposition": disposition, "CacheControl": "private"}
-        # Not `storage.save`: it has one set of parameters for all objects.
+        # Not `storage.save`: it uses the same parameters for all objects.
         self._find_or_make_bucket()
         source.seek(0)
         self.storage.bucket.Object(key).upload_fileobj(
@@ -125,7 +125,7 @@ class Bucket:
         )
 
     def _find_or_make_bucket(self) -> None:
-        """Look for the bucket once; a key that may not look for it may still write to it."""
+        """Check for the bucket once and create it; a key without that permission may still write to it."""
         from botocore.exceptions import ClientError
 
         if self.is_found:
@@ -149,7 +149,7 @@ class Bucket:
 
 
 class _Unclosed:
-    """boto closes what it uploads; the file is still wanted."""
+    """File wrapper that ignores `close`: boto closes what it uploads, but the file is still needed."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -158,7 +158,7 @@ class _Unclosed:
         return getattr(self._file, name)
 
     def close(self) -> None:
-        """Leave it open."""
+        """Do nothing."""
 
 
 @lru_cache(maxsize=4)
@@ -175,7 +175,7 @@ _resting_until = 0.0
 
 @contextlib.contextmanager
 def _guarded(what: str) -> Iterator[Folder | Bucket]:
-    """Turn every failure of the store into StoreAway."""
+    """Convert every failure of the store to StoreAway."""
     global _resting_until
     started = time.monotonic()
     if started < _resting_until:
@@ -199,33 +199,33 @@ def _is_of_the_store(error: Exception) -> bool:
 
 
 def save(key: str, source: IO[bytes], *, content_type: str, disposition: str = "attachment") -> None:
-    """Store all of `source` under `key`, whole or not at all. Raises StoreAway."""
+    """Store `source` under `key`, completely or not at all. Raises StoreAway."""
     with _guarded("save") as store:
         store.save(key, source, content_type=content_type, disposition=disposition)
 
 
 def open_object(key: str) -> IO[bytes]:
-    """Open an object for reading. Raises StoreAway, also where it is missing: its row says that it is there."""
+    """Open an object for reading. Raises StoreAway, also if it is missing, since its row says that it exists."""
     with _guarded("open") as store:
         return store.open(key)
 
 
 def copy_to(key: str, target: IO[bytes]) -> None:
-    """Write an object's bytes to the end of `target`. Raises StoreAway."""
+    """Append an object's bytes to `target`. Raises StoreAway."""
     with _guarded("read") as store, contextlib.closing(store.open(key)) as source:
         while block := source.read(BLOCK_BYTES):
             target.write(block)
 
 
 def delete(keys: Iterable[str]) -> None:
-    """Remove objects; those that are gone already are no error. Raises StoreAway."""
+    """Delete objects; missing ones are no error. Raises StoreAway."""
     with _guarded("delete") as store:
         for key in keys:
             store.delete(key)
 
 
 def link(key: str) -> str | None:
-    """Return a signed address of 5 minutes, None where this server reads the bytes itself."""
+    """Return a signed URL valid for 5 minutes, None if this server serves the bytes itself."""
     with _guarded("link") as store:
         return store.link(key)
 

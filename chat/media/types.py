@@ -1,6 +1,6 @@
-"""The table of allowed types: what the first bytes of a file claim it is. Whatever is not in it is a `file`.
+"""Detection of media types by the first bytes of a file. Any other type is a plain `file`.
 
-The claim decides which decoder is asked, and the decoder decides: a name or a header of the upload never does.
+The first bytes choose the decoder, which then confirms the type; file name and upload headers are ignored.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ FILE_CONTENT_TYPE = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """`format`: the decoder's name for it (Pillow's for images, FFmpeg's demuxer for the others)."""
+    """A media type. `format`: the decoder's name for it (Pillow's for images, FFmpeg's demuxer for recordings)."""
 
     kind: str  # image | av
     content_type: str
@@ -43,7 +43,7 @@ _MP4_BRANDS = {
 
 
 def claimed(head: bytes) -> MediaType | None:
-    """Return the type that the first bytes claim, None for one that is not in the table."""
+    """Return the type that the first bytes indicate, None if it is not in the table."""
     for magic, known in (
         (b"\xff\xd8\xff", JPEG),
         (b"\x89PNG\r\n\x1a\n", PNG),

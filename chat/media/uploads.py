@@ -1,7 +1,7 @@
-"""Take a file: reserve its room, scan it, find out what it is, store it, decode it now or by a task.
+"""Upload of a file: reserve its space, scan it, detect its type, store it, and decode it now or by a task.
 
-The row comes first and the bytes second, so that whatever a crash leaves in the store has a row that the clean-up
-finds; the row is visible to nobody before its bytes are stored.
+The row is written before the bytes, so that the clean-up finds whatever a crash leaves in the store; the row is
+invisible until its bytes are stored.
 """
 
 import os
@@ -25,7 +25,7 @@ from chat.media.types import MediaType
 from common.errors import TemporarilyUnavailable, ValidationFailed
 from common.tasks import daily
 
-# Decoded before the answer: about a tenth of a second of work.
+# Decoded before the response is sent: about a tenth of a second of work.
 INLINE_PIXELS, INLINE_BYTES = 2_000_000, 4 * 1024 * 1024
 LEFT_BEHIND = timedelta(hours=1)
 EMPTY = _("The submitted file is empty.")
@@ -35,7 +35,7 @@ _AUDIO_TYPES = {"video/mp4": "audio/mp4", "video/quicktime": "audio/mp4", "video
 def accept(*, user_id: int, name: str, source: IO[bytes], size: int, is_reserved: bool = False) -> Attachment:
     """Store the file and return its attachment, `ready` or `processing`. Blocks on the store and the scanner.
 
-    `is_reserved`: its room was reserved before. Raises QuotaExceeded, Infected, TemporarilyUnavailable, and
+    `is_reserved`: its space was reserved before. Raises QuotaExceeded, Infected, TemporarilyUnavailable, and
     ValidationFailed for an empty one.
     """
     if not size:
@@ -67,7 +67,7 @@ def _reserve(user_id: int, name: str, size: int, *, is_reserved: bool) -> Attach
 
 @contextmanager
 def _on_disk(source: IO[bytes]) -> Iterator[str]:
-    """Yield a path of the bytes: that of the temporary file that holds them, or of a copy."""
+    """Yield a path of the bytes: the upload's temporary file, or a copy."""
     path = getattr(source, "temporary_file_path", None)
     if path is not None:
         source.flush()
@@ -82,7 +82,7 @@ def _on_disk(source: IO[bytes]) -> Iterator[str]:
 
 
 def _take(row: Attachment, path: str) -> dict[str, Any]:
-    """Store the bytes at `path`; return what is known of them by now."""
+    """Store the bytes at `path`; return the fields that are known so far."""
     with open(path, "rb") as file:
         claimed = types.claimed(file.read(types.HEAD_BYTES))
     known = None if claimed is None else _probed(path, claimed)
@@ -92,7 +92,7 @@ def _take(row: Attachment, path: str) -> dict[str, Any]:
         try:
             return _decoded(row, path, claimed, within_s=decoding.INLINE_SECONDS, wait_s=1.0)
         except decoding.Busy:
-            pass  # later, then
+            pass  # the task decodes it later
         except decoding.Undecodable:
             return _store_file(row, path)
     with open(path, "rb") as file:
@@ -104,7 +104,7 @@ def _take(row: Attachment, path: str) -> dict[str, Any]:
 
 
 def _pixels(known: dict[str, Any]) -> int:
-    """Return how much there is to decode of an image, 0 for a recording."""
+    """Return the pixels of an image with all its frames, 0 for a recording."""
     return int(known["frames"] * known["width"] * known["height"]) if "frames" in known else 0
 
 
@@ -120,7 +120,7 @@ def _probed(path: str, claimed: MediaType) -> dict[str, Any] | None:
 
 
 def _store_file(row: Attachment, path: str) -> dict[str, Any]:
-    """Store what is shown by nobody's decoder: downloaded, never opened."""
+    """Store a plain file, which is only offered for download."""
     with open(path, "rb") as file:
         store.save(
             store.key_of(row.uuid, store.CONTENT),
@@ -143,7 +143,7 @@ def _store_file(row: Attachment, path: str) -> dict[str, Any]:
 
 
 def _decoded(row: Attachment, path: str, claimed: MediaType, *, within_s: float, wait_s: float) -> dict[str, Any]:
-    """Decode all of it and store what may be shown. Raises Undecodable, Busy, StoreAway."""
+    """Decode the whole file and store the results. Raises Undecodable, Busy, StoreAway."""
     with tempfile.TemporaryDirectory(prefix="alviar-media-") as out:
         done = decoding.decode(path, claimed, out, within_s=within_s, wait_s=wait_s)
         kind = done.get("kind", "image")
@@ -197,7 +197,7 @@ def _become(row: Attachment, fields: dict[str, Any]) -> Attachment:
 
 @task(priority=-10)
 def process(attachment_uuid: str) -> None:
-    """Decode what was stored as it came, and tell those who see it. Twice is as good as once."""
+    """Decode an attachment that was stored unprocessed, and publish `attachment.ready`. Idempotent."""
     row = Attachment.objects.filter(uuid=attachment_uuid, state=Attachment.State.PROCESSING).first()
     if row is None:
         return
@@ -214,15 +214,15 @@ def process(attachment_uuid: str) -> None:
             fields = _store_file(row, file.name)
     if _settle(row.uuid, fields):
         store.delete([store.key_of(row.uuid, store.ORIGINAL)])
-    else:  # taken back meanwhile
+    else:  # deleted meanwhile
         store.delete(store.keys_of(row.uuid))
 
 
 def _settle(attachment_uuid: uuid.UUID, fields: dict[str, Any]) -> bool:
-    """Make the attachment ready, with an event where it is in a message; return whether it was still wanted.
+    """Mark the attachment as ready, with an event if it is in a message; return whether it still exists.
 
-    The conversation is locked before the attachment, as by those who send; so that its message is looked up first and
-    once more if it was sent in between.
+    The conversation is locked before the attachment, in the same order as sending does. Its message is therefore looked
+    up first, and again if it was sent in between.
     """
     for _attempt in range(3):
         with transaction.atomic():
@@ -257,7 +257,7 @@ def _settle(attachment_uuid: uuid.UUID, fields: dict[str, Any]) -> bool:
 @daily
 @task(priority=-10)
 def process_left_behind() -> None:
-    """Try again what eight attempts did not decode, because the store was away for long."""
+    """Retry attachments that eight attempts could not decode because the store was down for long."""
     before = timezone.now() - LEFT_BEHIND
     left = Attachment.objects.filter(state=Attachment.State.PROCESSING, created_at__lt=before)
     for found in left.values_list("uuid", flat=True)[:1_000]:

@@ -1,4 +1,4 @@
-"""The socket described as AsyncAPI 3.0, generated from the very classes that check and write its frames."""
+"""AsyncAPI 3.0 document of the WebSocket, generated from the classes that parse and write its frames."""
 
 import functools
 import operator
@@ -42,7 +42,7 @@ of each conversation. Close codes 4000 to 4499: reconnect; 4500 to 4999: do not.
 
 @functools.cache
 def document() -> dict[str, Any]:
-    """Return the whole document."""
+    """Return the AsyncAPI document."""
     channel_messages = {
         **{_incoming_name(frame): {"$ref": f"#/components/messages/{_incoming_name(frame)}"} for frame in _incoming()},
         **{_outgoing_name(frame): {"$ref": f"#/components/messages/{_outgoing_name(frame)}"} for frame in _outgoing()},
@@ -150,7 +150,7 @@ def schema_of(frame: type[Any]) -> dict[str, Any]:
         required.append(config.tag_field)
     is_frame = issubclass(frame, Incoming | Outgoing)
     for one in msgspec.structs.fields(frame):
-        # A nested shape is written whole, its nulls included; in a frame None means absent.
+        # A nested object is written with all keys, including nulls; in a frame None means absent.
         properties[one.name] = _property(frame, one, one.type if not is_frame else _present(one.type))
         if one.required:
             required.append(one.name)
@@ -211,7 +211,7 @@ def _schema(hint: Any) -> dict[str, Any]:
 
 
 def _limits(meta: msgspec.Meta, shape: dict[str, Any]) -> dict[str, Any]:
-    """Return what a field's `Meta` adds to its schema."""
+    """Return the schema limits from a field's `Meta`."""
     said: dict[str, Any] = dict(meta.extra_json_schema or {})
     if meta.description:
         said["description"] = meta.description
@@ -232,7 +232,7 @@ def as_json(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def as_page(request: HttpRequest) -> HttpResponse:
-    """Show the document: written here on the server, no script, nothing from outside."""
+    """Show the document as HTML, rendered on the server without scripts or external resources."""
     frames = {
         "client": [_shown(frame) for frame in _incoming()],
         "server": [_shown(frame) for frame in _outgoing()],

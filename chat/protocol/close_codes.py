@@ -1,4 +1,4 @@
-"""The close codes of the socket."""
+"""Close codes of the WebSocket."""
 
 from enum import IntEnum
 

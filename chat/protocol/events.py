@@ -1,6 +1,6 @@
-"""The shape of each kind of event, for the documents: the log encodes events itself (`chat.log.encoding`).
+"""The shape of each kind of event, for AsyncAPI and OpenAPI only: `chat.log.encoding` encodes events itself.
 
-`chat/tests/test_asyncapi.py` holds what is sent to these shapes.
+`chat/tests/test_asyncapi.py` checks sent events against these shapes.
 """
 
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
 class Shape(msgspec.Struct, kw_only=True):
-    """An object that is written whole: every key is always there."""
+    """Base of objects whose keys are always present."""
 
 
 class Person(Shape, kw_only=True):

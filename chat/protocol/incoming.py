@@ -1,6 +1,6 @@
-"""Frames that a client sends: each struct is the check, the decoder and what AsyncAPI publishes.
+"""Frames that a client sends: each struct decodes and validates one, and is published in AsyncAPI.
 
-Unknown keys are ignored; `null` counts as absent. `type` chooses from `INCOMING` and from nothing else.
+Unknown keys are ignored; `null` counts as absent. `type` must be one of `INCOMING`.
 """
 
 import json
@@ -21,7 +21,7 @@ Echoed = Annotated[Any, Meta(description="Echoed in the answer.", extra_json_sch
 
 
 class FrameRefused(Exception):
-    """A frame that is answered by an `error`. `bad`: one of the kind of which five in a minute end the socket."""
+    """A frame that is answered by `error`. `bad`: a malformed one; five of these in a minute close the socket."""
 
     def __init__(
         self, code: str, detail: str, *, ref: Any = None, client_msg_id: Any = None, bad: bool = False
@@ -153,7 +153,7 @@ _FIELD = re.compile(r"`\$\.(\w+)|required field `(\w+)`")
 def parse(text: str) -> Incoming:
     """Return the frame. Raises FrameRefused: `bad_frame`, `unknown_type` or `validation_error`.
 
-    A valid frame is decoded and checked in one pass; only one that is refused is read again, to say why.
+    A valid frame is decoded and validated in one pass; only a refused one is parsed again, to find the reason.
     """
     try:
         return _decoder.decode(text)
@@ -163,7 +163,7 @@ def parse(text: str) -> Incoming:
 
 def _refusal(text: str, error: Exception) -> FrameRefused:
     try:
-        # Python's own decoder also takes half a surrogate pair, which is a fault of one text and not of the frame.
+        # Python's own decoder also accepts a lone surrogate, which is an error of one text, not of the whole frame.
         body = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return FrameRefused("bad_frame", _("This is not JSON."), bad=True)
@@ -180,7 +180,7 @@ def _refusal(text: str, error: Exception) -> FrameRefused:
     elif isinstance(error, msgspec.ValidationError):
         found = _FIELD.search(str(error))
         name = (found[1] or found[2]) if found else "?"
-    else:  # JSON for Python's decoder alone: nested too deep
+    else:  # valid only for Python's decoder: nested too deeply
         return FrameRefused("bad_frame", _("This is not JSON."), ref=ref, client_msg_id=client_msg_id, bad=True)
     detail = _("The field %(name)s is missing or not valid.") % {"name": name}
     return FrameRefused("validation_error", detail, ref=ref, client_msg_id=client_msg_id)
@@ -199,5 +199,5 @@ def _is_writable(value: Any) -> bool:
 
 
 def _echo(value: Any) -> Any:
-    """Return the value that an answer repeats: as it came, None where it cannot be written again."""
+    """Return the value that a response echoes, None if it cannot be encoded."""
     return value if _is_writable(value) else None

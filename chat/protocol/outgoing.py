@@ -38,7 +38,7 @@ class Outgoing(msgspec.Struct, kw_only=True, tag_field="type", omit_defaults=Tru
     def encode(self) -> bytes:
         try:
             return _encoder.encode(self)
-        except RecursionError:  # a `ref` that could be read on a shallower stack than this one
+        except RecursionError:  # a deeply nested `ref` that was decoded on a shallower stack
             return _encoder.encode(msgspec.structs.replace(self, ref=None))  # type: ignore[call-arg]
 
 
@@ -186,13 +186,13 @@ RETRYABLE = {"throttled", "temporarily_unavailable", "internal"}
 
 
 def encode_events(events: Iterable[Encoded], *, ref: Any = None) -> bytes:
-    """Write an `events` frame of events that are encoded already."""
+    """Return an `events` frame of already encoded events."""
     start = b'{"type":"events",' if ref is None else b'{"type":"events","ref":' + _encoder.encode(ref) + b","
     return start + b'"events":[' + b",".join([event.raw for event in events]) + b"]}"
 
 
 def error_of(exc: Exception, *, ref: Any = None, client_msg_id: Any = None) -> ErrorFrame:
-    """Return the `error` that answers a frame whose handling raised `exc`."""
+    """Return the `error` frame for an exception raised while handling a frame."""
     if isinstance(exc, FrameRefused):
         return ErrorFrame(
             ref=exc.ref if ref is None else ref,

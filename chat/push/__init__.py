@@ -1,4 +1,4 @@
-"""Push for the chat: `collect` notes what was committed, `tasks` sends it, `decide` says to whom and with what words.
+"""Push notifications of the chat: `collect` gathers commits, `tasks` sends, `decide` selects recipients and texts.
 
-The ways to a device are those of `sessions.push`.
+Devices and delivery are in `sessions.push`.
 """

@@ -1,8 +1,8 @@
-"""Note committed messages and read positions, and hand them to a task a moment later.
+"""Collects committed messages and read positions, and enqueues a push task for them a moment later.
 
-Nothing here slows an ack: in a server the listeners only note numbers, and a thread of its own enqueues one task for
-all that was committed within `PUSH_COLLECT_MS`. Elsewhere (a command, a test) the task is enqueued at once. A process
-that is killed within that moment loses wakes, never messages.
+This does not slow acks: in a server the listeners only record ids, and a separate thread enqueues one task for all
+commits within `PUSH_COLLECT_MS`. Elsewhere (a command, a test) the task is enqueued at once. A process killed in
+between loses pushes, never messages.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from sessions.models import PushRegistration
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 1.0
-ROOMS_MAX = 10_000  # noted while the database is away
+ROOMS_MAX = 10_000  # kept while the database is down
 
 
 class Collector:
-    """What was committed and not handed on yet: message numbers by conversation, read positions by person."""
+    """Commits that are not enqueued yet: message numbers by conversation, read positions by user."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -34,7 +34,7 @@ class Collector:
         self._stopping = False
 
     def note_messages(self, batch: Iterable[Published]) -> None:
-        """Listen to the log."""
+        """Record messages; a listener of the event log."""
         found = {}
         for published in batch:
             seqs = [event.seq for event in published.events if event.kind == "message.created"]
@@ -44,7 +44,7 @@ class Collector:
             self._note(found, {})
 
     def note_receipt(self, receipt: Receipt) -> None:
-        """Listen to read positions."""
+        """Record a read position; a listener of receipts."""
         if receipt.moved:
             self._note({}, {(receipt.user_id, receipt.conversation_id): receipt.up_to_seq})
 
@@ -69,7 +69,7 @@ class Collector:
             self._thread.start()
 
     def stop(self) -> None:
-        """Hand on what is noted, and end."""
+        """Enqueue what is recorded and stop the thread."""
         with self._changed:
             thread, self._thread = self._thread, None
             self._stopping = True
@@ -94,7 +94,7 @@ class Collector:
                     self._changed.wait_for(lambda: self._stopping, RETRY_SECONDS)
 
     def _hand_on(self) -> bool:
-        """Enqueue a task for what is noted, if anybody who may be told has a device; put it back where that fails."""
+        """Enqueue a task for what is recorded, if a recipient has a device; keep it if enqueueing fails."""
         from chat.push import tasks
 
         with self._changed:

@@ -1,4 +1,4 @@
-"""Who is told of what, and in which words. A fixed number of queries, however many members a conversation has."""
+"""Selection of push recipients and texts, in a fixed number of queries for any number of members."""
 
 import uuid
 from collections import defaultdict
@@ -29,7 +29,7 @@ Show = PushRegistration.Show
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """A push with what it stands for."""
+    """A push with the conversation and `seq` that it is about."""
 
     push: Push
     conversation_id: int
@@ -38,7 +38,7 @@ class Told:
 
 @dataclass(frozen=True)
 class _Member:
-    """A device whose person is in a conversation, with what that person wants of it."""
+    """A device of a conversation's member, with that member's notification settings."""
 
     device: Device
     conversation_id: int
@@ -52,8 +52,8 @@ class _Member:
 def messages(spans: Sequence[tuple[int, int, int]], *, only: Collection[int] | None = None) -> list[Told]:
     """Return the pushes for the messages of `(conversation_id, first_seq, last_seq)`, one a device and conversation.
 
-    Of several messages the newest is told that the device's person has not seen, may see and wants to be told of.
-    `only`: these registrations alone.
+    Of several messages, the push shows the newest that the user has not seen, may see and wants notified.
+    `only`: just these registrations.
     """
     said = _said(spans)
     if not said:
@@ -80,9 +80,9 @@ def messages(spans: Sequence[tuple[int, int, int]], *, only: Collection[int] | N
 
 
 def seen(positions: Sequence[tuple[int, int, int]], *, shown: Any, only: Collection[int] | None = None) -> list[Told]:
-    """Return silent pushes that take back what `(user_id, conversation_id, up_to_seq)` have seen elsewhere.
+    """Return silent pushes that clear notifications: `(user_id, conversation_id, up_to_seq)` was seen elsewhere.
 
-    `shown(keys)` returns those of `(registration_id, conversation_id)` where something is shown, with its `seq`.
+    `shown(keys)` returns, of `(registration_id, conversation_id)`, those with a visible notification, with its `seq`.
     """
     by_person: dict[int, list[Device]] = defaultdict(list)
     for device in _devices({user_id for user_id, _conversation, _seq in positions}, only=only):
@@ -124,7 +124,7 @@ def seen(positions: Sequence[tuple[int, int, int]], *, shown: Any, only: Collect
 
 
 def senders(spans: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Return what those who wrote have seen by writing: `(user_id, conversation_id, up_to_seq)`."""
+    """Return the read positions that senders reach by sending: `(user_id, conversation_id, up_to_seq)`."""
     written: dict[tuple[int, int], int] = {}
     for conversation_id, found in _said(spans).items():
         for message in found:
@@ -135,7 +135,7 @@ def senders(spans: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]
 
 
 def badges_of(user_ids: Collection[int]) -> dict[int, int]:
-    """Return how many messages each person has not seen, over all conversations; not those that were taken back."""
+    """Return each user's number of unread messages over all conversations, without deleted ones."""
     if not user_ids:
         return {}
     gone = Message.objects.filter(
@@ -157,7 +157,7 @@ def badges_of(user_ids: Collection[int]) -> dict[int, int]:
 
 
 def _said(spans: Sequence[tuple[int, int, int]]) -> dict[int, list[Message]]:
-    """Return the messages as they are now, newest first: what was taken back meanwhile is told to nobody."""
+    """Return the messages in their present state, newest first, without deleted ones."""
     if not spans:
         return {}
     within = reduce(or_, (Q(conversation_id=room, seq__gte=first, seq__lte=last) for room, first, last in spans))
@@ -169,7 +169,7 @@ def _said(spans: Sequence[tuple[int, int, int]]) -> dict[int, list[Message]]:
 
 
 def _members(rooms: Collection[int], *, only: Collection[int] | None, at: datetime) -> list[_Member]:
-    """Return every device of every member who wants to be told of something in these conversations: one query."""
+    """Return the devices of all members with notifications on in these conversations, in one query."""
     rows = devices.living(at).filter(
         Q(user__memberships__muted_until=None) | Q(user__memberships__muted_until__lte=at),
         user__memberships__notify__in=[Membership.Notify.ALL, Membership.Notify.MENTIONS],
@@ -199,7 +199,7 @@ def _devices(user_ids: Collection[int], *, only: Collection[int] | None) -> list
 
 
 def _blocked(members: Iterable[_Member], said: dict[int, list[Message]]) -> set[tuple[int, int]]:
-    """Return `(who, whom)` among those who would be told and those who wrote."""
+    """Return blocks as `(blocker, blocked)` between recipients and senders."""
     wrote = {message.sender_id for found in said.values() for message in found if message.sender_id is not None}
     told = {member.device.user_id for member in members}
     return set(Block.objects.filter(blocker_id__in=told, blocked_id__in=wrote).values_list("blocker_id", "blocked_id"))
@@ -218,13 +218,13 @@ def _newest(member: _Member, found: list[Message], blocked: set[tuple[int, int]]
 
 
 def _without_socket(found: Iterable[Device]) -> set[uuid.UUID]:
-    """Return the sessions that nothing reaches at the moment: one look into the cache for all."""
+    """Return the sessions that have no open socket, by one cache request."""
     sids = {device.sid for device in found}
     return {sid for sid, open_sockets in sockets.count(sids).items() if not open_sockets} if sids else set()
 
 
 def is_quiet(member: _Member, *, at: datetime) -> bool:
-    """Return whether the person's clock stands in their quiet hours, which may lie over midnight."""
+    """Return whether it is within the user's quiet hours, which may span midnight."""
     if member.quiet_from is None or member.quiet_to is None:
         return False
     now = at.astimezone(zone_of(member.timezone)).time()
@@ -254,7 +254,7 @@ def _message_push(device: Device, message: Message, badge: int) -> Push:
 
 
 def _words(show: str, message: Message) -> tuple[str, str]:
-    """Return title and text, in the language in force. With `nothing` they say no more than that there is something."""
+    """Return title and text in the active language. With `nothing` they only say that there is a new message."""
     if show == Show.NOTHING:
         return "", _("New message")
     name = name_of(message.sender)

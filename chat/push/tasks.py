@@ -1,4 +1,4 @@
-"""The task that pushes: decide, send, and decide anew before each further attempt."""
+"""The push task: select, send, and select again before each retry."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,8 +14,8 @@ from sessions.push.provider import Kind, Outcome
 
 log = structlog.get_logger(__name__)
 
-PUSHES_EACH = 500  # of one task; more are shared out
-SHOWN_SECONDS = 7 * 86_400  # for so long a device is told that what it shows was seen elsewhere
+PUSHES_EACH = 500  # per task; more are split into further tasks
+SHOWN_SECONDS = 7 * 86_400  # how long a device's notification is cleared when its message is seen elsewhere
 
 
 @task(queue_name="push")
@@ -25,11 +25,11 @@ def wake(
     only: Sequence[int] | None = None,
     attempt: int = 1,
 ) -> None:
-    """Push the messages of `[conversation_id, first_seq, last_seq]`, and take back what `[user_id, conversation_id,
-    seq]` have seen.
+    """Push the messages of `[conversation_id, first_seq, last_seq]`, and clear the notifications of messages that
+    `[user_id, conversation_id, seq]` have seen.
 
-    Arguments are numbers: no text rests in a task. `only`: the registrations of a share or of a further attempt, for
-    which everything is decided anew, so that whoever has read, muted or signed out meanwhile is left in peace.
+    Arguments are only numbers: no text is stored in a task. `only`: the registrations of a split or a retry. Everything
+    is selected again for them, so that users who have read, muted or signed out meanwhile get no push.
     """
     spans = [(int(room[0]), int(room[1]), int(room[2])) for room in rooms]
     told = decide.messages(spans, only=only)
@@ -51,7 +51,7 @@ def _key(registration_id: int, conversation_id: int) -> str:
 
 
 def _shown(keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """Return what devices show, by registration and conversation. Nothing, where the cache is away."""
+    """Return the notifications that devices show, by registration and conversation. Empty while the cache is down."""
     names = {_key(*key): key for key in keys}
     try:
         found: dict[str, Any] = cache.get_many(names) if names else {}
@@ -62,7 +62,7 @@ def _shown(keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], int]:
 
 
 def _remember(told: Sequence[Told], outcomes: Sequence[Outcome]) -> None:
-    """Note what devices show now. In the cache: nothing is written for each recipient of a message."""
+    """Record what devices show now. In the cache, so that no row is written per recipient of a message."""
     shown, cleared = {}, []
     for one, outcome in zip(told, outcomes, strict=True):
         if outcome.kind is not Kind.SENT:

@@ -1,4 +1,4 @@
-"""What the attachment endpoints take and give. Output serializers only describe, for the schema."""
+"""Serializers of the attachment endpoints. Output serializers only describe responses for OpenAPI."""
 
 from typing import Any
 

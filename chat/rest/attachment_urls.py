@@ -1,4 +1,4 @@
-"""Attachments: upload in one piece or by tus, read."""
+"""URLs of attachments: upload in one request or by tus, download."""
 
 from django.urls import path
 

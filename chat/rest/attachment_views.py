@@ -1,4 +1,4 @@
-"""Attachments over REST: upload in one piece, describe, read."""
+"""Endpoints of attachments: upload in one request, metadata, download, thumbnail."""
 
 import re
 import time
@@ -30,7 +30,7 @@ BYTES = {
     (206, "application/octet-stream"): OpenApiTypes.BINARY,
     302: OpenApiResponse(description="To a signed address of 5 minutes, where an object store holds the bytes."),
     304: OpenApiResponse(description="Not changed since `If-None-Match`."),
-    416: OpenApiResponse(),  # words for it stand in the schema's hook
+    416: OpenApiResponse(),  # described by the schema's hook
 }
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -117,7 +117,7 @@ def _bytes(
 
 
 def _private(answer: Any) -> Any:
-    """Let nobody else keep it, and the person's own browser only if it asks again: rights end."""
+    """Forbid shared caches, and make the user's browser revalidate, since access may end."""
     answer["Cache-Control"] = "private, no-cache"
     answer["X-Content-Type-Options"] = "nosniff"
     answer["Content-Security-Policy"] = "default-src 'none'; sandbox"
@@ -125,7 +125,7 @@ def _private(answer: Any) -> Any:
 
 
 def _asked(request: Request, size: int, etag: str) -> tuple[int, int] | None:
-    """Return first byte and end of what is asked for (RFC 9110 §14), None for all: also where it asks oddly.
+    """Return start and end of the requested range (RFC 9110 §14), None for all bytes, also for an invalid range.
 
     Raises RangeNotSatisfiable.
     """
@@ -140,14 +140,14 @@ def _asked(request: Request, size: int, etag: str) -> tuple[int, int] | None:
         return size - length, size
     start, end = int(first[:18]), min(int(last[:18]) + 1, size) if last else size
     if last and int(last[:18]) < start:
-        return None  # no range at all
+        return None  # not a valid range
     if start >= size:
         raise RangeNotSatisfiable
     return start, end
 
 
 class _Blocks:
-    """The bytes from `first` to `end`, as long as the person may read them."""
+    """Iterator over the bytes from `first` to `end`, which stops when the user loses access."""
 
     def __init__(self, file: Any, first: int, end: int, user_id: int, attachment_uuid: UUID) -> None:
         self.file, self.left = file, end - first
@@ -159,7 +159,7 @@ class _Blocks:
         while self.left > 0:
             if time.monotonic() - checked > RECHECK_SECONDS:
                 if not access.may_still_read(self.user_id, self.attachment_uuid):
-                    # The length was told: only a connection that ends too early says that it is not all.
+                    # Content-Length was sent: only closing the connection early shows that bytes are missing.
                     raise ConnectionAbortedError("no longer allowed")
                 checked = time.monotonic()
             block = self.file.read(min(store.BLOCK_BYTES, self.left))

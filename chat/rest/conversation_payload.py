@@ -1,4 +1,4 @@
-"""Conversations and members as REST shows them. A page of any length costs the same number of queries."""
+"""JSON representations of conversations and members for REST, in the same number of queries for any page size."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from chat.models import Conversation, Membership, Mention, Message
 from chat.services import blocks
 from common.errors import NotFound
 
-# Members shown with a conversation; the members list has all.
+# Members included in a conversation; the members list has all.
 MEMBERS_SHOWN = 20
 
 
 def conversation(viewer_id: int, row: Conversation) -> dict[str, Any]:
-    """Return one conversation: a row of the list and its description. The viewer is a member."""
+    """Return one conversation: a row of the list plus its description. The viewer is a member."""
     return {**conversations(viewer_id, [row])[0], "description": row.description}
 
 
 def conversations(viewer_id: int, rows: Sequence[Conversation]) -> list[dict[str, Any]]:
-    """Return the rows of the conversation list, as the viewer sees them; rows they just left are dropped."""
+    """Return rows of the conversation list for a viewer; conversations that they have just left are dropped."""
     ids = [row.pk for row in rows]
     mine = {row.conversation_id: row for row in _own_rows(viewer_id).filter(conversation_id__in=ids)}
     shown = _first_members(viewer_id, ids)
@@ -61,17 +61,17 @@ def _own(row: Conversation, mine: Any) -> dict[str, Any]:
 
 
 def unread_count(row: Conversation, mine: Any) -> int:
-    """Return how many messages came after the last one seen and were not taken back (`mine` is of `_own_rows`).
+    """Return the number of messages after the last seen one, without deleted ones (`mine` is from `_own_rows`).
 
-    Numbers are subtracted; only what was taken back is counted, by an index of such messages alone.
+    Message numbers are subtracted; only deleted messages are counted, with an index of just these.
     """
     return max(0, row.last_message_no - mine.seen_message_no - mine.taken_back)
 
 
 def _own_rows(viewer_id: int) -> QuerySet[Any]:
-    """Return the viewer's memberships with `mention_count` and `taken_back`, for which only what is unread is read.
+    """Return the viewer's memberships with `mention_count` and `taken_back`, counted over unread rows only.
 
-    A subquery for each row and not a join: a join lets PostgreSQL read all mentions of a conversation and drop most.
+    Subqueries, not joins: with a join PostgreSQL reads all mentions of a conversation and drops most.
     """
     unread = Mention.objects.filter(
         user_id=viewer_id, conversation_id=OuterRef("conversation_id"), message_no__gt=OuterRef("seen_message_no")
@@ -98,7 +98,7 @@ def _count(rows: QuerySet[Any]) -> QuerySet[Any]:
 def _last_messages(
     viewer_id: int, rows: Sequence[Conversation], mine: dict[int, Membership]
 ) -> dict[int, dict[str, Any]]:
-    """Return the last message by conversation, where it is one that the viewer may see."""
+    """Return the last message by conversation, if the viewer may see it."""
     last = [row.last_message_id for row in rows if row.last_message_id]
     messages = [
         message
@@ -110,7 +110,7 @@ def _last_messages(
 
 
 def member_rows() -> QuerySet[Membership]:
-    """Return living memberships with all that a row of the members list needs."""
+    """Return living memberships with everything that a row of the members list needs."""
     return (
         Membership.objects.living()
         .select_related("user")
@@ -126,8 +126,8 @@ def member_rows() -> QuerySet[Membership]:
 
 
 def _first_members(viewer_id: int, ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
-    # The window runs over an index of ids alone, and people are joined to the few rows that it leaves: by a query of
-    # their own, since a planner that cannot guess how few would rather read the whole table.
+    # The window function reads only an index of ids; users are joined to the few remaining rows in a separate query,
+    # since a planner that overestimates their number would read the whole table.
     first = (
         Membership.objects.living()
         .filter(conversation_id__in=ids)
@@ -144,7 +144,7 @@ def _first_members(viewer_id: int, ids: Sequence[int]) -> dict[int, list[dict[st
 def members(viewer_id: int, rows: Sequence[Any]) -> list[dict[str, Any]]:
     """Return rows of the members list from `member_rows()`.
 
-    What a person does not share is null or false to everybody else; a person's presence also to those they block.
+    What a user does not share is null or false for everybody else; presence also for users that they block.
     """
     others = {row.user_id for row in rows} - {viewer_id}
     hidden = blocks.blockers_of(viewer_id, others) | {row.user_id for row in rows if not row.share_presence}
@@ -164,9 +164,9 @@ def _member(row: Any, viewer_id: int, state: Any) -> dict[str, Any]:
 
 
 def seen(viewer_id: int, conversation_uuid: UUID) -> dict[str, Any]:
-    """Return how far the viewer has read and what is left."""
+    """Return the viewer's read position and unread counts."""
     mine = _own_rows(viewer_id).select_related("conversation").filter(conversation__uuid=conversation_uuid).first()
-    if mine is None:  # they left since
+    if mine is None:  # they have left meanwhile
         raise NotFound
     return {
         "conversation_uuid": conversation_uuid,

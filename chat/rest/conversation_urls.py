@@ -1,4 +1,4 @@
-"""Conversations, members, blocks, reports, settings."""
+"""URLs of conversations, members, blocks, reports and settings."""
 
 from django.urls import path, register_converter
 from django.urls.converters import IntConverter
@@ -8,7 +8,7 @@ from chat.rest import safety_views as safety
 
 
 class PersonId(IntConverter):
-    """An id that a bigint column holds; a longer one is nobody's."""
+    """URL converter for ids that fit a bigint column."""
 
     regex = "[0-9]{1,18}"
 

@@ -1,4 +1,4 @@
-"""Conversations and who is in them, over REST."""
+"""Endpoints of conversations and their members."""
 
 from typing import Any
 from uuid import UUID
@@ -39,7 +39,7 @@ class ConversationsView(ChatView):
     )
     def get(self, request: Request) -> Response:
         """List my conversations by last activity."""
-        # A parameter without a value asks for nothing.
+        # A parameter without a value is ignored.
         given = {name: value for name, value in request.query_params.items() if value}
         wanted = serializers.ConversationFilterInput(data=given)
         wanted.is_valid(raise_exception=True)
@@ -125,7 +125,7 @@ class MembersView(ChatView):
 
 
 class MemberView(ChatView):
-    # Not the serializer: the schema of a PATCH would make its one key optional.
+    # Not the serializer: the schema of a PATCH would make its only key optional.
     @extend_schema(request={"application/json": serializers.ROLE_SCHEMA}, responses=serializers.MemberOutput)
     def patch(self, request: Request, conversation_uuid: UUID, member_id: int) -> Response:
         """Give a member another role; owners may."""
@@ -160,7 +160,7 @@ class SeenView(ChatView):
 
 
 def shown(user_id: int, conversation_uuid: UUID) -> dict[str, Any]:
-    """Return the conversation as its member sees it. Raises NotFound."""
+    """Return a conversation as the member sees it. Raises NotFound."""
     mine = access.member_of(user_id, conversation_uuid)
     return conversation_payload.conversation(user_id, Conversation.objects.get(pk=mine.conversation_id))
 
@@ -168,6 +168,6 @@ def shown(user_id: int, conversation_uuid: UUID) -> dict[str, Any]:
 def shown_member(user_id: int, member: Membership) -> dict[str, Any]:
     """Return one row of the members list."""
     rows = list(conversation_payload.member_rows().filter(pk=member.pk))
-    if not rows:  # they left since
+    if not rows:  # they have left meanwhile
         raise NotFound
     return conversation_payload.members(user_id, rows)[0]

@@ -1,4 +1,4 @@
-"""What the message endpoints take and give. Output serializers only describe, for the schema."""
+"""Serializers of the message endpoints. Output serializers only describe responses for OpenAPI."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from common.fields import StrictCharField, StrictIntegerField, StrictUUIDField
 
 
 class ContentField(StrictCharField):
-    """Kept as typed: blank, too long and unspeakable are the service's to refuse, for REST and the socket alike."""
+    """Message text as typed: the service validates it, for REST and the socket alike."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_blank=True, trim_whitespace=False, **kwargs)
@@ -35,7 +35,7 @@ class PageInput(serializers.Serializer[Any]):
     limit = serializers.IntegerField(required=False, min_value=1, default=50)
 
     def validate_limit(self, limit: int) -> int:
-        return min(limit, CursorPagination.max_page_size)  # as on every other list: more than a page is a page
+        return min(limit, CursorPagination.max_page_size)  # as on every other list: capped at the maximum page size
 
 
 # --- Output -----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Messages: history, send, change, take back, react."""
+"""URLs of messages: history, send, edit, delete, react."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Messages over REST: history, send, change, take back, react. The socket uses the same services."""
+"""Endpoints of messages: history, send, edit, delete, react. The socket uses the same services."""
 
 from typing import Any
 from uuid import UUID
@@ -26,7 +26,7 @@ class MessagesView(ChatView):
     )
     def get(self, request: Request, conversation_uuid: UUID) -> Response:
         """Read a page of the history, ascending; with neither bound the newest page."""
-        given = {name: value for name, value in request.query_params.items() if value}  # `?limit=` asks for nothing
+        given = {name: value for name, value in request.query_params.items() if value}  # an empty `?limit=` is ignored
         bounds = serializers.PageInput(data=given)
         bounds.is_valid(raise_exception=True)
         membership = access.member_of(self.user_id, conversation_uuid)
@@ -50,7 +50,7 @@ class MessagesView(ChatView):
         row = Message.objects.get(uuid=sent.message_uuid)
         body = encoding.message(row, viewer_id=self.user_id)
         if sent.duplicate and access.member_of(self.user_id, conversation_uuid).visible_after_seq >= row.seq:
-            # Theirs of an earlier membership: what they repeat, and nothing of what became of it.
+            # A repeat of a message from an earlier membership: return what was sent, not its later state.
             body |= {"content": given["content"], "reactions": [], "edited_at": None, "deleted_at": None}
         return Response(body, status=200 if sent.duplicate else 201)
 
@@ -99,5 +99,5 @@ class ReactionView(ChatView):
 
 
 def session_of(request: Any) -> int | None:
-    """Return the row id of the request's session, None for one authenticated without a token."""
+    """Return the row id of the request's session, None if it was authenticated without a token."""
     return getattr(request.auth, "session_id", None)

@@ -1,4 +1,4 @@
-"""Read multipart forms with the file names that people gave: Django's parser drops the joiners out of them."""
+"""Multipart parser that keeps file names intact: Django's own removes joiner characters from them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Blocks, reports and what a person shows to others, over REST."""
+"""Endpoints of blocks, reports and chat settings."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request

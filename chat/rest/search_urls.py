@@ -1,4 +1,4 @@
-"""Search messages."""
+"""URL of the message search."""
 
 from django.urls import path
 

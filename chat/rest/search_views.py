@@ -1,4 +1,4 @@
-"""Search messages over REST."""
+"""Endpoint of the message search."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ class SearchView(ChatView):
         if wanted.conversation_uuid is not None:
             access.member_of(self.user_id, wanted.conversation_uuid)
         if asked.validated_data["q"].strip() and not (wanted.query.terms or wanted.query.without):
-            rows = []  # signs alone, which no word holds
+            rows = []  # only punctuation, which is in no word
         else:
             rows = find.find(self.user_id, wanted, limit=limit + 1)
         more, rows = len(rows) > limit, rows[:limit]
@@ -82,7 +82,7 @@ class SearchView(ChatView):
 
 
 def _wanted(asked: dict[str, Any], cursor: str | None) -> find.Wanted:
-    """Return what is asked for. Raises ValidationFailed where that is everything, NotFound for a forged cursor."""
+    """Return the requested filters. Raises ValidationFailed without any, NotFound for a forged cursor."""
     fields = {name: value for name, value in asked.items() if name != "q"}
     if not asked["q"].strip() and not fields:
         raise ValidationFailed.of("q", "required", _("This field is required."))

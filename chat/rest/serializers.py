@@ -1,4 +1,4 @@
-"""What the chat takes and gives over REST. Input is checked here; output serializers only describe, for the schema."""
+"""Serializers of the chat's REST API. Input is validated here; output serializers only describe, for OpenAPI."""
 
 import re
 from datetime import time
@@ -20,7 +20,7 @@ class UserIdInput(serializers.Serializer[Any]):
 
 
 class PeopleInput(serializers.Serializer[Any]):
-    # More than a group can hold is refused by the service; this bounds what is read at all.
+    # The service refuses more than a group can hold; this limits what is parsed at all.
     user_ids = serializers.ListField(child=StrictIntegerField(), max_length=1_000)
 
 
@@ -90,13 +90,13 @@ QUIET_HOURS_SCHEMA = {
 
 @extend_schema_field(QUIET_HOURS_SCHEMA)
 class QuietHoursField(serializers.Field[Any, Any, Any, Any]):
-    """`{"from": "22:00", "to": "07:00"}` as a pair of times of day; null for none."""
+    """`{"from": "22:00", "to": "07:00"}` as a pair of times; null for none."""
 
     default_error_messages = {"invalid": _("Give two different times of day, from 22:00 to 07:00 for example.")}
 
     def to_internal_value(self, data: Any) -> tuple[time, time]:
         start, end = self._time(data, "from"), self._time(data, "to")
-        if start == end:  # a whole day, or none of it? Neither is quiet hours.
+        if start == end:  # ambiguous: the whole day or none of it
             self.fail("invalid")
         return start, end
 
@@ -122,7 +122,7 @@ class ChatSettingsInput(serializers.Serializer[Any]):
 
 
 def page_of(row: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
-    """Return the serializer that describes a cursor page of such rows."""
+    """Return a serializer class that describes a cursor page of such rows."""
     fields = {
         "next": serializers.URLField(allow_null=True),
         "previous": serializers.URLField(allow_null=True),

@@ -1,4 +1,4 @@
-"""Resumable uploads over HTTP, as tus 1.0 words them (https://tus.io/protocols/resumable-upload)."""
+"""Endpoints of resumable uploads by tus 1.0 (https://tus.io/protocols/resumable-upload)."""
 
 import base64
 import binascii
@@ -30,12 +30,12 @@ def _header(name: str, text: str, *, required: bool = True) -> OpenApiParameter:
 
 
 TUS = _header("Tus-Resumable", "`1.0.0`")
-# Words for them stand in the schema's hook, with the one error body.
+# Described by the schema's hook, with the common error body.
 REFUSALS = {412: OpenApiResponse(), 423: OpenApiResponse()}
 
 
 class OffsetParser(FileUploadParser):
-    """Only names the type, for the schema: the view reads the stream itself."""
+    """Names the content type for the schema; the view reads the stream itself."""
 
     media_type = CONTENT_TYPE
 
@@ -46,7 +46,7 @@ class TusView(ChatView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if not hasattr(self, str(request.method).lower()):
-            return  # 405, whatever it speaks
+            return  # answered with 405 in any case
         if request.method != "OPTIONS" and request.headers.get("Tus-Resumable") != VERSION:
             raise UnknownTusVersion
 

@@ -1,4 +1,4 @@
-"""The chat over REST."""
+"""URLs of the chat's REST API."""
 
 from django.urls import include, path
 

@@ -1,4 +1,4 @@
-"""What every REST view of the chat shares."""
+"""Base class of the chat's REST views."""
 
 from django.contrib.auth.models import AnonymousUser
 from rest_framework.request import Request
@@ -8,15 +8,15 @@ from common import rates
 
 
 class ChatView(APIView):
-    """A signed-in person's call, counted by the person: all of the chat's endpoints share one rate."""
+    """View for signed-in users with one rate limit per user for all endpoints of the chat."""
 
     def check_throttles(self, request: Request) -> None:
-        # Not DRF's throttles: they read, then write, so that parallel calls slip through.
+        # Not DRF's throttles: they read and then write, so that parallel calls are not all counted.
         rates.allow(name="chat", key=str(request.user.pk))
 
     @property
     def user_id(self) -> int:
-        """Return the id of who calls; only views that nobody anonymous reaches ask for it."""
+        """Return the signed-in user's id; for views that require one."""
         user = self.request.user
         assert not isinstance(user, AnonymousUser)  # noqa: S101
         return int(user.pk)

@@ -1,6 +1,6 @@
-"""Find messages: one statement in which what one may see and what one looks for are asked together.
+"""Message search: one SQL statement that combines visibility and search terms.
 
-PostgreSQL reads a GIN index of `tsvector`, SQLite an FTS5 table of the same words; all else is the same.
+PostgreSQL uses a GIN index of `tsvector`, SQLite an FTS5 table of the same words; the rest is the same.
 """
 
 import uuid
@@ -19,7 +19,7 @@ FTS = "chat_messagetext_fts"
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Filters beside the words. `has`: "attachment", "link" or ""; `before_id`: from an earlier page."""
+    """Search terms and filters. `has`: "attachment", "link" or ""; `before_id`: from an earlier page."""
 
     query: Query
     conversation_uuid: uuid.UUID | None = None
@@ -31,7 +31,7 @@ class Wanted:
 
 
 def find(user_id: int, wanted: Wanted, *, limit: int) -> list[Message]:
-    """Return the newest messages that match and that the person may see now, at most `limit`."""
+    """Return the newest matching messages that the user may see now, at most `limit`."""
     sql, parameters = statement(user_id, wanted, limit=limit)
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -50,7 +50,7 @@ def statement(user_id: int, wanted: Wanted, *, limit: int) -> tuple[str, list[An
     if wanted.query.terms:
         parameters.append(expression(wanted.query.terms, is_postgresql=is_postgresql))
         if is_postgresql:
-            # Materialised: guessing that many match, a planner would read all messages from the newest on instead.
+            # Materialised: a planner that expects many matches would scan all messages from the newest on instead.
             start = "WITH hits AS MATERIALIZED (SELECT message_id FROM chat_messagetext WHERE words @@ %s::tsquery) "
             source = "hits JOIN chat_message m ON m.id = hits.message_id"
         else:
@@ -59,7 +59,7 @@ def statement(user_id: int, wanted: Wanted, *, limit: int) -> tuple[str, list[An
             source = f"{FTS} CROSS JOIN chat_message m ON m.id = {FTS}.rowid AND {FTS} MATCH %s"
     parameters.append(user_id)
     if wanted.query.without:
-        # `NOT` of FTS5 needs something on its left, and one of several excluded is enough to exclude.
+        # FTS5's `NOT` needs a left operand; a message with any of the excluded words is excluded.
         excluded = [expression([term], is_postgresql=is_postgresql) for term in wanted.query.without]
         unwanted = f"m.id IN (SELECT rowid FROM {FTS} WHERE {FTS} MATCH %s)"  # noqa: S608
         if is_postgresql:
@@ -101,7 +101,7 @@ def _prepared(model: type[models.Model], name: str, value: Any) -> Any:
 
 
 def expression(terms: Sequence[Term], *, is_postgresql: bool) -> str:
-    """Return all of the terms in the engine's language. Words are quoted, and hold nothing but letters and digits."""
+    """Return the terms in the engine's query language. Words are quoted and contain only letters and digits."""
     if not is_postgresql:
         return " AND ".join(f'"{" ".join(term.words)}"{" *" if term.is_prefix else ""}' for term in terms)
     parts = []

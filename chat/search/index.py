@@ -1,4 +1,4 @@
-"""Keep the index: every function is called inside the transaction that changes the message."""
+"""Maintenance of the search index. Call each function inside the transaction that changes the message."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ _LINK = re.compile(r"(?:https?://|\bwww\.)\S", re.IGNORECASE)
 
 
 def columns(content: str) -> tuple[str, bool]:
-    """Return what the index keeps of a text: its folded words, and whether there is a link in it."""
+    """Return the index columns of a text: its folded words, and whether it contains a link."""
     return " ".join(word.text for word in words(content)), bool(_LINK.search(content))
 
 
@@ -24,11 +24,11 @@ def add(contents: Iterable[tuple[int, str]]) -> None:
 
 
 def change(message: Message) -> None:
-    """Index an edited message anew."""
+    """Update the index of an edited message."""
     found, has_link = columns(message.content)
     MessageText.objects.update_or_create(message_id=message.pk, defaults={"words": found, "has_link": has_link})
 
 
 def remove(message: Message) -> None:
-    """Forget a message that was taken back."""
+    """Remove a deleted message from the index."""
     MessageText.objects.filter(message_id=message.pk).delete()

@@ -1,4 +1,4 @@
-"""The index: one row for each message that was not taken back, written in the transaction that stores the message."""
+"""The search index: one row for each message that is not deleted, written in the message's transaction."""
 
 from collections import defaultdict
 from typing import Any
@@ -9,7 +9,7 @@ from django.db import models
 class WordsField(models.TextField):
     """Folded words in order. A `tsvector` on PostgreSQL, with a GIN index; on SQLite text that FTS5 reads.
 
-    PostgreSQL's parser and dictionaries take no part: the words were found and folded before.
+    PostgreSQL's parser and dictionaries are not used: the words are split and folded before.
     """
 
     def db_type(self, connection: Any) -> str | None:
@@ -20,7 +20,7 @@ class WordsField(models.TextField):
 
 
 def vector(words: str) -> str:
-    """Return the words as a `tsvector` in text form. They are letters and digits: there is nothing to escape."""
+    """Return the words as a `tsvector` in text form. They contain only letters and digits, so nothing is escaped."""
     places: dict[str, list[int]] = defaultdict(list)
     for place, word in enumerate(words.split(), 1):
         places[word].append(place)

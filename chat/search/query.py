@@ -1,6 +1,6 @@
-"""What is looked for: all of the words, or their beginnings; `"a phrase"` as it stands; `-word` not at all.
+"""Search query syntax: all words must match, the last as a prefix; `"a phrase"` literally; `-word` excludes.
 
-Everything else is plain text: no operator of an engine reaches it.
+Everything else is plain text: engine operators are never passed through.
 """
 
 import re
@@ -16,7 +16,7 @@ _TERM = re.compile(r'(-?)(?:"([^"]*)(?:"|$)|([^\s"]+))')
 
 @dataclass(frozen=True)
 class Term:
-    """Words that follow one another; `is_prefix`: of the last one the beginning is enough."""
+    """Consecutive words; `is_prefix`: the last one may match as a prefix."""
 
     words: tuple[str, ...]
     is_prefix: bool
@@ -29,7 +29,7 @@ class Query:
 
 
 def parse(text: str) -> Query:
-    """Return what the text asks for: at most 20 terms, those without a letter or a digit left out."""
+    """Return the query of a text: at most 20 terms, without those that have no letter or digit."""
     terms: dict[Term, None] = {}
     without: dict[Term, None] = {}
     for minus, phrase, plain in _TERM.findall(text.translate(_QUOTES)):

@@ -1,8 +1,8 @@
-"""Text as search compares it, the same for both databases: words, folded, with their places in the original.
+"""Word splitting and folding for search, the same for both databases, with positions in the original text.
 
-A word is a run of letters, digits and their marks. Where a script is written without spaces (Chinese, Japanese, Thai …)
-every character is a word, and what is looked for is a phrase of them. Folding drops case, accents, vowel marks and
-joiners and makes one letter of several spellings of it: é/e, İ/i, ß/ss, أ/ا, ة/ه, ﬁ/fi, full width.
+A word is a run of letters, digits and their marks. In scripts without spaces (Chinese, Japanese, Thai …)
+every character is a word and a search term is a phrase of them. Folding removes case, accents, vowel marks and
+joiners and unifies variants of a letter: é/e, İ/i, ß/ss, أ/ا, ة/ه, ﬁ/fi, full width.
 """
 
 import re
@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-MAXIMUM_CHARS = 100  # of one word; longer ones are compared by their beginning
+MAXIMUM_CHARS = 100  # per word; longer ones are truncated
 _ASCII = re.compile(r"[A-Za-z0-9]+")
 _LETTERS = str.maketrans(
     {"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ħ": "h", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"}
@@ -25,7 +25,7 @@ _UNSPACED = (
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A folded word and where it stands in the text, in characters."""
+    """A folded word and its position in the text, in characters."""
 
     text: str
     start: int
@@ -69,7 +69,7 @@ def _kind(char: str) -> str:
 
 @lru_cache(maxsize=8_192)
 def fold(word: str) -> str:
-    """Return the word as it is compared: "" where nothing of it is a letter or a digit."""
+    """Return the folded word, "" if it has no letter or digit."""
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
     apart = unicodedata.normalize("NFD", plain.translate(_LETTERS))
     bare = unicodedata.normalize("NFC", "".join(char for char in apart if not _is_accent(char))).translate(_LETTERS)
@@ -77,13 +77,13 @@ def fold(word: str) -> str:
 
 
 def _is_accent(char: str) -> bool:
-    """Return whether a mark may be left out: accents, Hebrew points, Arabic vowels, not the vowels of Indic scripts."""
+    """Return whether a mark is ignored: accents, Hebrew points, Arabic vowels, but not vowels of Indic scripts."""
     place = unicodedata.combining(char)
     return place >= 200 or 10 <= place <= 35
 
 
 def utf16_offsets(text: str) -> list[int]:
-    """Return for each character, and the end, how many UTF-16 units lie before it."""
+    """Return the UTF-16 offset of each character and of the end."""
     offsets, units = [], 0
     for char in text:
         offsets.append(units)

@@ -1,4 +1,4 @@
-"""Who may see a conversation: filtered by membership, so that a stranger's conversation does not exist."""
+"""Access to conversations, filtered by membership, so that other users' conversations are 404."""
 
 import uuid
 
@@ -7,7 +7,7 @@ from common.errors import NotFound
 
 
 def member_of(user_id: int, conversation_uuid: uuid.UUID) -> Membership:
-    """Return the living membership, with its `conversation`. Raises NotFound, for a stranger as for nothing."""
+    """Return the living membership with its `conversation`. Raises NotFound, also for non-members."""
     membership = (
         Membership.objects.living()
         .select_related("conversation")

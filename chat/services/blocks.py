@@ -22,13 +22,13 @@ def is_blocked_between(user_id: int, other_id: int) -> bool:
 
 
 def blocked_directs(conversation_ids: Iterable[int]) -> set[int]:
-    """Return those of the conversations that are direct and in which one of the two blocks the other."""
+    """Return the conversations that are direct and in which one member blocks the other."""
     ids = sorted(set(conversation_ids))
     return {row[0] for row in execute(*blocked_statement("id", ids)).fetchall()} if ids else set()
 
 
 def blocked_statement(column: str, values: Sequence[Any]) -> Statement:
-    """Return the SQL of `blocked_directs`, by `id` or `uuid`, for whoever sends it in a round trip with others."""
+    """Return the SQL of `blocked_directs`, by `id` or `uuid`, to be sent in one round trip with other statements."""
     wanted, params = any_of(values)
     quote = connection.ops.quote_name
     conversation, membership, block = (quote(model._meta.db_table) for model in (Conversation, Membership, Block))
@@ -42,25 +42,25 @@ def blocked_statement(column: str, values: Sequence[Any]) -> Statement:
 
 
 def refuse_blocked(conversation: Conversation) -> None:
-    """Raise Blocked if the conversation is direct and one of the two blocks the other."""
+    """Raise Blocked if the conversation is direct and one member blocks the other."""
     if conversation.kind == Conversation.Kind.DIRECT and blocked_directs([conversation.pk]):
         raise Blocked
 
 
 def blockers_of(user_id: int, among: Iterable[int]) -> set[int]:
-    """Return those of `among` who block the person."""
+    """Return the users in `among` who block the user."""
     rows = Block.objects.filter(blocked_id=user_id, blocker_id__in=list(among))
     return set(rows.values_list("blocker_id", flat=True))
 
 
 def refuse_blockers(user_id: int, *, among: Iterable[int]) -> None:
-    """Raise Blocked if one of `among` blocks the person: nobody is drawn into a group by whom they block."""
+    """Raise Blocked if one of `among` blocks the user, who then must not add them to a group."""
     if blockers_of(user_id, among):
         raise Blocked
 
 
 def block(*, user_id: int, blocked_id: int) -> tuple[Block, bool]:
-    """Block a person; return the row and whether it is new. Raises ValidationFailed for oneself, NotFound."""
+    """Block a user; return the row and whether it is new. Raises ValidationFailed for oneself, NotFound."""
     if blocked_id == user_id:
         raise ValidationFailed.of("user_id", "self", _("You cannot block yourself."))
     people.require_one(blocked_id)
@@ -70,7 +70,7 @@ def block(*, user_id: int, blocked_id: int) -> tuple[Block, bool]:
 
 
 def unblock(*, user_id: int, blocked_id: int) -> None:
-    """Lift a block. Raises NotFound where there is none."""
+    """Remove a block. Raises NotFound if there is none."""
     deleted, _rows = Block.objects.filter(blocker_id=user_id, blocked_id=blocked_id).delete()
     if not deleted:
         raise NotFound

@@ -1,4 +1,4 @@
-"""What may be said: limits of a message's text."""
+"""Validation of a message's text."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from common.text import is_blank
 
 
 class TooLong(ValidationFailed):
-    """Over REST one of `errors`, over the socket a code of its own."""
+    """The text is too long: over REST an entry of `errors`, over the socket a code of its own."""
 
     def __init__(self, limit: int) -> None:
         message = _("Ensure this field has no more than %(limit)s characters.") % {"limit": limit}
@@ -21,7 +21,7 @@ class TooLong(ValidationFailed):
 def require_sayable(content: str, *, may_be_empty: bool = False) -> str:
     """Return `content` unchanged.
 
-    `may_be_empty`: the message has attachments. Raises TooLong, and ValidationFailed where it shows nothing or holds
+    `may_be_empty`: the message has attachments. Raises TooLong, and ValidationFailed if it is blank or contains
     NUL or a lone surrogate.
     """
     if is_blank(content) and not may_be_empty:
@@ -34,6 +34,6 @@ def require_sayable(content: str, *, may_be_empty: bool = False) -> str:
 
 
 def digest(content: str, reply_to: object, attachments: Sequence[object] = ()) -> str:
-    """Return what tells a repeat from other content under the same `client_msg_id`."""
-    files = "".join(f"attachment:{one}\n" for one in attachments)  # no other text begins like this
+    """Return the digest that distinguishes a repeat from different content under the same `client_msg_id`."""
+    files = "".join(f"attachment:{one}\n" for one in attachments)  # cannot be confused with message text
     return hashlib.sha256(f"{files}{reply_to or ''}\n{content}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Open conversations and change what they are called."""
+"""Creation of conversations, their title and description, and the list."""
 
 import uuid
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from common.text import fold
 
 
 def listed(*, user_id: int, archived: bool = False, q: str = "") -> QuerySet[Conversation]:
-    """Return the person's conversations, archived or not; with `q` those of that title or with such another member."""
+    """Return the user's conversations, archived or not; with `q` those matching by title or another member's name."""
     mine = Membership.objects.living().filter(user_id=user_id, archived=archived)
     rows = Conversation.objects.filter(pk__in=mine.values("conversation_id"))
     if not (q := fold(q).strip()):
@@ -37,7 +37,7 @@ def listed(*, user_id: int, archived: bool = False, q: str = "") -> QuerySet[Con
 
 
 def direct_key(one: int, other: int) -> str:
-    """Return the name of the one conversation of two people: "7:12"."""
+    """Return the unique key of two users' direct conversation: "7:12"."""
     return f"{min(one, other)}:{max(one, other)}"
 
 
@@ -45,8 +45,8 @@ def direct_key(one: int, other: int) -> str:
 def open_direct(*, user_id: int, other_id: int) -> tuple[Conversation, bool]:
     """Return the direct conversation of two people and whether it is new.
 
-    The unique `direct_key` decides between parallel calls: the later one waits for the earlier and finds its row.
-    Raises ValidationFailed for oneself, NotFound for nobody, Blocked whichever of the two blocks the other.
+    The unique `direct_key` serialises parallel calls: the later one waits for the earlier and finds its row.
+    Raises ValidationFailed for oneself, NotFound for an unknown user, Blocked if either blocks the other.
     """
     if other_id == user_id:
         raise ValidationFailed.of("user_id", "self", _("You cannot talk to yourself."))
@@ -68,10 +68,9 @@ def open_direct(*, user_id: int, other_id: int) -> tuple[Conversation, bool]:
 
 @transaction.atomic
 def create_group(*, user_id: int, title: str, user_ids: Iterable[int], history_visible: bool = False) -> Conversation:
-    """Create a group that the person owns.
+    """Create a group that the user owns.
 
-    Raises ValidationFailed naming unknown people or where there are too many, Blocked if one of them blocks the
-    creator.
+    Raises ValidationFailed for unknown or too many users, Blocked if one of them blocks the creator.
     """
     others = set(user_ids) - {user_id}
     members.require_room(1 + len(others))
@@ -106,23 +105,23 @@ def _first_role(user_id: int, owner: int | None) -> str:
 
 
 def _first_member(conversation: Conversation, user_id: int, *, owner: int | None, at: datetime) -> Membership:
-    # All of the first members joined with event 1 and see the whole of it.
+    # The first members all joined with event 1 and see everything.
     return Membership(
         conversation=conversation, user_id=user_id, role=_first_role(user_id, owner), joined_at=at, joined_seq=1
     )
 
 
 def described(conversation: Conversation) -> dict[str, str]:
-    """Return what a `conversation.*` event keeps."""
+    """Return the payload of a `conversation.*` event."""
     return {"title": conversation.title, "description": conversation.description}
 
 
 @transaction.atomic
 def update(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> Conversation:
-    """Change title, description or `history_visible` of a group; tell its members what they can see of that.
+    """Change title, description or `history_visible` of a group; members get an event about title and description.
 
-    Making the history visible opens it to present members too; hiding it again takes nothing back from them and holds
-    for who joins from then on. Raises NotFound for strangers, PermissionRefused for members and where it is direct.
+    Making the history visible opens it to present members too; hiding it again affects only users who join later.
+    Raises NotFound for non-members, PermissionRefused for plain members and in direct conversations.
     """
     conversation, membership = members.locked_with(user_id=user_id, conversation_uuid=conversation_uuid)
     if conversation.kind == Conversation.Kind.DIRECT or membership.role == Membership.Role.MEMBER:
@@ -147,7 +146,7 @@ def update(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> Con
 
 
 def update_settings(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> None:
-    """Set `muted_until`, `pinned`, `archived` or `notify` for this person alone. Raises NotFound for strangers."""
+    """Set `muted_until`, `pinned`, `archived` or `notify` for this user only. Raises NotFound for non-members."""
     membership = access.member_of(user_id, conversation_uuid)
     if changes:
         Membership.objects.living().filter(pk=membership.pk).update(**changes)

@@ -1,7 +1,7 @@
-"""One emoji, in the one spelling that Unicode calls fully qualified.
+"""Validation of a single emoji, normalised to Unicode's fully qualified form.
 
 Source: UTS #51 and the tables of the package `emoji`. `❤` and `❤️` differ in an invisible selector and are one emoji; a
-pictograph that is newer than the package is told by its place in the blocks that Unicode reserves for pictographs.
+pictograph newer than the package is recognised by the blocks that Unicode reserves for pictographs.
 """
 
 import unicodedata
@@ -15,13 +15,13 @@ from common.errors import ValidationFailed
 MAXIMUM_CHARS = 32
 _SELECTORS = {0xFE0E: None, 0xFE0F: None}
 _SKIN_TONES = range(0x1F3FB, 0x1F400)
-# Blocks of which the free places are kept for pictographs to come (Extended_Pictographic).
+# Blocks whose unassigned code points are reserved for future pictographs (Extended_Pictographic).
 _RESERVED = (range(0x1F6D0, 0x1F700), range(0x1F90C, 0x1FB00))
 
 
 @cache
 def _qualified() -> dict[str, str]:
-    """Return the fully qualified spellings by what is left without presentation selectors."""
+    """Return the fully qualified forms by their form without presentation selectors."""
     full = unicode_emoji.STATUS["fully_qualified"]
     return {
         text.translate(_SELECTORS): text for text, facts in unicode_emoji.EMOJI_DATA.items() if facts["status"] == full
@@ -29,7 +29,7 @@ def _qualified() -> dict[str, str]:
 
 
 def qualified(text: str) -> str | None:
-    """Return the emoji as Unicode spells it, None for what is no emoji or more than one."""
+    """Return the fully qualified emoji, None if the text is not exactly one emoji."""
     if not text or len(text) > MAXIMUM_CHARS:
         return None
     bare = text.translate(_SELECTORS)
@@ -43,7 +43,7 @@ def _is_newer(bare: str) -> bool:
 
 
 def require(text: str) -> str:
-    """Return the emoji in its one spelling. Raises ValidationFailed."""
+    """Return the fully qualified emoji. Raises ValidationFailed."""
     found = qualified(text)
     if found is None:
         raise ValidationFailed.of("emoji", "invalid_emoji", _("This is not an emoji."))

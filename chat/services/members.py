@@ -1,4 +1,4 @@
-"""Who is in a group: add, remove, leave, promote, hand over. Every change is an event made under the row lock.
+"""Membership of groups: add, remove, leave, roles. Every change is an event, written under the conversation's lock.
 
 A group may have several owners. An owner may do everything; an admin adds people and removes members; a member may
 leave.
@@ -25,7 +25,7 @@ RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
 
 
 def locked_with(*, user_id: int, conversation_uuid: uuid.UUID) -> tuple[Conversation, Membership]:
-    """Lock the conversation and return it with the person's membership as it is under the lock. Raises NotFound."""
+    """Lock the conversation and return it with the user's membership as read under the lock. Raises NotFound."""
     conversation = events.locked(access.member_of(user_id, conversation_uuid).conversation_id)
     membership = living(conversation, user_id)
     if membership is None:  # they were removed while this call waited
@@ -35,18 +35,18 @@ def locked_with(*, user_id: int, conversation_uuid: uuid.UUID) -> tuple[Conversa
 
 def _locked_group(*, user_id: int, conversation_uuid: uuid.UUID) -> tuple[Conversation, Membership]:
     conversation, membership = locked_with(user_id=user_id, conversation_uuid=conversation_uuid)
-    if conversation.kind != Conversation.Kind.GROUP:  # two people have one conversation, and it has these two
+    if conversation.kind != Conversation.Kind.GROUP:  # the members of a direct conversation are fixed
         raise PermissionRefused
     return conversation, membership
 
 
 def living(conversation: Conversation, user_id: int) -> Membership | None:
-    """Return the person's membership if they are in the conversation now."""
+    """Return the user's living membership, None if there is none."""
     return Membership.objects.living().filter(conversation=conversation, user_id=user_id).first()
 
 
 def require_room(count: int) -> None:
-    """Pass if a group may have that many members. Raises ValidationFailed."""
+    """Raise ValidationFailed if a group may not have that many members."""
     limit = settings.CHAT_GROUP_MEMBERS
     if limit and count > limit:
         raise ValidationFailed.of(
@@ -55,16 +55,16 @@ def require_room(count: int) -> None:
 
 
 def event_payload(user_id: int, role: str) -> dict[str, Any]:
-    """Return what a `member.*` event keeps: the id, never the name, so that a closed account's name is nowhere."""
+    """Return the payload of a `member.*` event: the id, not the name, so that a closed account's name is nowhere."""
     return {"user_id": user_id, "role": str(role)}
 
 
 @transaction.atomic
 def add(*, user_id: int, conversation_uuid: uuid.UUID, user_ids: Iterable[int]) -> Conversation:
-    """Add people; who is a member already stays as they are.
+    """Add users; existing members are unchanged.
 
-    Someone who left comes back as a member who joined now. Raises NotFound for strangers, PermissionRefused below
-    admin, ValidationFailed naming unknown people or where there are too many, Blocked if one of them blocks who adds.
+    A former member joins anew. Raises NotFound for non-members, PermissionRefused below admin, ValidationFailed for
+    unknown or too many users, Blocked if one of them blocks the caller.
     """
     conversation, me = _locked_group(user_id=user_id, conversation_uuid=conversation_uuid)
     if me.role == Role.MEMBER:
@@ -99,14 +99,14 @@ def add(*, user_id: int, conversation_uuid: uuid.UUID, user_ids: Iterable[int]) 
     return conversation
 
 
-# What the row of someone who comes back keeps.
+# Columns that are kept when a former member joins again.
 KEPT = {"id", "conversation", "user"}
 
 
 def _joining(
     before: Membership | None, conversation: Conversation, user_id: int, *, seq: int, at: datetime
 ) -> Membership:
-    """Return the row of who joins with event `seq`: they see from there on, and nothing of before counts as unread."""
+    """Return the row of a user joining with event `seq`: visible from there on, nothing earlier counts as unread."""
     return Membership(
         conversation=conversation,
         user_id=user_id,
@@ -122,10 +122,10 @@ def _joining(
 
 @transaction.atomic
 def change_role(*, user_id: int, conversation_uuid: uuid.UUID, member_id: int, role: str) -> Membership:
-    """Promote, demote or make an owner, oneself included; a group keeps at least one owner.
+    """Change a member's role, also one's own; a group keeps at least one owner.
 
-    To hand a group over: make the other one owner, then step down or leave. Raises NotFound, PermissionRefused for who
-    is not an owner, ValidationFailed for the last owner's own step down.
+    To hand a group over: make another member owner, then step down or leave. Raises NotFound, PermissionRefused for
+    non-owners, ValidationFailed if the last owner steps down.
     """
     conversation, me = _locked_group(user_id=user_id, conversation_uuid=conversation_uuid)
     member = living(conversation, member_id)
@@ -160,7 +160,7 @@ def _set_role(conversation: Conversation, member: Membership, role: str, *, acto
 
 @transaction.atomic
 def remove(*, user_id: int, conversation_uuid: uuid.UUID, member_id: int) -> None:
-    """Remove a member; oneself is leaving. Admins remove members, owners anyone. Raises NotFound, PermissionRefused."""
+    """Remove a member; removing oneself is leaving. Admins remove members, owners anyone. Raises as `add`."""
     conversation, me = _locked_group(user_id=user_id, conversation_uuid=conversation_uuid)
     member = living(conversation, member_id)
     if member is None:
@@ -175,14 +175,14 @@ def _may_remove(me: Membership, member: Membership) -> bool:
 
 
 def leave(*, user_id: int, conversation_uuid: uuid.UUID) -> None:
-    """Leave a group. Raises NotFound for strangers, PermissionRefused in a direct conversation."""
+    """Leave a group. Raises NotFound for non-members, PermissionRefused in a direct conversation."""
     remove(user_id=user_id, conversation_uuid=conversation_uuid, member_id=user_id)
 
 
 def end(conversation: Conversation, member: Membership, *, actor_id: int | None, at: datetime) -> None:
-    """End a membership of the *locked* conversation with `member.left`, which is the last that this person sees.
+    """End a membership of the *locked* conversation with `member.left`, the last event that this user sees.
 
-    The last owner is followed by the longest-standing admin, else by the longest-standing member.
+    If the last owner leaves, the longest-standing admin, else member, becomes owner.
     """
     event = events.append(
         conversation,

@@ -1,4 +1,4 @@
-"""Whom a text mentions: `@name`, whatever its case and the script around it, but not in code or in a quotation."""
+"""Parsing of mentions: `@name` in any case and next to any script, but not in code or in quotations."""
 
 import re
 import unicodedata
@@ -8,22 +8,22 @@ from common.text import fold
 
 MENTIONS = 50
 NAME_CHARS = 150
-SPELLINGS = 40  # of one mention where nothing says where the name ends
+SPELLINGS = 40  # per mention, if the end of the name is ambiguous
 
 _CODE = re.compile(
     r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1|\Z)|(?<!`)(`+)(?!`)[^\n]*?(?<!`)\2(?!`)", re.DOTALL | re.MULTILINE
 )
 _QUOTED = re.compile(r"^[ \t]*>.*$", re.MULTILINE)
-# Scripts written with spaces between words: a letter right before the `@` makes it an address, as in joe@example.com.
-# In others (Chinese, Thai) words touch, and in Arabic and Hebrew "and" is written on to the word that follows.
+# Scripts with spaces between words: a letter right before the `@` makes it an address, as in joe@example.com. In
+# others (Chinese, Thai) words are adjacent, and in Arabic and Hebrew "and" is joined to the following word.
 _SPACED = ("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "GEORGIAN")
-# Scripts without spaces, where nothing shows the end of a name.
+# Scripts without spaces, where the end of a name is ambiguous.
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 _PUNCTUATION = "_.-+"
 
 
 def mentioned(content: str) -> list[list[str]]:
-    """Return for each mention, at most 50, the folded names that it may mean: the longest first."""
+    """Return for each mention, at most 50, the folded names that it may refer to, the longest first."""
     if "@" not in content and "\uff20" not in content:
         return []
     text = unicodedata.normalize("NFKC", _QUOTED.sub("", _CODE.sub(" ", content)))
@@ -41,7 +41,7 @@ def mentioned(content: str) -> list[list[str]]:
 
 
 def chosen(mentions: Iterable[list[str]], members: dict[str, int]) -> list[int]:
-    """Return whom the mentions mean, in order and each once: of each the longest name that is a member's."""
+    """Return the mentioned members in order, each once: for each mention the longest name of a member."""
     ids = (next((members[name] for name in names if name in members), None) for names in mentions)
     return [user_id for user_id in dict.fromkeys(ids) if user_id is not None]
 
@@ -55,7 +55,7 @@ def _is_name_char(char: str) -> bool:
 
 
 def _spellings(token: str) -> list[str]:
-    """Return the token without the punctuation that ends the sentence, and what is left where another script begins."""
+    """Return the candidates of a token: without trailing punctuation, and cut where another script begins."""
     names, script = [token], ""
     for place, char in enumerate(token):
         following = _script(char)

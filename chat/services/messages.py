@@ -1,4 +1,4 @@
-"""What is said: send, change, take back, react. One service for the socket and for REST."""
+"""Services of messages: send, edit, delete, react, history. Used by the socket and by REST."""
 
 import uuid
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ DISTINCT_REACTIONS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Changed:
-    """What the `ack` of an edit, a removal or a reaction tells; `seq` is the message's where nothing had to change."""
+    """Result of an edit, deletion or reaction, for its `ack`; `seq` is the message's if nothing had to change."""
 
     message: Message
     conversation_uuid: uuid.UUID
@@ -45,7 +45,7 @@ def send(
     reply_to: uuid.UUID | None = None,
     attachments: Sequence[uuid.UUID] = (),
 ) -> Sent:
-    """Store one message and return what its `ack` tells; a repeat is a duplicate and stores nothing.
+    """Store one message and return its result for the `ack`; a repeat is a duplicate and stores nothing.
 
     Raises NotFound, Blocked, IdempotencyConflict, ValidationFailed, TokenNotValid.
     """
@@ -69,9 +69,9 @@ def send(
 
 @transaction.atomic
 def edit(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID, content: str) -> Changed:
-    """Replace what an own message says; what it said before is kept for moderators.
+    """Edit the content of one's own message; the earlier content is kept for moderators.
 
-    Raises NotFound (deleted ones included), PermissionRefused for somebody else's or after `CHAT_EDIT_WINDOW`.
+    Raises NotFound (also if deleted), PermissionRefused for another user's message or after `CHAT_EDIT_WINDOW`.
     """
     _require_living(session_id)
     conversation, _membership, message = _locked(user_id, message_uuid)
@@ -95,9 +95,9 @@ def edit(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID, conte
 
 @transaction.atomic
 def delete(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID) -> Changed:
-    """Take a message back: its sender, or an owner or admin of the group. It keeps its `seq` and loses its content.
+    """Delete a message, as its sender or as owner or admin of the group. It keeps its `seq` and loses its content.
 
-    Raises NotFound (already deleted ones included), PermissionRefused.
+    Raises NotFound (also if already deleted), PermissionRefused.
     """
     _require_living(session_id)
     conversation, membership, message = _locked(user_id, message_uuid)
@@ -109,7 +109,7 @@ def delete(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID) -> 
 
 @transaction.atomic
 def moderate(*, moderator_id: int, message_uuid: uuid.UUID) -> bool:
-    """Take a message back where the moderator is no member; return whether it was still there."""
+    """Delete a message as a moderator, who need not be a member; return whether it was still there."""
     conversation_id = Message.objects.filter(uuid=message_uuid).values_list("conversation_id", flat=True).first()
     if conversation_id is None:
         return False
@@ -128,7 +128,7 @@ def _take_back(conversation: Conversation, message: Message, user_id: int) -> Ch
 
 
 def empty(conversation: Conversation, message: Message, *, actor_id: int | None, at: datetime) -> Changed:
-    """Delete what a message of the *locked* conversation said and held; its place and number stay, and are told."""
+    """Delete content and attachments of a message in the *locked* conversation, and append `message.deleted`."""
     message.content, message.deleted_at, message.mentions = "", at, []
     message.save(update_fields=["content", "deleted_at", "mentions"])
     message.reactions.all().delete()
@@ -142,9 +142,9 @@ def empty(conversation: Conversation, message: Message, *, actor_id: int | None,
 def react(
     *, user_id: int, session_id: int | None, message_uuid: uuid.UUID, emoji: str, remove: bool = False
 ) -> Changed:
-    """Add or remove one's own reaction; doing it twice changes nothing. Raises NotFound, ValidationFailed, Blocked."""
+    """Add or remove one's own reaction. Idempotent. Raises NotFound, ValidationFailed, Blocked."""
     _require_living(session_id)
-    # One that was stored before only emoji were taken can still be removed.
+    # A reaction from before the emoji validation can still be removed.
     emoji = (one_emoji.qualified(emoji) or emoji) if remove else one_emoji.require(emoji)
     conversation, _membership, message = _locked(user_id, message_uuid)
     now = timezone.now()
@@ -165,9 +165,9 @@ def react(
 def page(
     membership: Membership, *, before_seq: int | None, after_seq: int | None, limit: int
 ) -> tuple[list[Message], bool]:
-    """Return a page of messages in ascending order and whether there are more in the direction of reading.
+    """Return a page of messages in ascending order, and whether there are more in the reading direction.
 
-    By `(conversation, seq)`: the cost is that of the page, not of the conversation.
+    Uses the index `(conversation, seq)`: the cost depends on the page, not on the conversation.
     """
     visible = Message.objects.filter(
         conversation_id=membership.conversation_id, seq__gt=max(membership.visible_after_seq, after_seq or 0)
@@ -187,7 +187,7 @@ def _require_living(session_id: int | None) -> None:
 
 
 def _locked(user_id: int, message_uuid: uuid.UUID) -> tuple[Conversation, Membership, Message]:
-    """Lock the message's conversation; return them as they are under the lock. Raises NotFound."""
+    """Lock the message's conversation; return all three as read under the lock. Raises NotFound."""
     conversation_id = (
         Message.objects.visible_to(user_id).filter(uuid=message_uuid).values_list("conversation_id", flat=True).first()
     )

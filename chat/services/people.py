@@ -1,4 +1,4 @@
-"""Who can be talked to. The chat knows people by AUTH_USER_MODEL alone."""
+"""Checks that users exist and are active. The chat knows users only by AUTH_USER_MODEL."""
 
 from collections.abc import Iterable
 
@@ -9,16 +9,16 @@ from common.errors import NotFound, ValidationFailed
 
 
 def require_one(user_id: int) -> None:
-    """Pass if the person has an active account.
+    """Require that the user has an active account.
 
-    Raises NotFound for none, a suspended and a closed one alike: who is searchable is no secret, why not is.
+    Raises NotFound alike for an unknown, suspended or closed account, so that the reason is not revealed.
     """
     if not get_user_model()._default_manager.filter(pk=user_id, is_active=True).exists():
         raise NotFound
 
 
 def require_all(user_ids: Iterable[int]) -> None:
-    """Pass if all of them have active accounts. Raises ValidationFailed that names those who have none."""
+    """Require that all of them have active accounts. Raises ValidationFailed with the ids that have none."""
     wanted = set(user_ids)
     found = set(get_user_model()._default_manager.filter(pk__in=wanted, is_active=True).values_list("pk", flat=True))
     if unknown := sorted(wanted - found):

@@ -1,4 +1,4 @@
-"""How far a person has read. Only ever forwards, told only by those who share it."""
+"""Read positions. They only move forward, and are shown to others only by users who share receipts."""
 
 import uuid
 
@@ -13,9 +13,9 @@ from chat.services import access
 
 
 def mark_seen(*, user_id: int, conversation_uuid: uuid.UUID, up_to_seq: int | None = None) -> Receipt:
-    """Mark everything up to `up_to_seq` as seen (absent: the newest there is); tell the members after commit.
+    """Mark everything up to `up_to_seq` as seen (None: up to the newest event); members get a receipt after commit.
 
-    Never moves back and never past the newest event. Raises NotFound.
+    Never moves backwards or beyond the newest event. Raises NotFound.
     """
     with transaction.atomic():
         membership = access.member_of(user_id, conversation_uuid)
@@ -37,7 +37,7 @@ def mark_seen(*, user_id: int, conversation_uuid: uuid.UUID, up_to_seq: int | No
 
 
 def _move(membership: Membership, seq: int) -> bool:
-    """Move forward unless somebody has moved further meanwhile (the condition decides, not what was read)."""
+    """Move forward by a conditional UPDATE, unless another request has moved further meanwhile."""
     newest = Message.objects.filter(
         conversation_id=membership.conversation_id, seq__lte=seq, seq__gt=membership.seen_seq
     ).aggregate(number=Max("message_no"))["number"]

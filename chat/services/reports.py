@@ -1,6 +1,6 @@
-"""Reports of messages, and what a moderator does with one: look at the context, remove, suspend, dismiss.
+"""Reports of messages, and the moderator's actions: view the context, remove, suspend, dismiss.
 
-Every step of a moderator is logged as `moderation.<step>` here and in the admin's own history there.
+Every step of a moderator is logged as `moderation.<step>`, and by the admin in its own history.
 """
 
 import uuid
@@ -20,12 +20,12 @@ from sessions.services import lifecycle as sessions
 
 log = structlog.get_logger(__name__)
 
-# Messages shown on either side of a reported one.
+# Messages shown before and after a reported one.
 CONTEXT = 5
 
 
 def visible_message(*, user_id: int, message_uuid: uuid.UUID) -> Message:
-    """Return a message that the person can see. Raises NotFound."""
+    """Return a message that the user can see. Raises NotFound."""
     message = Message.objects.visible_to(user_id).filter(uuid=message_uuid).first()
     if message is None:
         raise NotFound
@@ -33,7 +33,7 @@ def visible_message(*, user_id: int, message_uuid: uuid.UUID) -> Message:
 
 
 def report(*, user_id: int, message_uuid: uuid.UUID, reason: str) -> tuple[Report, bool]:
-    """Report a message; return the report and whether it is new (a person reports a message once). Raises NotFound."""
+    """Report a message; return the report and whether it is new (one report per user and message). Raises NotFound."""
     message = visible_message(user_id=user_id, message_uuid=message_uuid)
     row, created = Report.objects.get_or_create(
         message=message, reporter_id=user_id, defaults={"reason": reason, "created_at": timezone.now()}
@@ -45,7 +45,7 @@ def report(*, user_id: int, message_uuid: uuid.UUID, reason: str) -> tuple[Repor
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a moderator sees of a conversation: the reported message, what it said before, a few messages around it."""
+    """What a moderator sees: the reported message, its earlier contents, and a few messages around it."""
 
     reported: Message
     revisions: Sequence[MessageRevision]
@@ -54,7 +54,7 @@ class Context:
 
 
 def context_of(row: Report) -> Context:
-    """Return the surroundings of a reported message."""
+    """Return the context of a reported message."""
     reported = row.message
     around = Message.objects.filter(conversation_id=reported.conversation_id).select_related("sender")
     return Context(
@@ -66,7 +66,7 @@ def context_of(row: Report) -> Context:
 
 
 def viewed(row: Report, *, moderator_id: int) -> None:
-    """Record that a moderator read the reported message and its surroundings."""
+    """Log that a moderator viewed the reported message and its context."""
     log.info("moderation.viewed", report=str(row.uuid), moderator_id=moderator_id)
 
 
@@ -82,17 +82,17 @@ def remove_message(row: Report, *, moderator_id: int) -> None:
 
 @transaction.atomic
 def suspend_sender(row: Report, *, moderator_id: int) -> None:
-    """Suspend who wrote it: no sign-in, every session revoked, sockets closed; resolve the message's reports.
+    """Suspend the sender: no sign-in, every session revoked, sockets closed; resolve the message's reports.
 
-    Raises NotFound where the account is gone, PermissionRefused for staff, whom only an administrator suspends.
+    Raises NotFound if the account is gone, PermissionRefused for staff, whom only an administrator suspends.
     """
     sender = row.message.sender
     if sender is None:
         raise NotFound
     if sender.is_staff or sender.is_superuser:
         raise PermissionRefused
-    # Sessions before the person, and no key lock on the person's row: whoever is just sending share-locks the session
-    # first and refers to the person last, and must not wait for this while this waits for them.
+    # Sessions before the user, and no key lock on the user's row: a parallel send share-locks the session first and
+    # references the user last; the other order would deadlock.
     sessions.revoke_all(user_id=sender.pk, reason="account_disabled")
     get_user_model()._default_manager.filter(pk=sender.pk).update(is_active=False)
     user_id = sender.pk
@@ -102,7 +102,7 @@ def suspend_sender(row: Report, *, moderator_id: int) -> None:
 
 
 def dismiss(row: Report, *, moderator_id: int) -> None:
-    """Close one report without consequence."""
+    """Close one report without further action."""
     Report.objects.filter(pk=row.pk, status=Report.Status.OPEN).update(
         status=Report.Status.DISMISSED, resolved_at=timezone.now(), resolved_by_id=moderator_id
     )

@@ -1,4 +1,4 @@
-"""Take back what is older than a kind of conversation keeps (`CHAT_RETENTION_…_DAYS`), moderators' copies included."""
+"""Deletion of messages past their retention (`CHAT_RETENTION_…_DAYS`), including the copies for moderators."""
 
 from collections import defaultdict
 from datetime import timedelta
@@ -15,7 +15,7 @@ from common import purging
 
 
 def _older(prefix: str = "") -> Q | None:
-    """Return the condition of what is past its time, None where everything is kept for ever."""
+    """Return the condition for expired messages, None if everything is kept for ever."""
     now, past = timezone.now(), Q()
     for kind, days in (
         (Conversation.Kind.DIRECT, settings.CHAT_RETENTION_DIRECT_DAYS),
@@ -28,7 +28,7 @@ def _older(prefix: str = "") -> Q | None:
 
 
 def expire(limit: int) -> int:
-    """Take back at most `limit` messages, a conversation at a time, and tell its members; return how many were due."""
+    """Delete at most `limit` expired messages with their events, conversation by conversation; return how many."""
     if (past := _older()) is None:
         return 0
     due: dict[int, list[int]] = defaultdict(list)

@@ -1,8 +1,8 @@
-"""Store messages: one transaction and a dozen statements for however many are sent at the same time.
+"""Storing of new messages: one transaction and a dozen statements for a whole batch.
 
-The order inside the transaction is what makes it right: the sessions are read first and share-locked (a revoked session
-writes nothing, at any time), then the conversations are locked in the order of their ids, and only then membership,
-repeats and blocks are read, so that no member is removed and no repeat stored between the look and the write.
+The order inside the transaction guarantees correctness: first the sessions are read and share-locked (a revoked session
+never writes), then the conversations are locked in the order of their ids, and only then membership, repeats and blocks
+are read, so that no member is removed and no repeat stored between the check and the write.
 """
 
 import uuid
@@ -39,7 +39,7 @@ from common.metrics import MESSAGES
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Send:
-    """A message on its way in. `session_id` is the session's row, None for a request without one."""
+    """A message to be stored. `session_id` is the session's row id, None for a request without a session."""
 
     user_id: int
     session_id: int | None
@@ -48,12 +48,12 @@ class Send:
     client_msg_id: uuid.UUID | None = None
     reply_to: uuid.UUID | None = None
     attachments: tuple[uuid.UUID, ...] = ()
-    connection_id: str = ""  # of the socket that it came by
+    connection_id: str = ""  # of the socket that sent it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sent:
-    """What an `ack` tells. `duplicate`: it had been stored before, nothing was written now."""
+    """Result of a stored message, for its `ack`. `duplicate`: it was stored before, nothing was written now."""
 
     message_uuid: uuid.UUID
     conversation_uuid: uuid.UUID
@@ -67,10 +67,10 @@ Outcome = Sent | Exception
 
 
 def store(sends: Sequence[Send]) -> list[Outcome]:
-    """Store all of `sends` in their order; return for each what was stored or why it was refused.
+    """Store all of `sends` in order; return for each the result or the reason of its refusal.
 
-    Refusals harm nobody else. If the batch as a whole fails (two batches race for one `client_msg_id`, a value that the
-    database does not take), each message is tried by itself, so that a poisonous one harms only itself.
+    A refusal does not affect the others. If the batch fails as a whole (a race for one `client_msg_id`, a value that
+    the database refuses), each message is stored by itself, so that a bad one affects only itself.
     """
     outcomes = _store_each(sends)
     MESSAGES.inc(sum(not isinstance(outcome, Exception) and not outcome.duplicate for outcome in outcomes))
@@ -83,7 +83,7 @@ def _store_each(sends: Sequence[Send]) -> list[Outcome]:
     except (
         OperationalError,
         InterfaceError,
-    ) as error:  # the database is away: trying each would take as long again for each
+    ) as error:  # the database is down: trying each message would take as long every time
         return [error] * len(sends)
     except Exception as error:
         if len(sends) == 1 and not isinstance(error, IntegrityError):
@@ -100,7 +100,7 @@ def _store_each(sends: Sequence[Send]) -> list[Outcome]:
 def _once_more_if_raced(send: Send) -> list[Outcome]:
     try:
         return _store([send])
-    except IntegrityError:  # stored by a parallel repeat meanwhile: now it is found
+    except IntegrityError:  # a parallel repeat has stored it meanwhile: the second try finds it
         return _store([send])
 
 
@@ -168,9 +168,9 @@ def _publish(published: list[Published], receipts: list[Receipt]) -> None:
 
 
 def _receipts(written: list[_Row], members: dict[tuple[int, int], Member]) -> list[Receipt]:
-    """Return how far the senders have read: their own message is the last thing.
+    """Return the read positions that the senders reach by sending: their own message.
 
-    The other members get it only where more was unread than that, which their copy of the message shows anyway.
+    Other members get a receipt only if more than this message was unread; otherwise the message itself implies it.
     """
     last = {(row.room.id, row.send.user_id): row for row in written}
     first = {(row.room.id, row.send.user_id): row for row in reversed(written)}
@@ -209,11 +209,11 @@ def _admit(
     unsent: dict[uuid.UUID, Attachment],
     at: datetime,
 ) -> _Row | Sent:
-    """Give the message its numbers, or return the first one of which it is a repeat, or raise why it is refused."""
+    """Assign the message its numbers, or return the stored message that it repeats, or raise the refusal."""
     room = found.rooms.get(send.conversation_uuid)
     if send.session_id is not None and send.session_id not in found.living:
         raise TokenNotValid("session_revoked")
-    # Membership before repeats: who was removed learns nothing more of the conversation, not even of an own message.
+    # Membership before repeats: a removed user learns nothing more about the conversation, not even about own messages.
     if room is None or (room.id, send.user_id) not in found.members:
         raise NotFound
     digest = contents.digest(send.content, send.reply_to, send.attachments)
@@ -272,9 +272,9 @@ def _replied(uuids: set[uuid.UUID]) -> dict[uuid.UUID, Message]:
 
 
 def mentions_of(content: str, *, conversation_id: int, sender_id: int | None, seq: int) -> list[int]:
-    """Return the ids of the members whom the text of message `seq` mentions, in order.
+    """Return the ids of the members that the text of message `seq` mentions, in order.
 
-    Never strangers, never oneself, and nobody from whom the message is hidden.
+    Never non-members, oneself, or members from whom the message is hidden.
     """
     found = mentions.mentioned(content)
     members = _members_named({conversation_id}, {name for names in found for name in names}, visible_to=seq)
@@ -293,7 +293,7 @@ def _resolve_mentions(written: list[_Row]) -> None:
 def _members_named(
     conversation_ids: set[int], names: set[str], *, visible_to: int | None = None
 ) -> dict[int, dict[str, int]]:
-    """Return the members of these folded names, by conversation and name."""
+    """Return the members with these folded names, by conversation and name."""
     if not names:
         return {}
     found = Membership.objects.living().filter(user__search_username__in=names, conversation_id__in=conversation_ids)
@@ -306,7 +306,7 @@ def _members_named(
 
 
 def _encode(written: list[_Row], members: dict[tuple[int, int], Member], now: datetime) -> list[Published]:
-    """Encode each message from what is at hand; only replies need a look at their senders."""
+    """Encode each message from the data at hand; only replies need a query for their senders."""
     replied_people = encoding.people(row.reply_to.sender_id for row in written if row.reply_to is not None)
     by_room: dict[int, list[Encoded]] = defaultdict(list)
     for row in written:

@@ -1,8 +1,8 @@
-"""The SQL of storing messages: what is read and locked in one round trip, what is written in another.
+"""SQL for storing messages: reads and locks in one round trip, writes in another.
 
-The order of the reads is a rule: sessions are share-locked first, so that a revoked session never writes; then the
-conversations in the order of their ids, so that two batches never wait for each other; membership, repeats and blocks
-come after the locks, in statements of their own, because a statement sees what was committed when it began.
+The order of the reads matters: sessions are share-locked first, so that a revoked session never writes; then the
+conversations in the order of their ids, so that batches cannot deadlock; membership, repeats and blocks come after the
+locks, in separate statements, because a statement sees only what was committed when it began.
 """
 
 import json
@@ -26,7 +26,7 @@ from sessions.services.validity import living_statement
 
 @dataclass(slots=True)
 class Room:
-    """A locked conversation and what the batch adds to it."""
+    """A locked conversation, with the counters that the batch advances."""
 
     id: int
     uuid: UUID
@@ -37,7 +37,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A living membership and the names of its person."""
+    """A living membership with its user's names."""
 
     conversation_id: int
     user_id: int
@@ -65,14 +65,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The state that decides, read under the locks."""
+    """The state that admits or refuses messages, read under the locks."""
 
     living: set[int]
     rooms: dict[UUID, Room]
     members: dict[tuple[int, int], Member]
     known: dict[tuple[int, UUID], Known]
-    blocked: set[int]  # direct conversations in which one of the two blocks the other
-    closed: set[int]  # direct conversations whose other person has closed their account
+    blocked: set[int]  # direct conversations in which one member blocks the other
+    closed: set[int]  # direct conversations whose other member has closed the account
 
 
 class Row(Protocol):
@@ -100,7 +100,7 @@ def _table(model: Any) -> str:
 def read(
     *, session_ids: set[int], room_uuids: set[UUID], user_ids: set[int], client_msg_ids: set[UUID], at: datetime
 ) -> Found:
-    """Lock the sessions and conversations and read what decides, in the caller's transaction.
+    """Lock sessions and conversations and read the state that admits messages, in the caller's transaction.
 
     One round trip inside the caller's `pipelined.one_trip()`: nothing is fetched before everything is sent.
     """
@@ -156,7 +156,7 @@ def _known(name: Any, seq: int, created_at: Any, client_msg_id: Any, *rest: Any)
 
 
 def write(rows: Sequence[Row], *, at: datetime, ids: bool) -> None:
-    """Store the messages and their events, move the heads, mark what was written as seen by its writers.
+    """Store the messages and their events, advance the heads, and mark them as seen by their senders.
 
     `ids`: also set `row.id`, which costs a round trip of its own on PostgreSQL.
     """
@@ -268,7 +268,7 @@ def _statement(*, with_mentions: bool) -> str:
 
 
 def _write_one_by_one(rows: Sequence[Row], *, at: datetime) -> None:
-    """The same for SQLite, which has no writing statement inside another; there a round trip costs nothing."""
+    """The same for SQLite, which has no data-modifying CTEs, and where a round trip costs nothing."""
     stored = bulk_insert.insert_returning(
         Message,
         _MESSAGE_COLUMNS,

@@ -1,7 +1,7 @@
-"""One socket from its handshake to its end: read frames, begin what they ask, never let an exception reach the server.
+"""WebSocket consumer: handshake, reading and dispatching of frames, closing. No exception reaches the server.
 
-A Channels consumer with a loop of its own: Channels' `dispatch` hops to a thread for every event to close database
-connections, which costs more than the event.
+It replaces Channels' `dispatch`, which switches to a thread for every event to close database connections and costs
+more than the event itself.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from common.json import isoformat
 log = structlog.get_logger(__name__)
 
 FLOOD_WAIT_MS = 10_000
-FLOOD_REFUSALS = 5  # or a twentieth of the limit: who goes on sending after so many refusals does not listen
+FLOOD_REFUSALS = 5  # or a twentieth of the limit: a client that keeps sending after so many refusals is closed
 HANDSHAKE_SECONDS = 4.0  # daphne gives up after 5
 
 
@@ -44,7 +44,7 @@ class ChatConsumer(AsyncConsumer):
     ) -> None:
         await receive()  # websocket.connect
         if handshake.is_refused(scope):
-            await send({"type": "websocket.close"})  # before accept: the server makes it HTTP 403
+            await send({"type": "websocket.close"})  # before accept: the server answers HTTP 403
             return
         socket = Socket(Window(send), language=handshake.language_of(scope))
         here = tell.current()
@@ -57,7 +57,7 @@ class ChatConsumer(AsyncConsumer):
             else:
                 await self._until_gone(receive)
         except Exception as error:
-            if isinstance(error, OSError) or type(error).__name__ == "ClientDisconnected":  # it hung up before `hello`
+            if isinstance(error, OSError) or type(error).__name__ == "ClientDisconnected":  # gone before `hello`
                 return
             log.exception("socket.failed", user_id=socket.user_id or None)
             socket.close(Close.INTERNAL)
@@ -66,7 +66,7 @@ class ChatConsumer(AsyncConsumer):
             here.leave(socket)
 
     async def _open(self, scope: dict[str, Any], here: Process, socket: Socket, send: Callable[[Any], Any]) -> bool:
-        """Accept and say `hello`, or accept, say why not, and close. The token is never the subprotocol selected."""
+        """Accept and send `hello`, or accept, send `error` and close. Never selects the token as subprotocol."""
         default = scope.get("url_route", {}).get("kwargs", {}).get("conversation_uuid")
         token = handshake.token_of(scope)
         opened: Opened | None = None
@@ -121,13 +121,13 @@ class ChatConsumer(AsyncConsumer):
                     _take(here, socket, text)
 
     async def _until_gone(self, receive: Callable[[], Awaitable[Any]]) -> None:
-        """Let the closing handshake end; what still comes is not read."""
+        """Wait for the disconnect; frames that still arrive are ignored."""
         while (await receive())["type"] != "websocket.disconnect":
             pass
 
 
 async def _opened(here: Process, token: str, connection_id: str, default: Any) -> Opened:
-    """Open within the time that a handshake has, or not at all. Raises TokenNotValid, TemporarilyUnavailable."""
+    """Open the socket within the handshake's time limit. Raises TokenNotValid, TemporarilyUnavailable."""
     asked = here.openings.ask(Knock(token, connection_id, default))
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
@@ -141,7 +141,7 @@ async def _opened(here: Process, token: str, connection_id: str, default: Any) -
 
 
 def _is_too_much(socket: Socket) -> bool:
-    """Count one frame; where there were too many say so, and close who goes on."""
+    """Count one frame; return True after refusing it (and closing a client that keeps sending) over the limit."""
     socket.last_frame_at = time.monotonic()
     wait_s = socket.frames.take(socket.last_frame_at)
     if wait_s is None:
@@ -155,7 +155,7 @@ def _is_too_much(socket: Socket) -> bool:
 
 
 def _take(here: Process, socket: Socket, text: str) -> None:
-    """Begin what one frame asks, or answer why not."""
+    """Parse and dispatch one frame, or answer with `error`."""
     if _is_too_much(socket):
         return
     ref = client_msg_id = None
@@ -203,7 +203,7 @@ def _greet(socket: Socket, opened: Opened) -> None:
 
 
 def _refuse(here: Process, socket: Socket, failure: Exception) -> None:
-    """Say `error`, then close by its code: a refused handshake gets no `bye`."""
+    """Send `error`, then close with its code: a refused handshake gets no `bye`."""
     if isinstance(failure, TokenNotValid):
         close = close_of(failure)
     elif here.draining:

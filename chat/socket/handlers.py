@@ -1,7 +1,7 @@
-"""What each frame of a client does. A handler takes what is asked, calls one service, sends the answer.
+"""Handlers for each frame of a client: read the frame, call one service, send the response.
 
-Whatever touches the database is enqueued on the socket and runs on a database thread, in the order of its frames;
-messages go to the writer; `ping` is answered at once.
+Database work is enqueued on the socket and runs on a database thread, in the order of the socket's frames; messages go
+to the writer; `ping` is answered at once.
 """
 
 import functools
@@ -40,11 +40,11 @@ from common.errors import PermissionRefused, TokenNotValid, ValidationFailed
 from common.json import isoformat
 from sessions.authentication import authenticate
 
-CURSORS = 20_000  # of one `resume` with its `more`
+CURSORS = 20_000  # per `resume`, including its `more` frames
 
 
 def handle(process: Process, socket: Socket, frame: Incoming) -> None:
-    """Begin what the frame asks for. Raises what refuses it at once."""
+    """Start handling a frame. Raises errors that are known at once."""
     _HANDLERS[type(frame)](process, socket, frame)
 
 
@@ -65,7 +65,7 @@ def throttled(detail: str, *, ref: Any, wait_s: float, client_msg_id: Any = None
 
 
 def _conversation(socket: Socket, given: uuid.UUID | None, frame: Incoming) -> uuid.UUID:
-    """Return the conversation meant. Raises FrameRefused: never guess one."""
+    """Return the frame's conversation or the socket's default. Raises FrameRefused without either."""
     name = given or socket.conversation_uuid
     if name is None:
         raise FrameRefused(
@@ -129,7 +129,7 @@ def _mark_as_seen(process: Process, socket: Socket, frame: MarkAsSeenFrame) -> N
 
 
 def _seen_here(socket: Socket, name: uuid.UUID, frame: MarkAsSeenFrame) -> int | None:
-    """Return up to where: what the frame says, else the newest sent on this very socket, else None (all there is)."""
+    """Return the position to mark: the frame's, else the newest sent on this socket, else None (everything)."""
     if frame.up_to_seq is not None:
         return frame.up_to_seq
     for feed, nothing_sent_up_to in socket.feeds.items():
@@ -142,7 +142,7 @@ def _seen_here(socket: Socket, name: uuid.UUID, frame: MarkAsSeenFrame) -> int |
 
 async def _seen(socket: Socket, name: uuid.UUID, up_to: int | None, frame: MarkAsSeenFrame) -> None:
     receipt = await database.run(receipts.mark_seen, user_id=socket.user_id, conversation_uuid=name, up_to_seq=up_to)
-    if frame.ref is not None or not receipt.moved:  # where it moved the hub shows it to all of the members' sockets
+    if frame.ref is not None or not receipt.moved:  # otherwise the hub sends it to all members' sockets
         answer = ReceiptFrame(
             ref=frame.ref, conversation_uuid=name, user_id=socket.user_id, up_to_seq=receipt.up_to_seq
         )
@@ -220,7 +220,7 @@ async def _type(process: Process, socket: Socket, name: uuid.UUID, active: bool)
 
 
 def _require_unblocked(user_id: int, name: uuid.UUID) -> None:
-    """Raises NotFound, Blocked: who may not write here does not show up as typing either."""
+    """Raise NotFound or Blocked: typing is shown only for users who may write here."""
     blocks.refuse_blocked(access.member_of(user_id, name).conversation)
 
 
@@ -241,7 +241,7 @@ async def _authenticated(socket: Socket, frame: AuthenticateFrame) -> None:
             socket.close(close)
         return
     if (known.user_id, known.sid) != (socket.user_id, socket.sid):
-        raise PermissionRefused  # the token of another session
+        raise PermissionRefused  # a token of another session
     if known.token_expires_at > socket.token_expires_at:
         socket.token_expires_at, socket.warned = known.token_expires_at, False
     socket.send(AuthenticatedFrame(ref=frame.ref, token_expires_at=isoformat(socket.token_expires_at)))

@@ -1,6 +1,6 @@
 """What of a handshake is refused before it is accepted, and where in it the token stands.
 
-A browser learns nothing of a refusal before accept but 1006, so that everything a client can act upon is said after it.
+Browsers see a refusal before accept only as 1006, so every error that a client can act on is sent after accept.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ def is_refused(scope: dict[str, Any]) -> bool:
 
 
 def token_of(scope: dict[str, Any]) -> str:
-    """Return the subprotocol that is the token, "" for none. It is never selected, hence in no response header.
+    """Return the token from the subprotocols, "" if there is none. It is never selected, so never in a response.
 
     It follows `access_token`; other subprotocols before, between or behind are ignored.
     """
@@ -49,7 +49,7 @@ def language_of(scope: dict[str, Any]) -> str:
 
 
 def _token_in(query: bytes) -> bool:
-    """Return whether the URL carries a token: it would stand in logs and histories, so it must not even work."""
+    """Return whether the URL contains a token: it would leak to logs and histories, so it is refused."""
     text = query.decode("latin-1").lower()
     return "eyj" in text or any(
         part.partition("=")[0].replace("-", "_").strip("_").split("_")[-1] in _TOKEN_NAMES for part in text.split("&")
@@ -57,7 +57,7 @@ def _token_in(query: bytes) -> bool:
 
 
 def _is_allowed_host(scope: dict[str, Any]) -> bool:
-    """Return whether the `Host` is one of ALLOWED_HOSTS, as for HTTP. Without one no page can have been misled."""
+    """Return whether the `Host` is in ALLOWED_HOSTS, as for HTTP. Without a Host, the client is no browser."""
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     if len(hosts) > 1:
         return False
@@ -66,19 +66,19 @@ def _is_allowed_host(scope: dict[str, Any]) -> bool:
 
 
 def _is_allowed_origin(scope: dict[str, Any]) -> bool:
-    """Return whether the page may: one of ALLOWED_ORIGINS or our own host. Native apps send no Origin at all."""
+    """Return whether the Origin is in ALLOWED_ORIGINS or our own. Native apps send no Origin."""
     origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
     if not origins:
         return True
     if len(origins) > 1:
         return False
     origin = origins[0].lower().rstrip("/")
-    own = _origin_of(settings.PUBLIC_URL)  # a proxy may pass on another Host than the browser asked for
+    own = _origin_of(settings.PUBLIC_URL)  # a proxy may forward another Host than the browser's
     if origin in {own, *(allowed.lower().rstrip("/") for allowed in settings.ALLOWED_ORIGINS)}:
         return True
     hosts = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
     parts = urlsplit(origin)
-    port = _DEFAULT_PORTS.get(parts.scheme)  # never in an Origin, but some proxies write it into the Host
+    port = _DEFAULT_PORTS.get(parts.scheme)  # never in an Origin, but some proxies add it to the Host
     return port is not None and len(hosts) == 1 and hosts[0] in {parts.netloc, f"{parts.netloc}:{port}"}
 
 

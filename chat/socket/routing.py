@@ -1,4 +1,4 @@
-"""The map of the sockets."""
+"""WebSocket URLs."""
 
 from django.urls import path
 

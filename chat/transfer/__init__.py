@@ -1,1 +1,1 @@
-"""Conversations as JSON lines, from one installation to another."""
+"""Export and import of conversations as JSON lines, between installations."""

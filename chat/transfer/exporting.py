@@ -1,4 +1,4 @@
-"""Write conversations as JSON lines, in the memory of one batch of rows."""
+"""Export of conversations as JSON lines, with constant memory (one batch of rows)."""
 
 import base64
 import uuid
@@ -18,13 +18,13 @@ from common import json
 
 
 def chosen(uuids: Sequence[uuid.UUID]) -> QuerySet[Conversation]:
-    """Return the named conversations, all where none is named."""
+    """Return the named conversations, all if none is named."""
     rows = Conversation.objects.order_by("pk")
     return rows.filter(uuid__in=uuids) if uuids else rows
 
 
 def total(conversations: QuerySet[Conversation]) -> int:
-    """Return how many messages and events there are: for the progress bar."""
+    """Return the number of messages and events, for the progress bar."""
     return sum(
         model.objects.filter(conversation__in=conversations).count()  # type: ignore[attr-defined]
         for model in (Message, Event)
@@ -32,9 +32,9 @@ def total(conversations: QuerySet[Conversation]) -> int:
 
 
 def export(out: IO[bytes], conversations: QuerySet[Conversation], *, with_files: bool) -> Iterator[dict[str, int]]:
-    """Write all; yield the counts so far now and then. The last line holds the counts.
+    """Write the lines; yield the counts so far from time to time. The last line has the counts.
 
-    What is said meanwhile is not in it: a conversation ends where it stood when it was begun.
+    Messages sent meanwhile are not included: a conversation is exported up to its head at the start.
     """
     counts = dict.fromkeys(lines.COUNTED, 0)
 

@@ -1,6 +1,6 @@
-"""Read conversations from JSON lines: each whole or not at all, in the memory of one batch of rows.
+"""Import of conversations from JSON lines, each atomically and with constant memory (one batch of rows).
 
-A conversation that is here already is passed over, so that an import that was stopped is simply run again.
+Existing conversations are skipped, so that an interrupted import can simply be run again.
 """
 
 import base64
@@ -25,11 +25,11 @@ Line = dict[str, Any]
 
 
 class ImportRefused(Exception):
-    """The file cannot be imported as it is; the text says why."""
+    """The file cannot be imported; the text says why."""
 
 
 def import_lines(file: Iterable[bytes], *, allow_missing: bool) -> Iterator[dict[str, int]]:
-    """Import all; yield the counts so far now and then. `allow_missing`: people who are not here become nobody.
+    """Import the lines; yield the counts so far from time to time. `allow_missing`: unknown users become null.
 
     Raises ImportRefused.
     """
@@ -84,7 +84,7 @@ def _until_end(found: Iterator[Line]) -> Iterator[Line]:
 
 
 class _Room:
-    """One conversation that comes in. Lines of one kind are collected and written together."""
+    """One conversation being imported. Lines of one kind are collected and written together."""
 
     def __init__(self, line: Line, counts: dict[str, int], files: ExitStack, *, allow_missing: bool) -> None:
         self.counts, self.files, self.allow_missing = counts, files, allow_missing
@@ -262,7 +262,7 @@ class _Room:
 
 
 def _values(line: Line, names: tuple[str, ...]) -> Line:
-    """Return the columns that the line fills, times as times."""
+    """Return the column values of a line, with times parsed."""
     return {
         name: parse_datetime(line[name]) if name in _TIMES and line[name] is not None else line[name] for name in names
     }

@@ -1,15 +1,15 @@
-"""The JSON lines of an exported conversation: what each kind of line holds, and which columns it fills.
+"""Format of the exported JSON lines: the kinds of lines and the columns of each.
 
-A line refers only to lines before it. People go by their username, everything else by its uuid, so that numbers of one
-database mean nothing in another; `seq`, `message_no` and every uuid stay what they are.
+A line refers only to earlier lines. Users are identified by username, everything else by uuid, since row ids differ
+between databases; `seq`, `message_no` and every uuid are kept.
 """
 
 from datetime import datetime
 from typing import Any
 
 FORMAT = 1
-ROWS = 500  # read and written at a time: what bounds the memory
-BYTES = 192 * 1024  # of one `bytes` line, before base64
+ROWS = 500  # read and written at a time, which limits the memory
+BYTES = 192 * 1024  # per `bytes` line, before base64
 
 CONVERSATION = (
     "uuid", "kind", "title", "description", "history_visible", "created_at", "updated_at", "last_seq",
@@ -30,11 +30,11 @@ ATTACHMENT = (
     "waveform", "has_thumbnail", "created_at",
 )  # fmt: skip
 
-# Each counted in the last line and by whoever imports.
+# Counted in the last line and by the import.
 COUNTED = ("conversation", "member", "message", "revision", "reaction", "event", "attachment")
 
 
 def columns(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the values that a line holds, times to the microsecond (the wire has milliseconds)."""
+    """Return the column values for a line, times to the microsecond (the API has milliseconds)."""
     values = {name: getattr(row, name) for name in names}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

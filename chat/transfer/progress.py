@@ -6,7 +6,7 @@ BAR_CHARS = 30
 
 
 def draw(stream: Any, done: int, total: int, what: str) -> None:
-    """Draw over the last one; a `total` of 0 is unknown."""
+    """Redraw the bar; a `total` of 0 means unknown."""
     if not stream.isatty():
         return
     share = min(1.0, done / total) if total else 0.0

@@ -1,4 +1,4 @@
-"""Write conversations as JSON lines."""
+"""Export conversations as JSON lines."""
 
 import sys
 import uuid

@@ -1,4 +1,4 @@
-"""Read conversations from JSON lines."""
+"""Import conversations from JSON lines."""
 
 import os
 import sys

@@ -30,13 +30,13 @@ class Command(BaseCommand):
 
 @transaction.atomic
 def reindex(first: int, end: int) -> int:
-    """Index the messages of these numbers anew; return how many. The rows stay locked against edits meanwhile."""
-    # The write comes first: on SQLite it takes the lock under which nobody else writes.
+    """Rebuild the search index of the messages with these ids; return how many. Rows stay locked against edits."""
+    # The write comes first: on SQLite it takes the exclusive write lock.
     MessageText.objects.filter(message_id__gte=first, message_id__lt=end).delete()
     found = Message.objects.select_for_update().filter(pk__gte=first, pk__lt=end, deleted_at=None).order_by("pk")
     rows = []
     for pk, content in found.values_list("pk", "content"):
         words, has_link = index.columns(content)
         rows.append(MessageText(message_id=pk, words=words, has_link=has_link))
-    MessageText.objects.bulk_create(rows, ignore_conflicts=True)  # one sent meanwhile has indexed itself
+    MessageText.objects.bulk_create(rows, ignore_conflicts=True)  # a message sent meanwhile is indexed already
     return len(rows)

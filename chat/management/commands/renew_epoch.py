@@ -1,4 +1,4 @@
-"""Give the event log a new name, after a backup was put back."""
+"""Give the event log a new epoch after restoring a backup."""
 
 import uuid
 from typing import Any

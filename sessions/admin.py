@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
@@ -12,8 +13,9 @@ from django.utils.translation import ngettext
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from common import rights
-from common.admin import Audited, History
+from common.admin import Audited, History, as_address, as_uuid, confirm, people_named
 from common.wording import device, place
+from sessions import endings
 from sessions.models import UserSession
 from sessions.places import location
 from sessions.services import lifecycle
@@ -32,16 +34,17 @@ class LivingFilter(admin.SimpleListFilter):
             case "living":
                 return queryset.filter(**living)
             case "ended":
-                return queryset.exclude(**living)
+                return queryset.filter(Q(is_active=False) | Q(expires_at__lte=timezone.now()))
         return queryset
 
 
 @admin.register(UserSession)
 class UserSessionAdmin(Audited, History):
     list_display = ("user", "device", "place", "ip_address", "created_at", "last_seen_at", "living", "end_reason")
-    list_filter = (LivingFilter, "remember_me", "end_reason")
-    search_fields = ("user__username", "user__email", "ip_address", "session_token")
-    ordering = ("-last_seen_at",)
+    list_filter = (LivingFilter,)
+    search_fields = ("session_token",)
+    search_help_text = _("A whole user name, e-mail address, IP address or session token.")
+    ordering = ("-id",)
     list_select_related: ClassVar[Any] = ("user",)
     change_form_template = "sessions/admin/session_change_form.html"
     # Claims, token ids and the refresh token's key id are shown to nobody.
@@ -64,6 +67,14 @@ class UserSessionAdmin(Audited, History):
         "end_reason",
     )
     actions = ("revoke",)
+
+    def found_by(self, term: str) -> Q:
+        if token := as_uuid(term):
+            return Q(session_token=token)
+        address = as_address(term)
+        if address:
+            return Q(ip_address=address)
+        return Q(user__in=people_named(term))
 
     @admin.display(description=_("device"))
     def device(self, user_session: UserSession) -> str:
@@ -110,18 +121,31 @@ class UserSessionAdmin(Audited, History):
         return [path("<int:pk>/revoke/", revoke, name="user_sessions_usersession_revoke"), *super().get_urls()]
 
     def revoke_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+        """Say on GET what will happen, do it on POST."""
+        if request.method not in {"GET", "HEAD", "POST"}:
+            return HttpResponseNotAllowed(["GET", "POST"])
         user_session = UserSession.objects.select_related("user").filter(pk=pk).first()
         if user_session is None:
             raise Http404
         if not self.may_revoke(request, user_session):
             raise PermissionDenied
+        if request.method != "POST":
+            person = reverse("admin:users_user_change", args=[user_session.user_id])
+            back = person if request.GET.get("person") else reverse("admin:user_sessions_usersession_change", args=[pk])
+            return confirm(
+                self,
+                request,
+                title=_("Revoke this session?"),
+                subject=f"{user_session.user} · {self.device(user_session)}",
+                will=endings.of([user_session.session_token]),
+                button=_("Revoke this session"),
+                back=back,
+            )
         self.revoke_one(request, user_session)
         self.message_user(request, _("The session was revoked."), messages.SUCCESS)
-        back = request.GET.get("person")
-        if back and back.isdecimal() and int(back) == user_session.user_id:
-            return HttpResponseRedirect(reverse("admin:users_user_change", args=[back]))
+        person_id = request.GET.get("person", "")
+        if person_id.isdecimal() and int(person_id) == user_session.user_id:
+            return HttpResponseRedirect(reverse("admin:users_user_change", args=[person_id]))
         return HttpResponseRedirect(reverse("admin:user_sessions_usersession_change", args=[pk]))
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -144,9 +168,14 @@ for model in (OutstandingToken, BlacklistedToken):
 class OutstandingTokenAdmin(History):
     list_display = ("user", "jti", "created_at", "expires_at")
     fields = ("user", "jti", "created_at", "expires_at")
-    search_fields = ("user__username", "jti")
+    search_fields = ("jti",)
+    search_help_text = _("A whole user name, e-mail address or token id.")
     ordering = ("-id",)
     list_select_related: ClassVar[Any] = ("user",)
+
+    def found_by(self, term: str) -> Q:
+        people = people_named(term)
+        return Q(user__in=people) if people else Q(jti=term)
 
 
 @admin.register(BlacklistedToken)
@@ -154,9 +183,14 @@ class BlacklistedTokenAdmin(History):
     list_display = ("user", "jti", "blacklisted_at", "expires_at")
     fields = ("user", "jti", "blacklisted_at", "expires_at")
     readonly_fields = ("user", "jti", "expires_at")
-    search_fields = ("token__user__username", "token__jti")
+    search_fields = ("token__jti",)
+    search_help_text = _("A whole user name, e-mail address or token id.")
     ordering = ("-id",)
     list_select_related: ClassVar[Any] = ("token__user",)
+
+    def found_by(self, term: str) -> Q:
+        people = people_named(term)
+        return Q(token__user__in=people) if people else Q(token__jti=term)
 
     @admin.display(description=_("person"))
     def user(self, row: BlacklistedToken) -> str:

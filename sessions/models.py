@@ -54,6 +54,7 @@ class UserSession(models.Model):
             models.Index(fields=["user", "is_active", "-last_seen_at"], name="user_sessions_living"),
             models.Index(fields=["ended_at"], name="user_sessions_ended"),
             models.Index(fields=["expires_at"], name="user_sessions_expires"),
+            models.Index(fields=["ip_address"], name="user_sessions_ip"),  # support asks who came from where
         ]
         constraints = [
             # One session per device.

@@ -9,7 +9,7 @@ class UsersConfig(AppConfig):
     verbose_name = _("People")
 
     def ready(self) -> None:
-        from users import purging, receivers, security_events  # noqa: F401
+        from users import purging, receivers, security_events, suspensions  # noqa: F401
         from users.factors import resealing  # noqa: F401
         from users.passwords import breached  # noqa: F401
         from users.phone import texts  # noqa: F401

@@ -137,6 +137,8 @@ class User(AbstractUser):
     # Incremented to cancel an address change in progress, also one whose mail is not written yet.
     links_version = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     closed_at = models.DateTimeField(_("closed at"), null=True, blank=True, editable=False)
+    # Disabled until then; `users.suspensions.lift` enables the account again.
+    suspended_until = models.DateTimeField(_("suspended until"), null=True, blank=True, editable=False)
 
     # Sessions
     device_fingerprint = models.CharField(_("device fingerprint"), max_length=255, blank=True, default="")
@@ -160,6 +162,15 @@ class User(AbstractUser):
                 fields=["phone_number"],
                 condition=models.Q(phone_verified=True) & ~models.Q(phone_number=""),
                 name="users_user_phone_unique",
+            ),
+        ]
+        # What support filters by, and few people are.
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(is_active=False), name="users_user_inactive"),
+            models.Index(fields=["id"], condition=models.Q(is_staff=True), name="users_user_staff"),
+            models.Index(fields=["id"], condition=models.Q(email_verified=False), name="users_user_unverified"),
+            models.Index(
+                fields=["locked_until"], condition=models.Q(locked_until__isnull=False), name="users_user_locked"
             ),
         ]
 
@@ -280,7 +291,9 @@ class SecurityEvent(models.Model):
         verbose_name_plural = _("security events")
         indexes = [
             models.Index(fields=["user", "-at"], name="users_event_user_at"),
-            models.Index(fields=["at"], name="users_event_at"),  # for the purge and the admin's list of all events
+            models.Index(fields=["at"], name="users_event_at"),  # the purge, and the admin's list of all
+            models.Index(fields=["kind", "-at"], name="users_event_kind_at"),
+            models.Index(fields=["ip_address", "-at"], name="users_event_ip_at"),
         ]
 
 

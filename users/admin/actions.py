@@ -31,8 +31,8 @@ def suspend(*, user: User) -> None:
     """Disable the account: HTTP, refresh and sockets end. Raises Refused for the last superuser."""
     with transaction.atomic():
         keep_a_superuser(user)
-        User.objects.filter(pk=user.pk).rewrite(is_active=False)
-        sessions.revoke_all(user_id=user.pk, reason="account_disabled")  # and what `users.receivers` ends with them
+        User.objects.filter(pk=user.pk).rewrite(is_active=False, suspended_until=None)
+        sessions.revoke_all(user_id=user.pk, reason="account_disabled")  # with it all that `users.receivers` ends
         transaction.on_commit(lambda: user_suspended.send_robust(sender=User, user_id=user.pk), robust=True)
 
 
@@ -40,7 +40,7 @@ def restore(*, user: User) -> None:
     """Enable a disabled account; what was revoked stays revoked. Raises Refused for a closed one."""
     if user.closed_at:
         raise Refused(_("This account was closed by its owner."))
-    User.objects.filter(pk=user.pk).rewrite(is_active=True)
+    User.objects.filter(pk=user.pk).rewrite(is_active=True, suspended_until=None)
 
 
 def unlock(*, user: User) -> None:

@@ -4,37 +4,41 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import structlog
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import Count, OuterRef, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import path, reverse
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from common import rights
-from common.admin import Audited, History
+from common import csv_export, rights
+from common.admin import NOTHING, Audited, History, Keyset, as_address, confirm, people_named, sections
 from common.client import client_of
 from common.errors import ValidationFailed
+from common.json import isoformat
 from common.wording import device, place
+from sessions import endings
 from sessions.models import UserSession
 from sessions.places import location
 from users import security_events
 from users.admin import actions
 from users.factors import listing
 from users.flows import register
-from users.identity import addresses
+from users.identity import addresses, names
 from users.mail import enqueue
 from users.models import SecurityEvent, User
 from users.phone import numbers
@@ -126,37 +130,74 @@ class LockedFilter(admin.SimpleListFilter):
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """One action of the user page. `own`: whether an admin may apply it to their own account."""
+    """`own`: whether an admin may do it to themself. `will`: what it does beyond the sessions that it `ends`."""
 
     label: Any
     run: Callable[..., None]
     own: bool = True
+    ends: bool = False
+    will: tuple[Any, ...] = ()
+
+    @property
+    def asks(self) -> bool:
+        """Whether a page says first what will happen."""
+        return self.ends or bool(self.will)
 
 
 ACTS = {
     "unlock": Act(label=_("Lift the lockout"), run=actions.unlock),
     "verify_email": Act(label=_("Mark the e-mail address as verified"), run=actions.mark_verified),
-    "force_reset": Act(label=_("Force a new password"), run=actions.force_reset, own=False),
-    "sign_out": Act(label=_("Revoke all sessions"), run=actions.sign_out),
-    "disable": Act(label=_("Disable the account"), run=actions.suspend, own=False),
+    "force_reset": Act(
+        label=_("Force a new password"),
+        run=actions.force_reset,
+        own=False,
+        ends=True,
+        will=(
+            _("The password stops working."),
+            _("A link to choose a new one is mailed."),
+            _("Open reset links and address changes end."),
+        ),
+    ),
+    "sign_out": Act(
+        label=_("Revoke all sessions"),
+        run=actions.sign_out,
+        ends=True,
+        will=(_("Remembered devices are forgotten."), _("Pending address changes end.")),
+    ),
+    "disable": Act(
+        label=_("Disable the account"),
+        run=actions.suspend,
+        own=False,
+        ends=True,
+        will=(
+            _("Nobody signs in to the account until it is enabled again."),
+            _("Open reset links and address changes end."),
+        ),
+    ),
     "enable": Act(label=_("Enable the account"), run=actions.restore),
 }
 
 
-def _bulk(name: str) -> Callable[..., None]:
+def _bulk(name: str) -> Callable[..., HttpResponse | None]:
     @admin.action(description=ACTS[name].label, permissions=["change"])
-    def act(person_admin: "PersonAdmin", request: HttpRequest, queryset: Any) -> None:
+    def act(person_admin: "PersonAdmin", request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        if ACTS[name].asks and request.POST.get("confirmed") != "yes":
+            return person_admin.ask_for_many(request, list(queryset), name)
         done = sum(person_admin.act(request, user, name) for user in queryset)
         if done:
             said = ngettext("Done for %(count)d person.", "Done for %(count)d people.", done) % {"count": done}
             person_admin.message_user(request, said, messages.SUCCESS)
+        return None
 
     act.__name__ = name
     return act
 
 
+ROWS = 10  # of each table on a person's page; "more" leads to all
+
+
 @admin.register(User)
-class PersonAdmin(Audited, UserAdmin):
+class PersonAdmin(Audited, Keyset, UserAdmin):
     form = PersonForm
     add_form = NewPersonForm
     change_form_template = "users/admin/person_change_form.html"
@@ -169,10 +210,10 @@ class PersonAdmin(Audited, UserAdmin):
         "living_sessions",
         "last_login",
     )
-    list_filter = ("is_active", LockedFilter, "email_verified", "is_staff", "is_superuser", "language")
-    search_fields = ("username", "email", "first_name", "last_name", "=last_login_ip")
-    ordering = ("-date_joined",)
-    show_full_result_count = False
+    list_filter = ("is_active", LockedFilter, "email_verified", "is_staff", "is_superuser")
+    search_fields = ("username",)
+    search_help_text = _("The beginning of names, or a whole e-mail address, number of an account or IP address.")
+    ordering = ("-id",)
     filter_horizontal = ("groups", "user_permissions")
     readonly_fields = (
         "last_login",
@@ -209,22 +250,45 @@ class PersonAdmin(Audited, UserAdmin):
     class Media:
         css = {"all": ("users/admin.css",)}
 
+    # --- The list ---
+
+    def found_by(self, term: str) -> Q:
+        """Search by whole keys, or by the beginnings of folded names as `users/search/` does."""
+        if address := as_address(term):
+            recent = UserSession.objects.filter(ip_address=address).order_by("-pk").values_list("user_id")[:500]
+            return Q(pk__in={user_id for (user_id,) in recent})
+        if term.isdecimal() and len(term) < 19:
+            return Q(pk=int(term)) | Q(search_username__startswith=term)
+        if "@" in term:
+            return Q(pk__in=people_named(term))
+        found = Q()
+        for word in names.fold(term).split():
+            found &= (
+                Q(search_username__startswith=word)
+                | Q(search_first_name__startswith=word)
+                | Q(search_last_name__startswith=word)
+            )
+        return found or NOTHING
+
+    def decorated(self, rows: list[Any]) -> list[Any]:
+        living = UserSession.objects.filter(
+            user__in=[row.pk for row in rows], is_active=True, expires_at__gt=timezone.now()
+        )
+        counts = dict(living.order_by().values_list("user").annotate(count=Count("pk")))
+        for row in rows:
+            row.living_sessions = counts.get(row.pk, 0)
+        return rows
+
     # --- Columns ---
 
-    def get_queryset(self, request: HttpRequest) -> Any:
-        # The subquery counts only for the users of one page; a join would count for everybody first.
-        living = UserSession.objects.filter(user=OuterRef("pk"), is_active=True, expires_at__gt=timezone.now())
-        counted = living.order_by().values("user").annotate(count=Count("pk")).values("count")
-        return super().get_queryset(request).annotate(living_sessions=Coalesce(Subquery(counted), 0))
-
-    @admin.display(description=_("locked until"), ordering="locked_until")
+    @admin.display(description=_("locked until"))
     def lockout(self, user: User) -> Any:
         return user.locked_until if self.is_locked(user) else "-"
 
     def is_locked(self, user: User) -> bool:
         return bool(user.locked_until and user.locked_until > timezone.now())
 
-    @admin.display(description=_("sessions"), ordering="living_sessions")
+    @admin.display(description=_("sessions"))
     def living_sessions(self, user: Any) -> int:
         return user.living_sessions
 
@@ -253,6 +317,11 @@ class PersonAdmin(Audited, UserAdmin):
             return fields
         # Permission to change users does not allow raising one's own rights.
         return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        if db_field.name == "user_permissions":  # each names its table: a hundred statements otherwise
+            kwargs["queryset"] = Permission.objects.select_related("content_type")
+        return super().formfield_for_manytomany(db_field, request=request, **kwargs)
 
     # --- Saving ---
 
@@ -314,15 +383,24 @@ class PersonAdmin(Audited, UserAdmin):
         ]
 
     def second_factor_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Remove a second factor that its owner has lost; never one's own, in case the admin's cookie is stolen."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        user = User.objects.filter(pk=pk).first()
-        if user is None:
-            raise Http404
-        if not self.has_change_permission(request, user):
-            raise PermissionDenied
+        """Remove a second factor that its owner has lost; never one's own, so that a stolen cookie cannot."""
+        user = self._person(request, pk)
         label = _("Remove the second factor")
+        if request.method != "POST":
+            return confirm(
+                self,
+                request,
+                title=label,
+                subject=user.username,
+                will=[
+                    _("The authenticator app and all recovery codes stop working."),
+                    _("Passkeys, password and sessions stay."),
+                    _("The person is mailed the reason."),
+                ],
+                button=label,
+                back=reverse("admin:users_user_change", args=[pk]),
+                reason=_("Reason (the person is told)"),
+            )
         try:
             if user.pk == request.user.pk:
                 raise actions.Refused(_("You cannot do this to your own account."))
@@ -337,16 +415,55 @@ class PersonAdmin(Audited, UserAdmin):
         return HttpResponseRedirect(reverse("admin:users_user_change", args=[pk]))
 
     def act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not self.has_change_permission(request):
-            raise PermissionDenied
-        user = User.objects.filter(pk=pk).first()
-        if user is None or name not in ACTS:
+        """Say on GET what will happen, do it on POST."""
+        if name not in ACTS:
             raise Http404
+        user = self._person(request, pk, itself=False)
+        if request.method != "POST":
+            return confirm(
+                self,
+                request,
+                title=ACTS[name].label,
+                subject=user.username,
+                will=self._will([user], name),
+                button=ACTS[name].label,
+                back=reverse("admin:users_user_change", args=[pk]),
+            )
         if self.act(request, user, name):
             self.message_user(request, _("Done: %(act)s.") % {"act": ACTS[name].label}, messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:users_user_change", args=[pk]))
+
+    def ask_for_many(self, request: HttpRequest, people: list[User], name: str) -> HttpResponse:
+        """Say what an action of the list will do, for all that are chosen together."""
+        chosen = [("_selected_action", user.pk) for user in people]
+        shown = ", ".join(user.username for user in people[:10]) + (", …" if len(people) > 10 else "")
+        return confirm(
+            self,
+            request,
+            title=ACTS[name].label,
+            subject=shown,
+            will=self._will(people, name),
+            button=ACTS[name].label,
+            back=request.get_full_path(),
+            hidden=[("action", name), ("confirmed", "yes"), *chosen],
+        )
+
+    def _will(self, people: list[User], name: str) -> list[Any]:
+        act = ACTS[name]
+        return [*(endings.of(endings.living([user.pk for user in people])) if act.ends else []), *act.will]
+
+    def _person(self, request: HttpRequest, pk: int, *, itself: bool = True) -> User:
+        """Return somebody whom the reader may change. With `itself` False the act itself says why not."""
+        if request.method not in {"GET", "HEAD", "POST"}:
+            raise PermissionDenied
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        user = User.objects.filter(pk=pk).first()
+        if user is None:
+            raise Http404
+        if itself and not self.has_change_permission(request, user):
+            raise PermissionDenied
+        return user
 
     # --- The person's page ---
 
@@ -354,12 +471,37 @@ class PersonAdmin(Audited, UserAdmin):
         user = kwargs.get("obj")
         if user is not None:
             context |= (
-                self._acts(request, user)
+                self._glance(request, user)
+                | self._acts(request, user)
                 | self._factors(request, user)
                 | self._sessions(request, user)
                 | self._timeline(request, user)
             )
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _glance(self, request: HttpRequest, user: User) -> dict[str, Any]:
+        """Show the state in a line of marks: what is wrong first."""
+        now = timezone.now()
+        marks: list[tuple[str, Any]] = []
+        if user.closed_at:
+            marks.append(("bad", _("closed by its owner")))
+        elif user.suspended_until and user.suspended_until > now:
+            until = formats.date_format(timezone.localtime(user.suspended_until), "SHORT_DATETIME_FORMAT")
+            marks.append(("bad", _("suspended until %(time)s") % {"time": until}))
+        elif not user.is_active:
+            marks.append(("bad", _("disabled")))
+        else:
+            marks.append(("good", _("active")))
+        if self.is_locked(user):
+            until = formats.date_format(timezone.localtime(user.locked_until), "TIME_FORMAT")
+            marks.append(("bad", _("locked until %(time)s") % {"time": until}))
+        if user.email and not user.email_verified:
+            marks.append(("soft", _("address not verified")))
+        if user.is_superuser:
+            marks.append(("soft", _("superuser")))
+        elif user.is_staff:
+            marks.append(("soft", _("staff")))
+        return {"marks": marks, "sections": sections(request, user.pk)}
 
     def _acts(self, request: HttpRequest, user: User) -> dict[str, Any]:
         if not self.has_change_permission(request, user) or user.closed_at:
@@ -372,7 +514,11 @@ class PersonAdmin(Audited, UserAdmin):
         own = user.pk == request.user.pk
         names = [name for name, act in ACTS.items() if name not in left_out and (act.own or not own)]
         url = "admin:users_user_act"
-        return {"acts": [{"label": ACTS[name].label, "url": reverse(url, args=[user.pk, name])} for name in names]}
+        shown = [
+            {"label": ACTS[name].label, "asks": ACTS[name].asks, "url": reverse(url, args=[user.pk, name])}
+            for name in names
+        ]
+        return {"acts": shown}
 
     def _factors(self, request: HttpRequest, user: User) -> dict[str, Any]:
         """Return which factors the user has, without any secret."""
@@ -385,7 +531,7 @@ class PersonAdmin(Audited, UserAdmin):
         if not request.user.has_perm("user_sessions.view_usersession"):
             return {}
         now = timezone.now()
-        rows = UserSession.objects.filter(user=user).order_by("-is_active", "-last_seen_at")[:20]
+        rows = UserSession.objects.filter(user=user).order_by("-is_active", "-last_seen_at")[:ROWS]
         shown = [
             {
                 "row": row,
@@ -409,7 +555,7 @@ class PersonAdmin(Audited, UserAdmin):
                 "device": device(event.client) or "-",
                 "place": place(location.described(event.location)) or "-",
             }
-            for event in SecurityEvent.objects.filter(user=user).order_by("-at")[:20]
+            for event in SecurityEvent.objects.filter(user=user).order_by("-at")[:ROWS]
         ]
         return {"timeline": shown}
 
@@ -446,11 +592,16 @@ class KindFilter(admin.SimpleListFilter):
 class SecurityEventAdmin(History):
     list_display = ("at", "what", "user", "ip_address", "place", "device")
     list_filter = (KindFilter, "at")
-    search_fields = ("user__username", "user__email", "=ip_address")
+    search_fields = ("ip_address",)
+    search_help_text = _("A whole user name, e-mail address or IP address.")
     list_select_related: ClassVar[Any] = ("user",)
     ordering = ("-at",)
     fields = ("at", "what", "user", "ip_address", "place", "device", "session_id", "detail")
     readonly_fields = ("what", "place", "device")
+
+    def found_by(self, term: str) -> Q:
+        address = as_address(term)
+        return Q(ip_address=address) if address else Q(user__in=people_named(term))
 
     @admin.display(description=_("what"), ordering="kind")
     def what(self, event: SecurityEvent) -> str:
@@ -470,12 +621,48 @@ class LogEntryAdmin(History):
     """Read-only audit log of what admins did."""
 
     list_display = ("action_time", "user", "content_type", "object_repr", "said")
-    list_filter = ("action_flag", "content_type")
-    search_fields = ("user__username", "object_repr")
+    list_filter = ("action_flag", "content_type", "action_time")
+    search_fields = ("object_id",)
+    search_help_text = _("Who did it, or to whom: a whole user name or e-mail address, or the number of a row.")
     list_select_related: ClassVar[Any] = ("user", "content_type")
-    ordering = ("-action_time",)
+    ordering = ("-id",)
+    change_list_template = "users/admin/audit_list.html"
     fields = ("action_time", "user", "content_type", "object_id", "object_repr", "said")
     readonly_fields = ("said",)
+
+    def found_by(self, term: str) -> Q:
+        found = people_named(term)
+        if not found:
+            return Q(object_id=term)
+        person = ContentType.objects.get_for_model(User)
+        return Q(user__in=found) | Q(content_type=person, object_id__in=[str(pk) for pk in found])
+
+    def get_urls(self) -> list[Any]:
+        export = self.admin_site.admin_view(self.export_view)
+        return [path("export/", export, name="admin_logentry_export"), *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Stream what the list shows, with the same search and filters, oldest first; the export is audited itself."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        request.GET = request.GET.copy()  # type: ignore[assignment]
+        rows = self.get_changelist_instance(request).queryset
+        structlog.get_logger("audit").info("admin.export", actor_id=request.user.pk, model="admin.logentry")
+        return csv_export.stream(
+            "audit.csv",
+            ["time", "actor_id", "actor", "act", "model", "object_id", "object", "change"],
+            (self._exported(entry) for entry in csv_export.by_key(rows)),
+        )
+
+    def _exported(self, entry: LogEntry) -> list[Any]:
+        model = f"{entry.content_type.app_label}.{entry.content_type.model}" if entry.content_type else ""
+        act = {ADDITION: "add", CHANGE: "change", DELETION: "delete"}.get(entry.action_flag, "")
+        return [
+            isoformat(entry.action_time), entry.user_id, entry.user.get_username(), act, model, entry.object_id,
+            entry.object_repr, self.said(entry),
+        ]  # fmt: skip
 
     @admin.display(description=_("what"))
     def said(self, entry: LogEntry) -> str:

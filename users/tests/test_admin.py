@@ -160,7 +160,13 @@ def test_staff_cannot_touch_a_superuser(staff, admin_person, name):
 def test_a_get_does_nothing(boss, bob, path):
     row = start(bob).user_session
     args = [bob.pk, "disable"] if path == "users_user_act" else [row.pk]
-    assert boss.get(reverse(f"admin:{path}", args=args)).status_code == 405
+    page = boss.get(reverse(f"admin:{path}", args=args))
+    for said in ("Ends 1 session.", "Closes 0 sockets."):
+        assert said in page.content.decode()
+    assert boss.put(reverse(f"admin:{path}", args=args)).status_code in {403, 405}
+    bob.refresh_from_db()
+    row.refresh_from_db()
+    assert (bob.is_active, row.is_active) == (True, True)
 
 
 def test_a_form_from_elsewhere_is_refused(admin_person, bob):
@@ -280,7 +286,7 @@ def test_nobody_sets_another_persons_password(boss, bob):
 
 
 def test_people_are_found_by_name_and_address(boss, alice, bob):
-    for words in ("alic", "ALICE@example"):
+    for words in ("alic", "ALICE@example.com", "Ali"):
         html = boss.get(reverse("admin:users_user_changelist"), {"q": words}).content.decode()
         assert page_of(alice) in html
         assert page_of(bob) not in html
@@ -382,6 +388,11 @@ def test_revoking_leads_back_to_no_other_place(boss, bob, back):
 
 def test_several_people_at_once(boss, alice, bob):
     data = {"action": "disable", "_selected_action": [alice.pk, bob.pk]}
+    start(alice), start(alice), start(bob)
+    asked = boss.post(reverse("admin:users_user_changelist"), data).content.decode()
+    assert "Ends 3 sessions." in asked
+    assert User.objects.filter(pk__in=[alice.pk, bob.pk], is_active=True).count() == 2
+    data["confirmed"] = "yes"
     assert b"Done for 2 people" in boss.post(reverse("admin:users_user_changelist"), data, follow=True).content
     assert not User.objects.filter(pk__in=[alice.pk, bob.pk], is_active=True).exists()
 

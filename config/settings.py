@@ -343,7 +343,8 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "PATH_CONVERTER_OVERRIDES": {"any_uuid": {"type": "string", "format": "uuid"}},
     "TITLE": "Alviar",
-    "DESCRIPTION": "Accounts, sessions and chat for mobile apps.",
+    "DESCRIPTION": "Accounts, sessions and chat for mobile apps. Guides, tutorial and the list of error codes: "
+    "[the documentation](/docs/). The socket: [AsyncAPI](/api/asyncapi/).",
     "VERSION": VERSION,
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -361,7 +362,9 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.schema.one_error_body",
         "users.http.schema.closing_takes_a_password",
+        "config.operations.in_the_order_of_a_life",
     ],
+    "SORT_OPERATIONS": False,
 }
 
 # --- Tokens and sessions ----------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import pytest
 import yaml
 from django.test import Client
 
+from config import operations
+
 
 @pytest.fixture
 def schema(db, client):
@@ -23,6 +25,14 @@ def test_every_operation_has_the_error_body(schema):
             for status in ("400", "401", "403", "404", "405", "406", "413", "415", "429", "500", "503"):
                 assert operation["responses"][status]["$ref"].startswith("#/components/responses/"), (path, method)
     assert schema["components"]["schemas"]["Error"]["required"] == ["detail", "code", "action", "request_id"]
+
+
+def test_every_operation_has_a_summary_and_a_tag_in_the_order_of_a_life(schema):
+    shown = {(method, path) for path, found in schema["paths"].items() for method in found}
+    assert shown == set(operations.OPERATIONS)
+    assert [tag["name"] for tag in schema["tags"]] == list(operations.TAGS)
+    assert {tag for tag, _ in operations.OPERATIONS.values()} == set(operations.TAGS)
+    assert next(iter(schema["paths"])) == "/api/auth/register/"
 
 
 def test_operation_ids_are_unique(schema):

@@ -5,10 +5,11 @@ MAKEFLAGS += --no-print-directory
 # Compiled once: every start of a server, and every test module, would else be compiled anew.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help run serve reload stack lock sbom release newcomer image-test test check chaos chaos-short abuse benchmarks client-test
+.PHONY: help docs run serve reload stack lock sbom release newcomer image-test test check chaos chaos-short abuse benchmarks client-test
 
 help:
 	@echo "make run     a server with demo people on http://127.0.0.1:8000 (SQLite, one process)"
+	@echo "make docs    the documentation site, shown by the server at /docs/"
 	@echo "make serve   production: DATABASE_URL, REDIS_URL, SECRET_KEY, ALLOWED_HOSTS, WORKERS"
 	@echo "make reload  new code and settings for a running make serve, without an outage"
 	@echo "make stack   the same behind nginx with TLS, with a PostgreSQL and a Valkey of its own, to look at"
@@ -31,6 +32,14 @@ help:
 .venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-telemetry.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
+
+# The documentation site, which the server shows at /docs/.
+.venv/.installed-docs: .venv/.installed requirements-docs.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
+
+docs: .venv/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet
 
 # exec: the signals that make passes on reach the server itself.
 run: .venv/.installed

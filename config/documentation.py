@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.functional import cached_property
 from django.utils.translation import override
@@ -43,14 +44,14 @@ class SchemaView(SpectacularAPIView):
         return respond(error) if error else super().handle_exception(exc)
 
 
-def read_only(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+def read_only(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """Refuse what does not read, with the envelope (`require_safe` answers an empty page)."""
 
     @csrf_exempt
     @wraps(view)
-    def wrapped(request: HttpRequest) -> HttpResponse:
+    def wrapped(request: HttpRequest, **kwargs: str) -> HttpResponseBase:
         if request.method in {"GET", "HEAD"}:
-            return view(request)
+            return view(request, **kwargs)
         response = respond(MethodNotAllowed())
         response["Allow"] = "GET, HEAD"
         return response

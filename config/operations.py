@@ -61,6 +61,7 @@ OPERATIONS = {
     ("post", f"{ME}phone/confirm/"): ("profile", "Prove the telephone number"),
     ("post", f"{AUTH}email-change/"): ("profile", "Ask for another e-mail address"),
     ("get", f"{ME}security-events/"): ("profile", "Read one's security timeline"),
+    ("post", f"{AUTH}was-it-you/"): ("profile", "Answer a security notice by its link's token"),
     ("get", f"{ME}export/"): ("profile", "Export one's own data"),
     ("post", f"{ME}close/"): ("profile", "Close the account"),
     ("delete", ME): ("profile", "Close the account (for clients that may send a body with DELETE)"),

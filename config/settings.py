@@ -289,6 +289,7 @@ STORAGES = {
 }
 WHITENOISE_MANIFEST_STRICT = False  # a server started without collectstatic answers plain names, not 500
 STATIC_ROOT = str(env.str("STATIC_ROOT", str(VAR_DIR / "static")))
+DOCS_ROOT = str(env.str("DOCS_ROOT", str(BASE_DIR / "site")))
 WHITENOISE_USE_FINDERS = not PRODUCTION
 WHITENOISE_AUTOREFRESH = False
 

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from chat.protocol import asyncapi
-from config import documentation, health, metrics, page
+from config import documentation, guides, health, metrics, page
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page.page, name="page"),
@@ -28,6 +28,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/redoc/", documentation.redoc, name="redoc"),
     path("api/asyncapi.json", documentation.read_only(asyncapi.as_json), name="asyncapi"),
     path("api/asyncapi/", documentation.read_only(asyncapi.as_page), name="asyncapi-page"),
+    path("docs/", guides.guides, name="guides"),
+    path("docs/<path:path>", guides.guides),
     path("", include("sessions.well_known")),
     path("", include("users.http.well_known")),
     path("", include("users.http.pages")),

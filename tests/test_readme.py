@@ -116,6 +116,28 @@ def test_one_signs_in_and_looks_at_the_session_by_curl(embedded, tmp_path, readm
     assert conversations["results"][0]["kind"] == "direct"
 
 
+TUTORIALS = ["docs/tutorial/first-app.md", "docs/tutorial/premiere-application.md"]
+
+
+@pytest.mark.parametrize("tutorial", TUTORIALS)
+def test_the_tutorial_says_something_to_bob(embedded, tmp_path, tutorial):
+    run, *steps = blocks(tutorial, "bash")
+    assert run == "make run\n"
+    script = "".join(steps).replace("127.0.0.1:8000", f"127.0.0.1:{embedded.port}")
+    code, said = finished(bash(f"cd {tmp_path}\n{script}"))
+    assert code == 0, said
+    login, me, sessions, message = _documents(said)
+    assert login["session"]["device_name"] == "Tutorial"
+    assert me["username"] == "alice"
+    assert [one["device_name"] for one in sessions["results"] if one["is_current"]] == ["Tutorial"]
+    assert message["content"] == "Hello from a terminal"
+
+
+def test_both_tutorials_print_the_same_commands():
+    first, second = (blocks(tutorial, "bash") for tutorial in TUTORIALS)
+    assert first == second
+
+
 def _documents(text):
     """Return the JSON documents that were printed one after another."""
     found, decoder, text = [], json.JSONDecoder(), text.strip()

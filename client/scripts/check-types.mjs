@@ -59,7 +59,10 @@ export const chat = new ChatClient({ auth, WebSocket });
   { lib: ['ES2022'], types: ['node'], typeRoots: [join(root, 'node_modules/@types')], skipLibCheck: true },
 );
 
-const blocks = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/^```(tsx?)\n([\s\S]*?)^```/gm)];
+const documents = ['README.md', '../docs/tutorial/first-app.md', '../docs/how-to/expo.md', '../docs/how-to/react-native.md'];
+const blocks = documents.flatMap((document) => [
+  ...readFileSync(join(root, document), 'utf8').matchAll(/^```(tsx?)\n([\s\S]*?)^```/gm),
+]);
 project(
   'readme',
   Object.fromEntries(blocks.map(([, kind, code], index) => [`block${index}.${kind}`, `export {};\n${code}`])),
@@ -76,4 +79,4 @@ project(
     },
   },
 );
-console.log(`types: ${blocks.length} blocks of the README`);
+console.log(`types: ${blocks.length} blocks of the README and the guides`);

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from django.test import Client
 
-from config import operations
+from config.operations import OPERATIONS, TAGS
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def test_every_operation_has_the_error_body(schema):
 
 def test_every_operation_has_a_summary_and_a_tag_in_the_order_of_a_life(schema):
     shown = {(method, path) for path, found in schema["paths"].items() for method in found}
-    assert shown == set(operations.OPERATIONS)
-    assert [tag["name"] for tag in schema["tags"]] == list(operations.TAGS)
-    assert {tag for tag, _ in operations.OPERATIONS.values()} == set(operations.TAGS)
+    assert shown == set(OPERATIONS)
+    assert [tag["name"] for tag in schema["tags"]] == list(TAGS)
+    assert {tag for tag, _ in OPERATIONS.values()} == set(TAGS)
     assert next(iter(schema["paths"])) == "/api/auth/register/"
 
 

@@ -1,4 +1,4 @@
-"""Timed work of the sockets of one process: token ends, silence, maximum age, and the beats of presence."""
+"""Timed work for the sockets of one process: token expiry, idle timeout, maximum age, and presence heartbeats."""
 
 import asyncio
 import heapq
@@ -25,7 +25,7 @@ from sessions.places import sockets as session_sockets
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
-LOOK_SECONDS = 60.0  # every socket is looked at this often at least
+LOOK_SECONDS = 60.0  # every socket is checked at least this often
 
 
 class Clock:
@@ -35,14 +35,14 @@ class Clock:
         self.order = itertools.count()
 
     def watch(self, socket: Socket) -> None:
-        """Look at the socket when something of it falls due, from its `hello` on."""
+        """Schedule the checks of a socket, from its `hello` on."""
         self._schedule(socket, time.monotonic(), timezone.now())
 
     def _schedule(self, socket: Socket, now: float, at: Any) -> None:
         heapq.heappush(self.due, (self._next_due(socket, now, at), next(self.order), socket))
 
     def _next_due(self, socket: Socket, now: float, at: Any) -> float:
-        """Return when to look next: what cannot come earlier than a whole silence is looked at once in that time."""
+        """Return the time of the next check; deadlines that are far away are checked once per idle timeout."""
         left = (socket.token_expires_at - at).total_seconds()
         is_to_warn = settings.CHAT_TOKEN_EXPIRING and not socket.warned
         token = now + left + (-settings.CHAT_TOKEN_EXPIRING if is_to_warn else settings.JWT_LEEWAY)
@@ -51,7 +51,7 @@ class Clock:
         return max(now, min(token, silence, socket.max_age_at, now + LOOK_SECONDS))
 
     async def tick(self) -> None:
-        """Do once a second what has fallen due: an idle socket costs nothing but its place in the heap."""
+        """Run the due checks, once a second: an idle socket costs only its entry in the heap."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now, at = time.monotonic(), timezone.now()
@@ -77,7 +77,7 @@ class Clock:
             socket.close(Close.MAX_AGE)
 
     async def beat(self) -> None:
-        """Keep the process and its sockets counted as alive."""
+        """Renew the lifetimes of this process's sockets in the shared counts."""
         for turn in itertools.count():
             await asyncio.sleep(presence.BEAT_SECONDS)
             try:

@@ -1,4 +1,4 @@
-"""One open socket: whose it is, what it follows, what it may still send, what waits to be done for it."""
+"""State of one open socket: user and session, followed feeds, quotas, and its queue of pending work."""
 
 import asyncio
 import time
@@ -44,13 +44,13 @@ class Socket:
         self.opened_at = self.last_frame_at = time.monotonic()
         self.max_age_at = float("inf")
         self.pings = self.warned = False
-        self.is_joined = False  # before, nothing live may overtake `hello`
+        self.is_joined = False  # until then no live event is sent, so that `hello` comes first
         self.closed_code = 0
-        # By each `Feed` followed (it imports us): the `seq` up to which nothing was sent on this very socket.
+        # Followed feeds (`Feed`, which imports this module), each with the `seq` that the socket started after.
         self.feeds: dict[Any, int] = {}
         self.cursors: dict[uuid.UUID, int] | None = None  # of a `resume` with `more`
         self.watching: frozenset[int] = frozenset()
-        self.hidden: frozenset[int] = frozenset()  # of these: whose presence this person may not see
+        self.hidden: frozenset[int] = frozenset()  # of these: users whose presence this user may not see
         self.typing: set[int] = set()  # in which conversations
         self.messages = Quota(settings.CHAT_MESSAGES_PER_10S, 10)
         self.frames = Quota(settings.CHAT_FRAMES_PER_MINUTE, 60)
@@ -65,7 +65,7 @@ class Socket:
         return not self.window.closing and not self.window.closed
 
     def write(self, payload: bytes, *, events: int = 1, droppable: bool = False) -> None:
-        """Send one frame that is this socket's alone; too slow a client is closed."""
+        """Send a frame to this socket only; a client that is too slow is closed."""
         if not self.window.write(Frame(payload, events=events), droppable=droppable):
             self.close(Close.SLOW_CONSUMER)
 
@@ -73,12 +73,12 @@ class Socket:
         self.write(frame.encode())
 
     def refuse(self, exc: Exception, *, ref: Any = None, client_msg_id: Any = None) -> None:
-        """Answer a frame with `error`, in the person's language."""
+        """Answer a frame with `error`, in the user's language."""
         with translation.override(self.language):
             self.send(outgoing.error_of(exc, ref=ref, client_msg_id=client_msg_id))
 
     def close(self, close: Close, *, reconnect_in_ms: int | None = None) -> None:
-        """Say `bye` and close; the rest is undone when the server reports the disconnect."""
+        """Send `bye` and close; clean-up follows when the server reports the disconnect."""
         if not self.is_open:
             return
         self.closed_code = int(close)
@@ -91,7 +91,7 @@ class Socket:
     # --- Work, in the order of its frames ---
 
     def enqueue(self, work: Work, *, ref: Any = None, client_msg_id: Any = None) -> bool:
-        """Do `work` once everything before it is done; what it raises is answered by `error`. False: too much waits."""
+        """Queue `work` behind earlier work; its exceptions are answered by `error`. False: the queue is full."""
         if self.work is None:
             self.work = deque()
         if len(self.work) >= WORK_QUEUE:
@@ -116,7 +116,7 @@ class Socket:
             self.work = self.worker = None
 
     def lost(self) -> None:
-        """Nobody is there any more."""
+        """Stop sending: the client is disconnected."""
         self.window.lost()
         if self.worker is not None:
             self.worker.cancel()

@@ -1,4 +1,4 @@
-"""Sockets that must close because their session, account or place ended, here and on every other process."""
+"""Closing of sockets whose session or account has ended, or that are superseded, on all processes."""
 
 import uuid
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ GONE = frozenset({"account_disabled", "account_closed"})
 
 
 class Endings:
-    """`…_here` closes the sockets of this process; the plain name also tells the other processes."""
+    """Closes sockets: `…_here` those of this process, the plain name on the other processes as well."""
 
     def __init__(self, hub: Hub, tell_others: Callable[[str, Message], None]) -> None:
         self.hub, self.tell_others = hub, tell_others
@@ -48,7 +48,7 @@ class Endings:
 
 
 def close_of(error: TokenNotValid) -> Close:
-    """Return the close code for a token that does not count."""
+    """Return the close code for an invalid token."""
     match error.reason:
         case "session_revoked" | "session_expired":
             return Close.SESSION_REVOKED

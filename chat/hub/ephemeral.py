@@ -1,4 +1,4 @@
-"""What is told and not stored: receipts and typing, to whoever follows the conversation, here and elsewhere."""
+"""Ephemeral notifications, sent to the members' sockets on all processes but not stored: receipts and typing."""
 
 import asyncio
 import dataclasses
@@ -17,7 +17,7 @@ RECEIPT_SECONDS = 1.0
 
 
 class Receipts:
-    """At most one a second for each person and conversation; the last one always arrives."""
+    """Receipts, throttled to one per second for each user and conversation; the last one is always sent."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, feeds: Mapping[int, Feed], tell_others: Callable[[str, Message], None]
@@ -29,7 +29,7 @@ class Receipts:
         key = (receipt.conversation_id, receipt.user_id)
         if key in self.waiting:
             before = self.waiting[key]
-            if before is not None and before.shared and not receipt.shared:  # of what both say the others may know
+            if before is not None and before.shared and not receipt.shared:  # the shared position is sent first
                 receipt = dataclasses.replace(receipt, shared=True)
             self.waiting[key] = receipt
             return
@@ -44,11 +44,11 @@ class Receipts:
             self.show(receipt)
 
     def show_here(self, receipt: Receipt) -> None:
-        """Show it to the members where it is shared, else to the person's own devices."""
+        """Send a receipt to the local sockets of all members if it is shared, else only to the user's own."""
         feed = self.feeds.get(receipt.conversation_id)
         if feed is None:
             return
-        if receipt.up_to_seq <= feed.seen.get(receipt.user_id, 0):  # another process or a thread was faster: never back
+        if receipt.up_to_seq <= feed.seen.get(receipt.user_id, 0):  # a newer one has arrived: never backwards
             return
         feed.seen[receipt.user_id] = receipt.up_to_seq
         frame = ReceiptFrame(
@@ -62,9 +62,9 @@ class Receipts:
 
 
 class Typing:
-    """Who is typing: it ends by saying so, by the end of the socket, or 6 s after it was last heard.
+    """Typing indicators, which end by a frame, with the socket, or 6 s after the last frame.
 
-    Every process counts the 6 s for itself, so that it ends also where the typist's process died.
+    Every process measures the 6 s itself, so that they also end if the typist's process has died.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class Typing:
         self.tell_others(group_of(conversation_id), TypingChanged(c=conversation_id, u=user_id, a=active))
 
     def show_here(self, conversation_id: int, user_id: int, active: bool) -> None:
-        """Show it to the others' sockets of this process: each repeat, and the end once."""
+        """Send a typing indicator to the other members' local sockets: every repeat, and the end once."""
         timer = self.ends.pop((conversation_id, user_id), None)
         if timer is not None:
             timer.cancel()
         elif not active:
-            return  # nobody here was shown that they type
+            return  # its start was never shown here
         feed = self.feeds.get(conversation_id)
         if feed is None:
             return

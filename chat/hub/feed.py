@@ -1,8 +1,8 @@
-"""One conversation in one process: its events applied strictly in `seq` order and handed to every local socket.
+"""Feed of one conversation in one process: delivers its events to every local socket, strictly in `seq` order.
 
-The feed trusts nobody's order: what comes early waits, what comes twice is ignored, and a hole is reported to the hub,
-which reads it from the database once for all sockets. Memberships change at their event, so that who was removed at `n`
-gets nothing past `n`, whatever the layer lost.
+Events may arrive in any order: early ones wait, duplicates are ignored, and a gap is reported to the hub, which reads
+it from the database once for all sockets. Memberships change at their event, so that a user removed at `n` gets
+nothing after `n`, whatever the layer has lost.
 """
 
 import uuid
@@ -18,12 +18,12 @@ from chat.protocol import outgoing
 from common.metrics import DELIVERIES
 
 NOBODY: Mapping[int, int] = {}
-FRAME_EVENTS = 64  # of one coalesced frame: below half a window
+FRAME_EVENTS = 64  # per coalesced frame: below half of a send window
 RECENT = 32
 
 
 class Owner(Protocol):
-    """The hub, as far as a feed needs it: memberships change at their event, a slow socket is dropped."""
+    """Interface of the hub that a feed uses: change memberships at their events, drop slow sockets."""
 
     def follow_all(self, user_id: int, feed: "Feed", *, after: int, visible_after: int) -> None: ...
     def remove_all(self, user_id: int, feed: "Feed", *, at: int) -> None: ...
@@ -31,7 +31,7 @@ class Owner(Protocol):
 
 
 class Follow:
-    """A socket that is not in step: it has everything up to `sent`. `held`: a catch-up brings it up, nothing live."""
+    """A socket behind the head: it has everything up to `sent`. `held`: a catch-up is running, nothing live is sent."""
 
     __slots__ = ("held", "sent", "until")
 
@@ -41,10 +41,10 @@ class Follow:
 
 
 class Feed:
-    """The events of one conversation on their way to the local sockets.
+    """Ordered delivery of one conversation's events to the local sockets.
 
     Invariants: everything up to `head` was delivered, in order; `wanted >= head` is known to exist; `pending` holds
-    only what lies beyond a hole; a socket is in `live` (in step) or in `behind`, never in both.
+    only events beyond a gap; a socket is in `live` (at the head) or in `behind`, never in both.
     """
 
     __slots__ = (
@@ -53,15 +53,15 @@ class Feed:
 
     def __init__(self, owner: Owner, conversation_id: int, conversation_uuid: uuid.UUID, head: int) -> None:
         self.owner, self.id, self.uuid = owner, conversation_id, conversation_uuid
-        self.head = head  # everything up to here was handed out
-        self.wanted = head  # and this is known to exist
+        self.head = head  # everything up to here was delivered
+        self.wanted = head  # events up to here are known to exist
         self.live: set[Socket] = set()
         self.behind: dict[Socket, Follow] = {}
-        self.hidden: dict[Socket, int] = {}  # up to where history is hidden from it, where any is
+        self.hidden: dict[Socket, int] = {}  # up to which `seq` history is hidden from a socket, if any is
         self.pending: dict[int, Encoded] = {}
-        self.recent: deque[Encoded] = deque(maxlen=RECENT)  # for catch-ups that end while others talk on
+        self.recent: deque[Encoded] = deque(maxlen=RECENT)  # for catch-ups that finish while new events arrive
         self.quiet_at = -1
-        self.seen: dict[int, int] = {}  # how far each person's receipts were told
+        self.seen: dict[int, int] = {}  # the latest receipt sent for each user
 
     @property
     def is_empty(self) -> bool:
@@ -78,9 +78,9 @@ class Feed:
     # --- Events ---
 
     def receive(self, events: Iterable[Encoded], *, cut: Mapping[int, int] = NOBODY) -> None:
-        """Apply what follows the head, keep what is early, ignore what is old; afterwards `has_hole` tells the rest.
+        """Deliver events that follow the head, keep early ones, ignore old ones; `has_hole` tells if any are missing.
 
-        `cut`: who left within what was read from the database, or behind it, and gets nothing of it.
+        `cut`: users who left within or after the events read from the database, and get none of them.
         """
         for user_id, left_at in cut.items():
             self.owner.remove_all(user_id, self, at=left_at)
@@ -146,7 +146,7 @@ class Feed:
             self.owner.drop_slow(socket)
 
     def _fan_out_reduced(self, run: list[Encoded], full: Frame) -> list[Socket]:
-        """Write to each socket the spelling that it may see; as many frames as there are spellings, not sockets."""
+        """Write to each socket the version of the events that it may see; one frame per version, not per socket."""
         limits = sorted({seq for event in run for seq, _raw in event.reduced})
         frames = {0: full}
         slow = []
@@ -175,19 +175,19 @@ class Feed:
     # --- Sockets ---
 
     def hide(self, socket: Socket, visible_after: int) -> None:
-        """Hide from the socket what lies before its person's first visible message."""
+        """Hide from the socket the history before its user's first visible message."""
         if visible_after:
             self.hidden[socket] = visible_after
         else:
             self.hidden.pop(socket, None)
 
     def seen_by(self, socket: Socket, events: Iterable[Encoded]) -> list[Encoded]:
-        """Return the events as this socket may see them."""
+        """Return the versions of the events that this socket may see."""
         visible_after = self.hidden.get(socket, 0)
         return [event.seen_from(visible_after) for event in events]
 
     def join(self, socket: Socket, *, after: int) -> None:
-        """Let the socket have everything past `after` from now on. What lies between is the caller's to send."""
+        """Deliver live events to the socket, which has everything up to `after`; the caller sends the rest."""
         self.live.discard(socket)
         if after <= self.head:
             self.behind.pop(socket, None)
@@ -197,7 +197,7 @@ class Feed:
             self.wanted = max(self.wanted, after)
 
     def hold(self, socket: Socket) -> Follow:
-        """Let nothing live through until `join`: a catch-up goes first."""
+        """Hold live events back until `join`, while a catch-up runs."""
         follow = self.behind.get(socket)
         if follow is None:
             follow = self.behind[socket] = Follow(self.head)
@@ -206,7 +206,7 @@ class Feed:
         return follow
 
     def since(self, after: int) -> list[Encoded] | None:
-        """Return the events past `after` from memory, None where they reach further back than that."""
+        """Return the events after `after` from memory, None if memory does not reach back that far."""
         if after >= self.head:
             return []
         if not self.recent or self.recent[0].seq > after + 1:
@@ -214,7 +214,7 @@ class Feed:
         return [event for event in self.recent if event.seq > after]
 
     def forget_old(self) -> None:
-        """Keep no events of a conversation in which nothing was said since the last call."""
+        """Drop the recent events of a conversation without activity since the last call."""
         if self.quiet_at == self.head:
             self.recent.clear()
         self.quiet_at = self.head
@@ -226,5 +226,5 @@ class Feed:
 
 
 def hidden_by(joined: Encoded) -> int:
-    """Return up to where history is hidden from who joins; where a `member.joined` does not tell, all before it is."""
+    """Return up to which `seq` history is hidden from a joining user; without it, everything before the event."""
     return joined.seq - 1 if joined.visible_after is None else joined.visible_after

@@ -3,8 +3,8 @@
     commit -> published.hand_over -> Process.publish -> Hub.receive -> the feeds of this process (order, fan-out)
                                                      -> layer -> the hubs of the other processes -> their feeds
 
-The layer may lose, repeat or reorder anything; `chat.hub.sweep` reads what is missing from the database. All methods
-belong to the event loop.
+The layer may lose, repeat or reorder messages; `chat.hub.sweep` reads what is missing from the database. All methods
+run on the event loop.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ PASSING = 10_000
 
 
 class Watcher(Protocol):
-    """The process, as far as the registry needs it."""
+    """Interface of the process that the registry uses."""
 
     def hole_seen(self, feed: Feed) -> None: ...
     def user_arrived(self, user_id: int) -> None: ...
@@ -57,7 +57,7 @@ class Hub:
         self.sockets: dict[str, Socket] = {}
         self.by_user: dict[int, set[Socket]] = defaultdict(set)
         self.by_sid: dict[uuid.UUID, set[Socket]] = defaultdict(set)
-        # What passed by with nobody here to follow it: a socket that is just joining may have read before it.
+        # Recent heads of conversations without a local follower: a socket that is joining may have read an older head.
         self.passing: OrderedDict[int, int] = OrderedDict()
         self.passing_members: OrderedDict[int, float] = OrderedDict()
         # Sessions and people whose end passed by, with the reason: a socket that read before it must not come in.
@@ -66,10 +66,10 @@ class Hub:
     # --- Sockets ---
 
     async def join(self, socket: Socket, places: list[catchup.Place], *, read_at: float) -> None:
-        """Let the socket be live from the heads in `places`, which were read from the database at `read_at`.
+        """Register the socket as live from the heads in `places`, which were read from the database at `read_at`.
 
-        Subscribe first, then read: where a group was not joined yet, or somebody's membership passed by meanwhile, the
-        heads are read anew.
+        Subscribe first, then read: if a layer group was not joined yet, or a membership changed meanwhile, the heads
+        are read again.
 
         Raises: TokenNotValid where the session ended since.
         """
@@ -94,14 +94,14 @@ class Hub:
             self.follow(socket, place)
 
     async def _subscribe(self, groups: set[str]) -> bool:
-        """Join the layer's groups; return whether there was anything to join."""
+        """Join the layer's groups; return whether any was new."""
         if self.layer is None or not groups - self.layer.subscribed:
             return False
         await self.layer.subscribe(groups)
         return True
 
     def leave(self, socket: Socket) -> None:
-        """Forget the socket; what it watched and typed ends."""
+        """Unregister the socket and end its presence watches and typing indicators."""
         if self.sockets.pop(socket.connection_id, None) is None:
             return
         for feed in socket.feeds:
@@ -115,7 +115,7 @@ class Hub:
             self.watcher.user_left(socket.user_id)
 
     def follow(self, socket: Socket, place: catchup.Place) -> Feed:
-        """Let the socket have everything past the head that was read."""
+        """Deliver to the socket all events after the head that was read."""
         feed = self.feed_of(place.conversation_id, place.conversation_uuid, place.head)
         socket.feeds[feed] = place.head
         feed.hide(socket, place.visible_after)
@@ -124,7 +124,7 @@ class Hub:
         return feed
 
     def follow_all(self, user_id: int, feed: Feed, *, after: int, visible_after: int) -> None:
-        """Let the person's sockets follow; those that do already stay as they are."""
+        """Let the user's sockets follow the feed; those that already do are unchanged."""
         _note(self.passing_members, user_id, time.monotonic())
         for socket in self.by_user.get(user_id, ()):
             if socket.is_joined and feed not in socket.feeds:
@@ -133,13 +133,13 @@ class Hub:
                 feed.join(socket, after=after)
 
     def remove_all(self, user_id: int, feed: Feed, *, at: int) -> None:
-        """End what the person's sockets see of the conversation with event `at`, which they have got."""
+        """End the user's view of the conversation at event `at`, which their sockets have received."""
         for socket in list(self.by_user.get(user_id, ())):
             if feed not in socket.feeds:
                 continue
             follow = feed.behind.get(socket)
             if follow is not None and follow.held:
-                follow.until = at  # the catch-up that holds it tells the rest
+                follow.until = at  # the running catch-up sends the rest
             elif follow is None or follow.sent <= at:
                 self.unfollow(socket, feed)
                 socket.send(RemovedFrame(conversation_uuid=feed.uuid))
@@ -165,7 +165,7 @@ class Hub:
         return feed
 
     async def _subscribe_then_mend(self, feed: Feed) -> None:
-        """Join the conversation's group; what was published before is found by one look at the head."""
+        """Join the conversation's layer group, then check the head for events published before."""
         assert self.layer is not None  # noqa: S101
         await self.layer.subscribe({group_of(feed.id)})
         found = await database.run(catchup.heads, [feed.id])
@@ -198,7 +198,7 @@ class Hub:
             self.forget_if_empty(feed)
 
     def _adopt(self, published: Published) -> Feed | None:
-        """Start to follow a conversation that one of our people just joined; else note that it moved."""
+        """Start a feed if a local user has just joined the conversation; otherwise remember its new head."""
         last = published.events[-1].seq if published.events else 0
         _note(self.passing, published.conversation_id, max(last, self.passing.get(published.conversation_id, 0)))
         for event in published.events:
@@ -206,7 +206,7 @@ class Hub:
                 continue
             _note(self.passing_members, event.member_id, time.monotonic())
             if event.member_id in self.by_user:
-                # The founders joined with event 1; who is added later, with their own.
+                # The first members join with event 1, later ones with their own event.
                 first = published.events[0]
                 after = first.seq - 1 if first.kind == "conversation.created" else event.seq - 1
                 feed = self.feed_of(published.conversation_id, published.conversation_uuid, after)
@@ -218,7 +218,7 @@ class Hub:
         return None
 
     def announce(self, conversation_id: int, up_to: int) -> None:
-        """Note that events up to `up_to` exist, which are to be read from the database."""
+        """Record that events up to `up_to` exist and must be read from the database."""
         if feed := self.feeds.get(conversation_id):
             feed.wanted = max(feed.wanted, up_to)
             self.mend_if_needed(feed)
@@ -232,7 +232,7 @@ def _note(recent: OrderedDict[Any, Any], key: Any, value: Any) -> None:
 
 
 def discard(index: dict[Any, set[Socket]], key: Any, socket: Socket) -> None:
-    """Take the socket out of the index; an empty entry goes."""
+    """Remove the socket from the index, with its entry if that becomes empty."""
     sockets = index.get(key)
     if sockets is not None:
         sockets.discard(socket)

@@ -1,7 +1,7 @@
-"""The way between processes. It may lose, repeat or reorder anything: the database has the truth, the sweep finds it.
+"""Message layer between processes. It may lose, repeat or reorder messages; the sweep repairs from the database.
 
 `Layer` is the hub's one subscription to the channel layer. It never raises into a handler, never waits longer than
-`TIMEOUT_SECONDS`, and calls `on_break` when something may have been lost, so that the hub sweeps at once.
+`TIMEOUT_SECONDS`, and calls `on_break` when messages may have been lost, so that the hub sweeps at once.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ from common.metrics import LAYER_BREAKS, LAYER_BROKEN
 log = structlog.get_logger(__name__)
 
 TIMEOUT_SECONDS = 2.0
-ECHO_SECONDS = 0.5  # how often the process speaks to itself
-SILENT_SECONDS = 1.5  # without hearing itself: from now on ended sessions are looked up in the database
-RECONNECT_SECONDS = 7.0  # and then the subscription is dead, whatever TCP says
+ECHO_SECONDS = 0.5  # how often the process sends an echo to itself
+SILENT_SECONDS = 1.5  # without an echo: ended sessions are now looked up in the database
+RECONNECT_SECONDS = 7.0  # without an echo: the subscription counts as dead, whatever TCP says
 QUEUE = 10_000
 ALL = "all"
 SHARDS = 64
 
 
 class NoticingPubSubChannelLayer(RedisPubSubChannelLayer):
-    """Channels' own PubSub layer with a hook that works when a connection to Redis was lost and made anew.
+    """Channels' PubSub layer with a working hook for reconnections to Redis.
 
     Its documented `on_disconnect` and `on_reconnect` are never called (channels_redis 4.3).
     """
@@ -42,7 +42,7 @@ class NoticingPubSubChannelLayer(RedisPubSubChannelLayer):
         self.on_reconnected: Callable[[], None] = lambda: None
 
     async def reconnect(self) -> None:
-        """Give up connections that are dead without any error; reading from them makes them anew."""
+        """Drop connections that died without an error; the next read reconnects."""
         for shard in self._get_layer()._shards:
             if shard._pubsub is not None and shard._pubsub.connection is not None:
                 await shard._pubsub.connection.disconnect()
@@ -80,12 +80,12 @@ class _PubSub(PubSub):
     async def on_connect(self, connection: Any) -> None:
         known = bool(self.channels)
         await super().on_connect(connection)
-        if known and self.noticed is not None:  # not the first: what was published meanwhile never came
+        if known and self.noticed is not None:  # a reconnection: messages published in between are lost
             self.noticed()
 
 
 class Layer:
-    """One channel for the whole process; groups are `all` and one for each shard that has a local conversation."""
+    """The process's channel; its groups are `all` and one for each shard with a local conversation."""
 
     def __init__(
         self, process: str, on_message: Callable[[dict[str, Any]], None], on_break: Callable[[], None]
@@ -125,7 +125,7 @@ class Layer:
     # --- Out ---
 
     def publish(self, group: str, message: dict[str, Any]) -> None:
-        """Send after all that was published before. With Redis away the oldest are dropped; the others sweep."""
+        """Queue a message, sent in order. While Redis is down the oldest are dropped; the other processes sweep."""
         self.outbox.append((group, {"type": "hub", "o": self.process, **message}))
         self.filled.set()
 
@@ -140,13 +140,13 @@ class Layer:
                         await self.channels.group_send(group, message)
                 except Exception as error:
                     self._broke(error)
-                    self.outbox.clear()  # old news: who missed it reads the database
+                    self.outbox.clear()  # outdated: the receivers read the database instead
                     await asyncio.sleep(0.2)
 
     # --- In ---
 
     async def subscribe(self, groups: set[str]) -> None:
-        """Join the groups; where Redis is away, as soon as it is back."""
+        """Join the groups; while Redis is down, as soon as it is back."""
         self.wanted |= groups
         missing = groups - self.subscribed
         if missing and self.channel and not self.broken:
@@ -170,7 +170,7 @@ class Layer:
                     async with asyncio.timeout(TIMEOUT_SECONDS):
                         await self._join(self.wanted - self.subscribed)
                     self.heard_at = time.monotonic()
-                    self.on_break()  # nothing was heard until now
+                    self.on_break()  # nothing was received until now
                 message = await self.channels.receive(self.channel)
             except asyncio.CancelledError:
                 raise
@@ -195,13 +195,13 @@ class Layer:
                 self.on_break()
 
     async def _listen_to_oneself(self) -> None:
-        """Notice a subscription that is dead without any error, and mend what is missing once Redis is back."""
+        """Detect a subscription that died without an error, and request a sweep once Redis is back."""
         reconnected_at = time.monotonic()
         while True:
             due = time.monotonic() + ECHO_SECONDS
             await asyncio.sleep(ECHO_SECONDS)
             now = time.monotonic()
-            if now - due > ECHO_SECONDS:  # we stood still, and could not have heard anything
+            if now - due > ECHO_SECONDS:  # the event loop was blocked, and could not have received the echo
                 self.heard_at += now - due
             self.publish(self.own_group, {"k": "echo"})
             if now - self.heard_at > SILENT_SECONDS:
@@ -231,7 +231,7 @@ class Layer:
             LAYER_BROKEN.set(1)
             log.warning("layer.broken", error=repr(error))
             self.broken = True
-            self.on_break()  # what was told a moment ago may not have come
+            self.on_break()  # recent messages may not have arrived
 
     def _reconnected(self) -> None:
         log.info("layer.reconnected")
@@ -239,10 +239,10 @@ class Layer:
 
 
 def is_needed() -> bool:
-    """One process hands its events to itself; only several need a layer in the path."""
+    """Return whether there are several processes: a single one needs no layer."""
     return bool(settings.REDIS_URLS)
 
 
 def group_of(conversation_id: int) -> str:
-    """Return the layer's group: a shard, because joining one group for each conversation would cost 0.1 ms each."""
+    """Return the layer's group of a conversation: a shard, since joining a group per conversation takes 0.1 ms each."""
     return f"shard.{conversation_id % SHARDS}"

@@ -1,4 +1,4 @@
-"""Messages between the hubs of several processes: typed, versioned, and tolerant of other versions.
+"""Messages between processes: typed, versioned, and tolerant of other versions.
 
 During a rolling deployment two versions talk to each other, so fields are only ever added, with a default, at the end.
 A message of an unknown kind and unknown fields are ignored; `v` is the version of the sender. The channel layer carries
@@ -16,7 +16,7 @@ from chat.log.published import Encoded, Published, Receipt
 log = structlog.get_logger(__name__)
 
 VERSION = 1
-INLINE_BYTES = 256 * 1024  # a larger batch is only announced: the other processes read it from the database
+INLINE_BYTES = 256 * 1024  # larger batches are only announced: other processes read them from the database
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="k", kw_only=True):
@@ -24,7 +24,7 @@ class Message(msgspec.Struct, frozen=True, tag_field="k", kw_only=True):
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """Consecutive events of one conversation. `events` is empty where they are too large to send along."""
+    """Consecutive events of one conversation. `events` is empty if they are too large to send."""
 
     conversation_id: int
     name: bytes  # the conversation's UUID
@@ -78,7 +78,7 @@ class PresenceChanged(Message, frozen=True, kw_only=True, tag="presence"):
 
 
 class ProcessLeft(Message, frozen=True, kw_only=True, tag="left"):
-    """Users whose sockets a stopping process closed: nobody there reports those who do not come back."""
+    """Users whose sockets a stopping process closed: other processes report those who do not return."""
 
     u: list[int]
 
@@ -110,7 +110,7 @@ KINDS = frozenset(one.__struct_config__.tag for one in Known.__args__)
 
 
 def batch_of(published: Published) -> Batch:
-    """Return the events as other processes get them."""
+    """Return the batch that is sent to other processes."""
     fits = sum(event.size for event in published.events) <= INLINE_BYTES
     return Batch(
         published.conversation_id,
@@ -121,13 +121,13 @@ def batch_of(published: Published) -> Batch:
 
 
 def to_wire(message: Message) -> dict[str, Any]:
-    """Return the message as the channel layer carries it."""
+    """Encode a message for the channel layer."""
     wire: dict[str, Any] = msgspec.to_builtins(message, builtin_types=(bytes,))
     return wire
 
 
 def from_wire(wire: dict[str, Any]) -> Known | None:
-    """Return the message, None for one that this version does not know or cannot read."""
+    """Decode a message; None if this version does not know or cannot read it."""
     kind = wire.get("k")
     if not isinstance(kind, str) or kind not in KINDS:
         return None

@@ -1,6 +1,6 @@
-"""Whose a socket is: the token, the person's places and the counts of open sockets, for all who connect together.
+"""Authentication of new sockets in batches: token, memberships and open-socket counts of all that connect together.
 
-One round trip to the database and one to each store of counts, whatever their number. Blocks: on a database thread.
+One round trip to the database and one to each Redis, whatever their number. Blocks: runs on a database thread.
 """
 
 import time
@@ -19,7 +19,7 @@ from sessions.places import sockets as session_sockets
 
 @dataclass(frozen=True, slots=True)
 class Knock:
-    """A handshake that asks to come in. `default`: the conversation that the path names."""
+    """A handshake to be authenticated. `default`: the conversation in the path."""
 
     token: str
     connection_id: str
@@ -28,7 +28,7 @@ class Knock:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A socket's person, session and places, read in one go."""
+    """The user, session and places of a new socket, read together."""
 
     authenticated: Authenticated
     epoch: str
@@ -39,9 +39,9 @@ class Opened:
 
 
 def open_all(knocks: Sequence[Knock]) -> list[Opened | Exception]:
-    """Return who each token stands for and where they are members, or why it does not count (TokenNotValid).
+    """Return the user and places of each token, or the TokenNotValid of an invalid one.
 
-    Raises OperationalError where the database is away.
+    Raises OperationalError while the database is down.
     """
     claimed = [authentication.claimed(knock.token) for knock in knocks]
     good = [claims for claims in claimed if not isinstance(claims, TokenNotValid)]
@@ -82,7 +82,7 @@ def _opened(
 
 
 def close_all(entries: Sequence[presence.Entry]) -> list[None]:
-    """Take sockets off the counts."""
+    """Remove sockets from the counts."""
     presence.closed_all(entries)
     session_sockets.closed_all([(entry.sid, entry.connection_id) for entry in entries])
     return [None] * len(entries)

@@ -1,8 +1,8 @@
-"""Who is there: open sockets by person, in Redis with a lifetime where there is one, else in this process.
+"""Presence: open sockets of each user, in Redis with a lifetime, or in this process without Redis.
 
-Nothing is written to the database. A socket's entry is prolonged by its own process alone, so that a killed process
-leaves nobody behind for longer than `LIFETIME_SECONDS` and the sweep after it. With Redis away each process knows its
-own. All functions block: call them on a thread.
+Nothing is written to the database. Only its own process renews a socket's entry, so that users of a killed process
+are offline after `LIFETIME_SECONDS` and the next sweep. While Redis is down each process knows only its own sockets.
+All functions block: call them on a thread.
 """
 
 import threading
@@ -25,11 +25,11 @@ from sessions.models import UserSession
 
 log = structlog.get_logger(__name__)
 
-LIFETIME_SECONDS = 35  # with the longest pause of the sweep below the 60 s of a killed process
+LIFETIME_SECONDS = 35  # together with the longest sweep interval below the 60 s allowed for a killed process
 BEAT_SECONDS = 10
 SEEN_SECONDS = 30 * 86_400
-SCRIPT_ENTRIES = 250  # prolonged by one script: Redis does nothing else meanwhile
-AWAY_SECONDS = 2.0  # how long Redis is left alone after it failed
+SCRIPT_ENTRIES = 250  # renewed per script: Redis is blocked meanwhile
+AWAY_SECONDS = 2.0  # how long Redis is not used after a failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ _away_until = 0.0
 
 
 def opened(entry: Entry) -> list[str]:
-    """Count a socket; return the connections that it supersedes: the oldest beyond a session's or a user's number."""
+    """Add a socket; return the connections that it supersedes: the oldest beyond the limits of session and user."""
     return opened_all([entry])[entry.connection_id]
 
 
 def opened_all(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Count sockets, one after the other; return by connection those that each supersedes. One round trip."""
+    """Add sockets in order; return by connection those that each supersedes. One round trip."""
     known: dict[str, list[Entry]] = {}
     with _lock:
         for entry in entries:
@@ -75,12 +75,12 @@ def opened_all(entries: Sequence[Entry]) -> dict[str, list[str]]:
 
 
 def closed(entry: Entry) -> None:
-    """Count a socket no longer."""
+    """Remove a socket."""
     closed_all([entry])
 
 
 def closed_all(entries: Sequence[Entry]) -> None:
-    """Count sockets no longer, in one round trip."""
+    """Remove sockets, in one round trip."""
     now = time.time()
     with _lock:
         for entry in entries:
@@ -104,7 +104,7 @@ def closed_all(entries: Sequence[Entry]) -> None:
 
 
 def beat() -> None:
-    """Prolong every socket of this process. Call every `BEAT_SECONDS`."""
+    """Renew every socket of this process. Call every `BEAT_SECONDS`."""
     with _lock:
         entries = [entry for mine in _local.values() for entry in mine.values()]
     for start in range(0, len(entries), SCRIPT_ENTRIES):
@@ -113,7 +113,7 @@ def beat() -> None:
 
 
 def _by_client(entries: Sequence[Entry]) -> Iterable[list[Entry]]:
-    """Return the entries that lie on the same Redis, each with the others there."""
+    """Group the entries by the Redis that stores them."""
     by_client: dict[int, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_client[entry.user_id % max(1, len(settings.REDIS_URLS))].append(entry)
@@ -121,7 +121,7 @@ def _by_client(entries: Sequence[Entry]) -> Iterable[list[Entry]]:
 
 
 def states(user_ids: Iterable[int]) -> dict[int, State]:
-    """Return whether each of the people has an open socket on any process, and when they were last seen."""
+    """Return for each user whether they have an open socket on any process, and when they were last seen."""
     wanted = set(user_ids)
     online: set[int] = set()
     seen: dict[int, float] = {}
@@ -145,9 +145,9 @@ def states(user_ids: Iterable[int]) -> dict[int, State]:
 
 
 def visible(watching: Mapping[int, Iterable[int]]) -> dict[int, set[int]]:
-    """Return for each viewer whose presence they may see.
+    """Return, for each viewer, the users whose presence they may see.
 
-    That takes a conversation in common, the person's consent, and no block by the person against the viewer.
+    This requires a common conversation, the user's consent, and that the user does not block the viewer.
     """
     viewers, targets = set(watching), {target for wanted in watching.values() for target in wanted}
     if not targets:
@@ -188,7 +188,7 @@ def _superseded(entries: list[Entry], newest: Entry) -> list[str]:
 
 
 def _beyond(entries: list[Entry], limit: int) -> list[Entry]:
-    """Return the oldest ones beyond the limit; 0 is none."""
+    """Return the oldest entries beyond the limit; 0 means no limit."""
     return entries[: max(0, len(entries) - limit)] if limit else []
 
 
@@ -208,7 +208,7 @@ def _value(entry: Entry) -> str:
 
 
 def _entries(user_id: int, found: Mapping[bytes, bytes]) -> list[Entry]:
-    """Return the entries that are still prolonged by their process."""
+    """Return the entries that their process still renews."""
     entries = []
     for name, value in found.items():
         opened_at, sid, beaten_at = value.decode().split(":")
@@ -264,7 +264,7 @@ def _states_shared(client: Any, user_ids: list[int]) -> tuple[set[int], dict[int
 
 
 def _ask(user_id: int, question: Any) -> Any:
-    """Return the answer of the person's Redis; None where there is none or it is away."""
+    """Return the answer of the user's Redis; None without Redis or while it is down."""
     global _away_until
     if not settings.REDIS_URLS or time.monotonic() < _away_until:
         return None

@@ -1,4 +1,4 @@
-"""Which sockets follow whose presence, and what they were last shown."""
+"""Presence subscriptions: which sockets watch which users, and the state that was last sent."""
 
 import time
 from collections import defaultdict
@@ -12,11 +12,11 @@ from chat.hub.messages import Message, PresenceChanged
 from chat.protocol.outgoing import PresenceOf, PresenceShownFrame
 from common.json import isoformat
 
-GRACE_SECONDS = 5.0  # a socket that is followed by another within this was never away
+GRACE_SECONDS = 5.0  # a user who reconnects within this time is not shown as offline
 
 
 class PresenceBoard:
-    """Who is watched by which local sockets.
+    """The presence subscriptions of the local sockets.
 
     Invariants: `watchers[u]` holds exactly the sockets with `u` in `watching` and is never empty; `shown[u]` is what
     all of them were sent last, except those with `u` in `hidden`, which were sent "offline".
@@ -35,21 +35,21 @@ class PresenceBoard:
     # --- What happens here ---
 
     def arrived(self, user_id: int) -> None:
-        """The person's first socket of this process."""
+        """Note the user's first socket on this process."""
         self.leaving.pop(user_id, None)
-        self.changed.add(user_id)  # told only if somebody was shown otherwise, here or on another process
+        self.changed.add(user_id)  # sent only where a different state was shown before
 
     def left(self, user_id: int) -> None:
-        """The person's last socket of this process."""
+        """Note that the user's last socket on this process has closed."""
         self.leaving[user_id] = time.monotonic() + GRACE_SECONDS
 
     def check(self, user_ids: Iterable[int]) -> None:
-        """What these people share, or with whom, has changed."""
+        """Check again what these users share and with whom, after a change."""
         self.changed.update(user_ids)
         self.recheck = True
 
     def tick(self, now: float) -> None:
-        """Tell everybody, once a second, whose presence may have changed."""
+        """Publish, once a second, the users whose presence may have changed."""
         for user_id in [user_id for user_id, since in self.leaving.items() if since <= now]:
             del self.leaving[user_id]
             self.changed.add(user_id)
@@ -63,7 +63,7 @@ class PresenceBoard:
     # --- Who looks ---
 
     def watch(self, socket: Socket, user_ids: frozenset[int]) -> None:
-        """Let the socket follow these people instead of those it followed before."""
+        """Let the socket watch these users instead of its earlier ones."""
         for user_id in socket.watching - user_ids:
             self.watchers[user_id].discard(socket)
             if not self.watchers[user_id]:
@@ -74,8 +74,8 @@ class PresenceBoard:
         socket.watching = user_ids
 
     async def answer(self, socket: Socket, user_ids: frozenset[int], *, ref: Any) -> None:
-        """Follow these people and show how they are now; who may not be seen is offline like who is not there."""
-        self.watch(socket, user_ids)  # first, so that no change falls between the look and the answer
+        """Watch these users and send their present state; hidden users are reported as offline."""
+        self.watch(socket, user_ids)  # first, so that no change is missed between reading and sending
         visible, found = await database.run(_look, {socket.user_id: set(user_ids)})
         if not socket.is_open or socket.watching != user_ids:
             return
@@ -86,7 +86,7 @@ class PresenceBoard:
         socket.send(PresenceShownFrame(ref=ref, users=users))
 
     def _agree(self, found: dict[int, presence.State], *, told: Socket) -> None:
-        """Show all who follow what one of them is told now, so that `shown` holds for each and no change is missed."""
+        """Send the state read for one watcher to all watchers, so that `shown` is true for each of them."""
         for user_id, state in found.items():
             if self.shown.setdefault(user_id, state.online) == state.online:
                 continue
@@ -97,12 +97,12 @@ class PresenceBoard:
                     other.write(frame, droppable=True)
 
     def check_all(self) -> None:
-        """Look at everybody who is followed: a killed process told nobody."""
+        """Check all watched users: a killed process has reported nothing."""
         if self.watchers:
             self.moved(list(self.watchers), recheck=True)
 
     def moved(self, user_ids: Iterable[int], *, recheck: bool) -> None:
-        """Show what changed to those who follow; `recheck`: also what they may no longer, or again, see."""
+        """Send changed states to the watchers; `recheck`: also check again who may see them."""
         watched = [user_id for user_id in user_ids if user_id in self.watchers]
         if watched:
             self.spawn(self._show(watched, recheck=recheck))
@@ -133,7 +133,7 @@ class PresenceBoard:
 
 
 def _look(watching: dict[int, set[int]]) -> tuple[dict[int, set[int]], dict[int, presence.State]]:
-    """On a database thread."""
+    """Read who may see whom, and the states. Runs on a database thread."""
     return presence.visible(watching), presence.states({one for wanted in watching.values() for one in wanted})
 
 

@@ -1,6 +1,6 @@
-"""The owner of everything that delivers in one server process: hub, layer, writer, sweep, clock and what they share.
+"""The delivery parts of one server process and their owner: hub, layer, writer, sweep, clock.
 
-It lives as long as the event loop. `chat.hub.tell` holds the one of this process.
+It lives as long as the event loop. `chat.hub.tell` has the instance of this process.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from sessions.authentication import Authenticated
 
 log = structlog.get_logger(__name__)
 
-# At a drain: so much time for each socket, in all no more than this share of DRAIN_SECONDS, and when to come back.
+# While draining: time per socket, the total as a share of DRAIN_SECONDS, and when clients should reconnect.
 DRAIN_SECONDS_A_SOCKET, DRAIN_SHARE, RECONNECT_MS = 0.01, 0.7, (100, 1_000)
 
 
@@ -47,7 +47,7 @@ class Process:
         self.epoch = ""
         self.draining = False
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.loops: list[asyncio.Task[None]] = []  # of its life
+        self.loops: list[asyncio.Task[None]] = []  # background tasks
         self.writer = Writer(loop)
         self.openings: Together[Knock, Opened] = Together(opening.open_all, self.spawn, late=self._opened_late)
         self.closings: Together[Entry, None] = Together(opening.close_all, self.spawn)
@@ -80,7 +80,7 @@ class Process:
 
     async def stop(self) -> None:
         self.writer.stop()
-        if self.tasks:  # sockets that are being taken off the counts
+        if self.tasks:  # sockets that are being removed from the counts
             await asyncio.wait(list(self.tasks), timeout=2)
         ending = [*self.loops, *self.tasks]
         for task in ending:
@@ -91,10 +91,10 @@ class Process:
         database.close()
 
     async def drain(self) -> None:
-        """Tell every socket to go, spread over `DRAIN_SECONDS` at most, and wait until they have been told.
+        """Close every socket with `bye`, spread over at most `DRAIN_SECONDS`, and wait until it is sent.
 
-        Those that wait for their turn are served meanwhile; each is asked to come back a moment after its `bye`, so
-        that the other processes meet them one after another.
+        Sockets that are still open are served meanwhile. Each is asked to reconnect a moment after its `bye`, so that
+        they reach the other processes one after another.
         """
         self.draining = True
         sockets = list(self.hub.sockets.values())
@@ -106,7 +106,7 @@ class Process:
             if wait > 0 or place % 200 == 199:
                 await asyncio.sleep(max(0.0, wait))
             socket.close(Close.SERVER_DRAIN, reconnect_in_ms=random.randrange(*RECONNECT_MS))  # noqa: S311
-        if sockets:  # nobody here will be left to tell who does not come back
+        if sockets:  # this process cannot report those who do not reconnect
             self.tell_others(layer.ALL, messages.ProcessLeft(u=sorted({socket.user_id for socket in sockets})))
         deadline = time.monotonic() + 1.5
         while any(not socket.window.is_idle for socket in sockets) and time.monotonic() < deadline:  # noqa: ASYNC110
@@ -119,13 +119,13 @@ class Process:
         return self.layer is not None and self.layer.broken
 
     def sweep_soon(self) -> None:
-        """Something may have been lost in the layer."""
+        """Request a sweep: the layer may have lost messages."""
         self.sweep.soon()
 
     # --- The counts of open sockets ---
 
     def count(self, socket: Socket, known: Authenticated) -> None:
-        """Note whose the socket is; from here on `leave` takes it off the counts of open sockets."""
+        """Record the socket's user; from now on `leave` removes it from the counts of open sockets."""
         socket.user_id, socket.sid, socket.session_id = known.user_id, known.sid, known.session_id
         socket.token_expires_at = known.token_expires_at
 
@@ -135,7 +135,7 @@ class Process:
         self.closings.tell(Entry(known.user_id, known.sid, knock.connection_id, 0.0))
 
     def leave(self, socket: Socket) -> None:
-        """Forget the socket, here and in the counts."""
+        """Unregister the socket, here and in the counts."""
         socket.lost()
         if socket.user_id:
             self.closings.tell(Entry(socket.user_id, socket.sid, socket.connection_id, 0.0))
@@ -162,7 +162,7 @@ class Process:
     # --- Events and messages, out and in ---
 
     def publish(self, batch: list[Published]) -> None:
-        """Deliver what this process committed: to the local sockets at once, to the other processes by the layer."""
+        """Deliver committed events: to the local sockets directly, to the other processes by the layer."""
         for published in batch:
             self.hub.receive(published)
         if self.layer is not None:
@@ -174,7 +174,7 @@ class Process:
             told = messages.batch_of(published)
             by_group[group_of(published.conversation_id)].append(told)
             if any(event.kind == "member.joined" for event in published.events):
-                by_group[layer.ALL].append(told)  # who joins may have a socket where nobody follows the conversation
+                by_group[layer.ALL].append(told)  # a joining user may have a socket on any process
         for group, batches in by_group.items():
             self.tell_others(group, messages.Events(b=batches))
 
@@ -183,7 +183,7 @@ class Process:
             self.layer.publish(group, messages.to_wire(message))
 
     def on_message(self, wire: dict[str, Any]) -> None:
-        """Act on what another process sent; what this version does not know is ignored."""
+        """Handle a message of another process; unknown ones are ignored."""
         match messages.from_wire(wire):
             case messages.Events(b=batches):
                 for batch in batches:

@@ -1,11 +1,11 @@
-"""How much one socket may send."""
+"""Rate limit for one socket."""
 
 import time
 from collections import deque
 
 
 class Quota:
-    """At most `limit` in any `seconds` (0: no limit). `over` counts the refusals since the last that passed."""
+    """At most `limit` in any `seconds` (0: no limit). `over` counts the refusals since the last success."""
 
     __slots__ = ("limit", "over", "seconds", "times")
 
@@ -18,7 +18,7 @@ class Quota:
         return bool(self.limit) and self.times is not None and len(self.times) >= self.limit
 
     def take(self, now: float | None = None) -> float | None:
-        """Count one and return None, or the seconds to wait."""
+        """Count one and return None, or the seconds to wait if over the limit."""
         if not self.limit:
             return None
         now = time.monotonic() if now is None else now

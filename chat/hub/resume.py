@@ -1,4 +1,4 @@
-"""Bring one socket up to date: hold what is live, tell what was missed, let go where the two meet."""
+"""Catch-up of one socket: hold live events back, send the missed ones, then switch to live without a gap."""
 
 import uuid
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ FRAME_BYTES = 512 * 1024
 
 
 class Registry(Protocol):
-    """The hub, as far as a catch-up needs it."""
+    """Interface of the hub that a catch-up uses."""
 
     @property
     def feeds(self) -> Mapping[int, Feed]: ...
@@ -30,9 +30,9 @@ class Registry(Protocol):
 async def resume(
     registry: Registry, socket: Socket, cursors: dict[uuid.UUID, int], *, same_epoch: bool, ref: Any
 ) -> None:
-    """Answer `resume`: `events`, `gap` and `removed`, the newest conversations first, then `resumed`.
+    """Answer `resume`: `events`, `gap` and `removed`, most recent conversations first, then `resumed`.
 
-    Who was removed gets `removed` alone: events show their messages as they are now.
+    A removed member gets only `removed`: events would show the messages' present state.
     """
     held = {feed.uuid: feed.hold(socket).sent for feed in socket.feeds}
     try:
@@ -40,7 +40,7 @@ async def resume(
         for one in found.ranges:
             await _tell(registry, socket, one)
         told = {one.conversation_uuid for one in found.ranges}
-        for name in held.keys() - told:  # left meanwhile, and in none of the cursors
+        for name in held.keys() - told:  # left meanwhile, and without a cursor
             for one in (await database.run(catchup.read_one, socket.user_id, name, held[name])).ranges:
                 await _tell(registry, socket, one)
         for name in found.removed:
@@ -51,7 +51,7 @@ async def resume(
 
 
 async def sync(registry: Registry, socket: Socket, conversation_uuid: uuid.UUID, after: int, *, ref: Any) -> None:
-    """Answer `sync`: what follows `after` in one conversation, or `gap`. Raises NotFound."""
+    """Answer `sync`: the events after `after` in one conversation, or `gap`. Raises NotFound."""
     feed = next((feed for feed in socket.feeds if feed.uuid == conversation_uuid), None)
     if feed is not None:
         feed.hold(socket)
@@ -65,11 +65,11 @@ async def sync(registry: Registry, socket: Socket, conversation_uuid: uuid.UUID,
 
 
 async def bring_in(registry: Registry, socket: Socket, place: Place) -> None:
-    """Let the socket follow a conversation that its person joined without us hearing of it."""
+    """Let the socket follow a conversation whose join event this process has missed."""
     feed = registry.feed_of(place.conversation_id, place.conversation_uuid, place.head)
     if feed in socket.feeds:
         return
-    # Held before the read: the news may still come by itself meanwhile, and must not be told twice.
+    # Held before the read: the event may still arrive meanwhile, and must not be sent twice.
     socket.feeds[feed] = place.head
     feed.hide(socket, place.visible_after)
     feed.hold(socket)
@@ -84,7 +84,7 @@ async def bring_in(registry: Registry, socket: Socket, place: Place) -> None:
 
 
 async def _tell(registry: Registry, socket: Socket, one: Range, *, ref: Any = None, answer: bool = False) -> None:
-    """Tell what the range holds and go on from there; `answer`: also where nothing is missing."""
+    """Send the range and continue live from there; `answer`: send a frame also if nothing is missing."""
     if one.left:
         feed = registry.feeds.get(one.conversation_id)
         if feed is not None:
@@ -100,14 +100,14 @@ async def _tell(registry: Registry, socket: Socket, one: Range, *, ref: Any = No
 
 
 async def _send(socket: Socket, frame: Outgoing) -> None:
-    """Send a frame once what was sent before it is taken: a thousand small ones overfill a window like a large one."""
+    """Send a frame when the window has drained, since a thousand small frames overfill it like a large one."""
     await socket.window.drained()
     if socket.is_open:
         socket.send(frame)
 
 
 async def _send_events(socket: Socket, events: list[Encoded], *, ref: Any = None, answer: bool = False) -> None:
-    """Send the events in one frame, or in several where they are large; each once the one before is taken."""
+    """Send the events in one frame, or in several if they are large; each when the window has drained."""
     chunk: list[Encoded] = []
     size = 0
     for event in events:
@@ -126,7 +126,7 @@ async def _send_chunk(socket: Socket, chunk: list[Encoded], ref: Any) -> None:
 
 
 async def _go_live(registry: Registry, socket: Socket, one: Range) -> None:
-    """Send what was applied while the catch-up was read and sent, until nothing lies between it and the live events."""
+    """Send the events that arrived during the catch-up, until the socket has reached the live head."""
     position = one.up_to
     feed = registry.feed_of(one.conversation_id, one.conversation_uuid, position)
     first = one.after if one.events else position
@@ -141,7 +141,7 @@ async def _go_live(registry: Registry, socket: Socket, one: Range) -> None:
             missing = hole.events
             if socket.user_id in hole.cut and follow.until is None:
                 follow.until = hole.cut[socket.user_id]
-        if follow.until is not None:  # removed meanwhile: what was read may tell of later
+        if follow.until is not None:  # removed meanwhile: the events read may show later state
             registry.unfollow(socket, feed)
             await _send(socket, RemovedFrame(conversation_uuid=feed.uuid))
             return
@@ -155,7 +155,7 @@ async def _go_live(registry: Registry, socket: Socket, one: Range) -> None:
 
 
 def _let_go(socket: Socket) -> None:
-    """Let through what a failed catch-up still holds; the client finds the hole and asks `sync`."""
+    """Release the feeds that a failed catch-up still holds; the client detects the gap and sends `sync`."""
     for feed in socket.feeds:
         follow = feed.behind.get(socket)
         if follow is not None and follow.held:
@@ -163,7 +163,7 @@ def _let_go(socket: Socket) -> None:
 
 
 def feed_named(socket: Socket, conversation_uuid: uuid.UUID) -> Feed:
-    """Return the feed that the socket follows under this name. Raises NotFound."""
+    """Return the feed of this conversation that the socket follows. Raises NotFound."""
     for feed in socket.feeds:
         if feed.uuid == conversation_uuid:
             return feed

@@ -1,4 +1,4 @@
-"""What is on its way to one client: written at once while it reads, bounded when it does not.
+"""Per-socket send buffer: writes through while the client keeps up, a bounded queue when it does not.
 
 The hub writes the same bytes to hundreds of sockets in one plain loop, so `write` never awaits. ASGI's `send` completes
 without suspending unless the client is slow; it is driven by hand up to that point, and what remains waits in a queue
@@ -27,7 +27,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Frame:
-    """Bytes of one frame, shared by every socket that gets it; each spelling is made once, when first needed."""
+    """One frame, shared by all sockets that get it; each representation is built once, when first needed."""
 
     __slots__ = ("_message", "_wire", "events", "payload")
 
@@ -44,7 +44,7 @@ class Frame:
 
     @property
     def wire(self) -> bytes:
-        """The frame with its header: FIN, text, no mask (RFC 6455 §5.2)."""
+        """Return the frame with its WebSocket header: FIN, text, no mask (RFC 6455 §5.2)."""
         if self._wire is None:
             size = len(self.payload)
             if size < 126:
@@ -66,7 +66,7 @@ class _Close(Frame):
 
 
 class Window:
-    """One socket's way out."""
+    """The send buffer of one socket."""
 
     __slots__ = ("_bytes", "_events", "_protocol", "_queue", "_send", "_stuck", "_task", "closed", "closing")
 
@@ -77,13 +77,13 @@ class Window:
         self._task: asyncio.Task[None] | None = None
         self._stuck: asyncio.TimerHandle | None = None
         self._protocol = _sansio_protocol(send)
-        self.closing = False  # a close is on its way: nothing else follows
-        self.closed = False  # nobody is there any more
+        self.closing = False  # a close was sent: nothing may follow
+        self.closed = False  # the client is disconnected
 
     def write(self, frame: Frame, *, droppable: bool = False) -> bool:
-        """Send or queue; return False when the window is full, and the client too slow to be kept.
+        """Send or queue a frame; return False if the window is full and the client must be closed.
 
-        `droppable` frames (typing, presence) are dropped from half of the window on.
+        `droppable` frames (typing, presence) are dropped when the window is half full.
         """
         if self.closing or self.closed:
             return True
@@ -100,20 +100,20 @@ class Window:
         return True
 
     def on_control(self, count: Callable[[], Any]) -> None:
-        """Let the server call `count` for each control frame and piece of a message (config/protocols.py)."""
+        """Register `count`, which the server calls for each control frame and fragment (config/protocols.py)."""
         protocol: Any = getattr(self._send, "__self__", None)
         if hasattr(protocol, "on_control"):
             protocol.on_control = count
 
     async def drained(self) -> None:
-        """Wait until the client has taken what is queued, so that a long catch-up fits any window."""
+        """Wait until the queue is empty, so that a long catch-up fits into the window."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     def close(self, code: int, bye: Frame | None, *, discard: bool = False) -> None:
-        """Say `bye` and close. A client that reads nothing for 5 s more is cut off.
+        """Send `bye` and close. The connection is aborted if the client reads nothing for 5 s.
 
-        `discard`: what is queued is dropped (the client will ask for it by `resume`).
+        `discard`: drop the queue (the client will `resume`).
         """
         if self.closing or self.closed:
             return
@@ -131,13 +131,13 @@ class Window:
         self._watch_for_stuck(-1)
 
     def lost(self) -> None:
-        """The client is gone: forget what was queued."""
+        """Drop the queue: the client is gone."""
         self.closed = True
         self._queue = _NOTHING
         if self._task is not None:
             self._task.cancel()
             self._task = None
-        if self._stuck is not None:  # it would keep everything of this socket for as long
+        if self._stuck is not None:  # the timer would keep this socket in memory
             self._stuck.cancel()
             self._stuck = None
 
@@ -146,7 +146,7 @@ class Window:
         return self._task is None
 
     def abort(self) -> None:
-        """Cut the connection without a frame, where the server lets us."""
+        """Abort the connection without a close frame, if the server supports it."""
         transport = getattr(getattr(self._send, "__self__", None), "transport", None)
         if self._task is not None:
             self._task.cancel()
@@ -155,7 +155,7 @@ class Window:
         self.closed = True
 
     def _watch_for_stuck(self, unsent_before: int) -> None:
-        """Abort when nothing has moved for 5 s; a slow client that reads may take its time, but not for ever."""
+        """Abort if nothing was sent for 5 s; a slow client that still reads gets more time, up to a limit."""
         unsent = self._unsent()
         if self.closed or (unsent_before >= 0 and self._task is None and not unsent):
             return
@@ -188,13 +188,13 @@ class Window:
             self.closed = True
 
     def _start(self, frame: Frame) -> None:
-        """Drive `send` until it is done or has to wait for the client."""
+        """Run `send` until it is done or has to wait for the client."""
         sending = self._send(frame.message)
         try:
             waited_for = sending.send(None)  # type: ignore[attr-defined]
         except StopIteration:
             return
-        except Exception:  # the client is gone; every server says so in its own way
+        except Exception:  # the client is gone; each server raises its own exception
             self.closed = True
             return
         self._task = asyncio.get_running_loop().create_task(self._drain(_Rest(sending, waited_for)))
@@ -217,7 +217,7 @@ class Window:
 
 
 class _Rest:
-    """The rest of a coroutine that was driven by hand up to the first thing that it waits for."""
+    """Awaitable that continues a coroutine which was stepped manually up to its first suspension."""
 
     __slots__ = ("coroutine", "waited_for")
 
@@ -242,7 +242,7 @@ class _Rest:
 
 
 def _sansio_protocol(send: Send) -> Any:
-    """Return uvicorn's protocol if frames may go to its transport as they are: sansio, without compression."""
+    """Return uvicorn's protocol if frames can be written to its transport: sansio, without compression."""
     if not settings.CHAT_PREFRAMED:
         return None
     protocol: Any = getattr(send, "__self__", None)

@@ -1,4 +1,4 @@
-"""Holes in feeds: what the layer lost, repeated or reordered is read from the database, once for all sockets."""
+"""Repair of feeds: events that the layer lost are read from the database, once for all sockets."""
 
 import asyncio
 import functools
@@ -22,14 +22,14 @@ from common.metrics import HOLES_MENDED
 log = structlog.get_logger(__name__)
 
 SESSIONS_SECONDS = 1.0
-REORDER_SECONDS = 0.05  # what came early may only have overtaken the rest
+REORDER_SECONDS = 0.05  # an early event may only have overtaken the others
 JOINED_OVERLAP = timedelta(seconds=30)
 
 
 class Sweep:
-    """Mends a feed soon after it sees a hole, and compares all with the database every `CHAT_SWEEP_SECONDS`.
+    """Repairs a feed soon after it detects a gap, and compares all with the database every `CHAT_SWEEP_SECONDS`.
 
-    `is_degraded`: whether the layer is away, when the sweep alone delivers. `check_presence`: look at who is watched.
+    `is_degraded`: whether the layer is down, so that only the sweep delivers. `check_presence`: check watched users.
     """
 
     def __init__(self, hub: Hub, *, is_degraded: Callable[[], bool], check_presence: Callable[[], None]) -> None:
@@ -44,7 +44,7 @@ class Sweep:
             self.hub.loop.call_later(REORDER_SECONDS, lambda: self.hub.spawn(self._mend()))
 
     async def _mend(self) -> None:
-        """Read what is missing in every feed that has a hole, once for all sockets."""
+        """Read the missing events of every feed with a gap, once for all sockets."""
         wanted = {}
         for conversation_id in self.mending:
             feed = self.hub.feeds.get(conversation_id)
@@ -67,7 +67,7 @@ class Sweep:
                 HOLES_MENDED.inc()
                 feed.receive(missing.events, cut=missing.cut)
                 self.mend_if_needed(feed)
-            else:  # announced, and yet not there: a wake that came from nobody's commit
+            else:  # announced but not in the database: no such commit
                 feed.wanted = feed.head
                 feed.pending.clear()
             self.hub.forget_if_empty(feed)
@@ -77,7 +77,7 @@ class Sweep:
             self.mend_if_needed(feed)
 
     def soon(self) -> None:
-        """Something may have been lost: look at once, and again when what was under way has settled."""
+        """Sweep now, and again after messages in flight have arrived."""
         self.due.set()
         self.hub.loop.call_later(1.0, self.due.set)
 
@@ -97,7 +97,7 @@ class Sweep:
                 outages.note("hub.sweep_failed", error)
 
     async def sweep(self) -> None:
-        """Compare everything followed with the database: sessions, memberships, heads, presence."""
+        """Compare all followed conversations with the database: sessions, memberships, heads, presence."""
         started = timezone.now()
         await self.check_sessions()
         users = list(self.hub.by_user)
@@ -124,7 +124,7 @@ class Sweep:
                 socket.close(Close.ACCOUNT_DISABLED if over[socket.session_id] else Close.SESSION_REVOKED)
 
     async def keep_checking_sessions(self) -> None:
-        """While no revocation comes through the layer, find them in the database: within 3 s in all."""
+        """While the layer delivers no revocations, poll the database for them, within 3 s in total."""
         while True:
             await asyncio.sleep(SESSIONS_SECONDS)
             if self.hub.sockets and self.is_degraded():

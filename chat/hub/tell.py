@@ -34,11 +34,11 @@ def current() -> Process:
 
 
 async def start() -> None:
-    """Start with the server, so that what is committed over REST is heard from the beginning."""
+    """Start with the server, so that commits over REST are delivered from the beginning."""
     process = current()
     try:
         process.epoch = await database.run(events.epoch)
-    except Exception as error:  # the database is away: sockets are refused until it is back, which is theirs to say
+    except Exception as error:  # the database is down: sockets are refused until it is back, and report that themselves
         log.warning("hub.epoch_unknown", error=repr(error))
 
 
@@ -55,7 +55,7 @@ async def stop() -> None:
 
 
 def _on_loop(work: Callable[[Process], None], group: str = "", message: Message | None = None) -> None:
-    """Let the hub of this process do it; a process without one (a command, the task worker) tells the layer."""
+    """Run `work` on this process's hub; a process without one (a command, the task worker) sends to the layer."""
     process = _current
     if process is not None and process.loop.is_running():
         try:
@@ -71,7 +71,7 @@ def _tell_without_hub(group: str, message: Message) -> None:
     if layer.is_needed():
         try:
             async_to_sync(_send_once)(group, {"type": "hub", "o": "", **messages.to_wire(message)})
-        except Exception as error:  # the others sweep
+        except Exception as error:  # the other processes sweep
             outages.note("hub.tell_failed", error)
 
 
@@ -81,7 +81,7 @@ async def _send_once(group: str, message: dict[str, Any]) -> None:
 
 
 def publish(batch: list[Published]) -> None:
-    """Hand committed events to everybody's sockets. Never raises."""
+    """Deliver committed events to all sockets. Never raises."""
     if _current is not None:
         _on_loop(lambda process: process.publish(batch))
         return
@@ -92,7 +92,7 @@ def publish(batch: list[Published]) -> None:
 
 
 def tell_receipt(receipt: Receipt) -> None:
-    """Show the members how far somebody has read, if they share it; their own devices in any case."""
+    """Send a receipt to the members, if the user shares it, and to the user's own devices."""
     _on_loop(lambda process: process.receipts.show(receipt))
 
 
@@ -111,6 +111,6 @@ def tell_suspended(*, user_id: int, **kwargs: Any) -> None:
 
 
 def tell_presence(user_ids: Iterable[int]) -> None:
-    """Show the presence of these people anew to whoever follows it: what they share, or with whom, has changed."""
+    """Check the presence of these users again for their watchers: what they share, or with whom, has changed."""
     wanted = list(user_ids)
     _on_loop(lambda process: process.presence.check(wanted), layer.ALL, messages.PresenceChanged(u=wanted, r=True))

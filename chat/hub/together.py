@@ -1,4 +1,4 @@
-"""Work on the database and on Redis, done for all who ask at the same time: one round trip however many they are."""
+"""Batching of calls to the database and Redis: concurrent callers share one round trip."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -14,14 +14,14 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-BATCH = 64  # more in one go would hold up the first of them
+BATCH = 64  # larger batches would delay their first calls
 
 
 class Together(Generic[T, R]):
-    """Hands over what was asked while the last call ran, as the writer does with messages. Belongs to the event loop.
+    """Batches the calls that arrive while the last batch runs, like the writer does. Used on the event loop.
 
-    `work` runs on a database thread and returns one answer for each, in their order; an exception is an answer too.
-    `late` gets what nobody waits for any more.
+    `work` runs on a database thread and returns one result per call, in order; a result may be an exception.
+    `late` gets results that nobody waits for any more.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class Together(Generic[T, R]):
         self.is_running = False
 
     def ask(self, one: T) -> "asyncio.Future[R]":
-        """Return the answer to come."""
+        """Add a call and return the future of its result."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._add(one, future)
         return future
 
     def tell(self, one: T) -> None:
-        """Have it done; nobody waits for it."""
+        """Add a call without waiting for its result."""
         self._add(one, None)
 
     def _add(self, one: T, future: "asyncio.Future[R] | None") -> None:
@@ -65,7 +65,7 @@ class Together(Generic[T, R]):
             self.is_running = False
 
     def _answers(self, batch: list[T]) -> Sequence[R | Exception]:
-        """On a database thread. What harms the whole batch must harm only the one that brought it."""
+        """Run a batch on a database thread; if it fails as a whole, run each call by itself."""
         try:
             return self.work(batch)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Group commit: one thread that stores together what was sent while the last transaction committed."""
+"""Group commit: one thread stores all messages that arrived while the last transaction committed."""
 
 import asyncio
 import queue
@@ -24,7 +24,7 @@ Done = Callable[[Outcome], None]
 
 
 class Writer:
-    """Takes messages on the event loop, stores them on its thread, answers on the loop in the same order."""
+    """Accepts messages on the event loop, stores them on its thread, and reports on the loop in the same order."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -33,14 +33,14 @@ class Writer:
         self.thread.start()
 
     def submit(self, send: Send, done: Done) -> None:
-        """Store the message; `done` is called on the loop after its commit or refusal."""
+        """Queue the message; `done` is called on the loop after its commit or refusal."""
         if self.queue.qsize() >= QUEUE:
             done(TemporarilyUnavailable(retry_after=2))
         else:
             self.queue.put((send, done))
 
     def stop(self) -> None:
-        """End after what is queued."""
+        """Stop after the queued messages are stored."""
         self.queue.put(None)
 
     def _run(self) -> None:

@@ -50,7 +50,7 @@ class ChatConsumer(AsyncConsumer):
         here = tell.current()
         try:
             is_open = await self._open(scope, here, socket, send)
-            scope["headers"].clear()  # a socket lives for hours; its handshake, the token among it, need not
+            scope["headers"].clear()  # a socket lives for hours; do not keep the token and the other headers
             scope["subprotocols"].clear()
             if is_open:
                 await self._read(here, socket, receive)

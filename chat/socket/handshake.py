@@ -1,4 +1,4 @@
-"""What of a handshake is refused before it is accepted, and where in it the token stands.
+"""WebSocket handshake: the checks before accept, and extraction of the token.
 
 Browsers see a refusal before accept only as 1006, so every error that a client can act on is sent after accept.
 """

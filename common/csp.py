@@ -1,6 +1,7 @@
 """What a browser may run on our own pages: files of ours, nothing inline, nothing from outside."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeVar
 
 from django.http import HttpRequest
@@ -22,9 +23,14 @@ Response = TypeVar("Response", bound=HttpResponseBase)
 
 def strict(response: Response, **directives: str) -> Response:
     """Set the policy; `directives` replace single ones (`form_action="'none'"`)."""
-    policy = {**STRICT, **{name.replace("_", "-"): value for name, value in directives.items()}}
-    response["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
+    response.headers["Content-Security-Policy"] = _policy(**directives)
     return response
+
+
+@lru_cache
+def _policy(**directives: str) -> str:
+    policy = {**STRICT, **{name.replace("_", "-"): value for name, value in directives.items()}}
+    return "; ".join(f"{name} {value}" for name, value in policy.items())
 
 
 class ContentSecurityPolicyMiddleware:

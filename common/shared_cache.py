@@ -90,6 +90,7 @@ class ShardedClient(RedisCacheClient):
     def __init__(self, servers: list[str], **options: Any) -> None:
         limits = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
         super().__init__(servers, **limits, retry=Retry(NoBackoff(), 0), **options)
+        self._clients: dict[int, Any] = {}
 
     def _index(self, key: Any) -> int:
         return zlib.crc32(str(key).encode()) % len(self._servers)
@@ -98,9 +99,11 @@ class ShardedClient(RedisCacheClient):
         return self._at(self._index(key))
 
     def _at(self, index: int) -> Any:
-        if index not in self._pools:
+        client = self._clients.get(index)
+        if client is None:
             self._pools[index] = self._pool_class.from_url(self._servers[index], **self._pool_options)
-        return self._client(connection_pool=self._pools[index])
+            client = self._clients[index] = self._client(connection_pool=self._pools[index])
+        return client
 
     def _by_server(self, keys: Iterable[Any]) -> dict[int, list[Any]]:
         groups: dict[int, list[Any]] = defaultdict(list)

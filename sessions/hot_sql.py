@@ -7,14 +7,17 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.models import Field, Model
+from django.db.models.base import ModelState
 
 from common import pipelined
 from sessions.models import UserSession
+
+M = TypeVar("M", bound=Model)
 
 
 class Plan(NamedTuple):
@@ -32,48 +35,107 @@ def db_value(name: str, value: Any) -> Any:
 
 @lru_cache
 def _plan(vendor: str, names: tuple[str, ...]) -> Plan:
-    """Return the joined SELECT, built once: all user columns and the named session columns (all if none is named)."""
+    """Write the joined SELECT once: the person but `RARELY_READ`, these columns of the session (all for no name)."""
     user_model = get_user_model()
     quote: Callable[[Any], str] = connection.ops.quote_name
-    user_fields = list(user_model._meta.concrete_fields)
+    rare: tuple[str, ...] = getattr(user_model, "RARELY_READ", ())
+    user_fields = [f for f in user_model._meta.concrete_fields if f.attname not in rare]
     session_fields = [f for f in UserSession._meta.concrete_fields if not names or f.attname in names]
     columns = [f"u.{quote(str(f.column))}" for f in user_fields] + [f"s.{quote(str(f.column))}" for f in session_fields]
     sql = (
         f"SELECT {', '.join(columns)} FROM {quote(user_model._meta.db_table)} u "  # noqa: S608 (names of our own models)
         f"LEFT JOIN {quote(UserSession._meta.db_table)} s ON s.session_token = %s WHERE u.id = %s"
     )
+    converters = _converters([*user_fields, *session_fields])
+    return Plan(sql, [f.attname for f in user_fields], [f.attname for f in session_fields], converters)
+
+
+def _converters(fields: Sequence[Any]) -> list[tuple[int, list[Any], Any]]:
+    """Return by place what turns a value of the database into the field's."""
     converters = []
-    for index, field in enumerate([*user_fields, *session_fields]):
+    for index, field in enumerate(fields):
         column = field.get_col(field.model._meta.db_table)
         found = connection.ops.get_db_converters(column) + column.get_db_converters(connection)
         if found:
             converters.append((index, found, column))
-    return Plan(sql, [f.attname for f in user_fields], [f.attname for f in session_fields], converters)
+    return converters
+
+
+def _converted(row: Sequence[Any], plan: Plan) -> list[Any]:
+    values = list(row)
+    for index, converters, column in plan.converters:
+        for convert in converters:
+            values[index] = convert(values[index], column, connection)
+    return values
 
 
 def load(*, user_id: int, sid: uuid.UUID, names: Sequence[str] = ()) -> tuple[Any | None, UserSession | None]:
     """Return the user and the session of a token, each None if it does not exist. One statement, no lock.
 
-    `names`: the session's columns to load; the others are deferred.
+    `names`: the session's columns that are wanted. What is not read is deferred.
     """
     plan = _plan(connection.vendor, tuple(names))
-    with connection.cursor() as cursor:
-        cursor.execute(plan.sql, [db_value("session_token", sid), user_id])
-        row = cursor.fetchone()
+    row = pipelined.fetch_one(plan.sql, [pipelined.param(sid), user_id])
     if row is None:
         return None, None
-    values = list(row)
-    for index, converters, column in plan.converters:
-        for convert in converters:
-            values[index] = convert(values[index], column, connection)
+    values = _converted(row, plan)
     count = len(plan.user_names)
-    user = get_user_model().from_db(connection.alias, plan.user_names, values[:count])
+    user = _made(get_user_model(), plan.user_names, values[:count])
     if values[count + plan.session_names.index("id")] is None:
         return user, None
-    user_session = UserSession.from_db(connection.alias, plan.session_names, values[count:])
+    user_session = _made(UserSession, plan.session_names, values[count:])
     if user_session.user_id == user.pk:
         user_session.user = user
     return user, user_session
+
+
+# What the list shows of a session.
+SHOWN = (
+    "id",
+    "session_token",
+    "user_id",
+    "device_name",
+    "device_fingerprint",
+    "ip_address",
+    "location",
+    "user_agent",
+    "client",
+    "created_at",
+    "last_seen_at",
+    "idle_expires_at",
+    "absolute_expires_at",
+    "remember_me",
+    "authenticated_at",
+    "amr",
+)
+
+
+@lru_cache
+def _newest_plan(vendor: str) -> Plan:
+    quote: Callable[[Any], str] = connection.ops.quote_name
+    fields = [field for field in UserSession._meta.concrete_fields if field.attname in SHOWN]
+    sql = (
+        f"SELECT {', '.join(quote(str(field.column)) for field in fields)} "  # noqa: S608 (names of our own model)
+        f"FROM {quote(UserSession._meta.db_table)} WHERE user_id = %s AND is_active AND expires_at > %s "
+        "ORDER BY last_seen_at DESC, id DESC LIMIT %s"
+    )
+    return Plan(sql, [], [field.attname for field in fields], _converters(fields))
+
+
+def newest(*, user_id: int, at: datetime, limit: int) -> list[UserSession]:
+    """Return the person's living sessions, newest activity first, with what the list shows of them."""
+    plan = _newest_plan(connection.vendor)
+    rows = pipelined.fetch_all(plan.sql, [user_id, pipelined.param(at), limit])
+    return [_made(UserSession, plan.session_names, _converted(row, plan)) for row in rows]
+
+
+def _made(model: type[M], names: list[str], values: list[Any]) -> M:
+    """Return a row as `from_db` does, without its signals and defaults, which would cost more than the statement."""
+    row = model.__new__(model)
+    row.__dict__.update(zip(names, values, strict=True))
+    row._state = ModelState()
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+    return row
 
 
 def swap(user_session: UserSession, changes: dict[str, Any], *, retired_exp: datetime, at: datetime) -> bool:

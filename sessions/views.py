@@ -1,21 +1,25 @@
 """Endpoints of tokens (refresh, verify), logout, the session list, rename and revoke, and the JWKS."""
 
 import uuid
+from typing import Any
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
+from django.utils.functional import SimpleLazyObject
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from common import json, rates
 from common.client import address_key, client_of
 from common.drf import CursorPagination, read
 from common.errors import ApplicationError, NotFound, TokenNotValid
+from common.plain import Answer, HotView
 from common.views import OpenAPIView, no_store
 from sessions import payload
 from sessions.authentication import bearer, current_sid
@@ -55,8 +59,18 @@ def me(request: Request) -> int:
     return int(request.user.pk or 0)
 
 
+def token_in(request: Request, serializer: type[Serializer[Any]], name: str) -> str:
+    """Return the token of the body. A text that is not empty is what the serializer would return as it is."""
+    data = request.data
+    if type(data) is dict and type(token := data.get(name)) is str and token:
+        return str(token)
+    return str(read(serializer, request)[name])
+
+
 @survives_errors
-class RefreshView(OpenAPIView):
+class RefreshView(HotView, OpenAPIView):
+    plain = frozenset({"POST"})
+
     @extend_schema(
         operation_id="token_refresh",
         tags=["sessions"],
@@ -65,25 +79,27 @@ class RefreshView(OpenAPIView):
         request=RefreshSerializer,
         responses={200: TokensSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Rotate a refresh token: 200 like login, without `user`. The same token again gets the same successor."""
         client = client_of(request)
         rates.allow(name="refresh_address", key=address_key(client.ip_address))
-        rotated = rotation.rotate(refresh=read(RefreshSerializer, request)["refresh"], client=client)
+        rotated = rotation.rotate(refresh=token_in(request, RefreshSerializer, "refresh"), client=client)
         devices.compare_fingerprint(
             client.device_fingerprint,
             session_id=rotated.user_session.pk,
             sid=rotated.user_session.session_token,
             recorded=rotated.user_session.device_fingerprint,
         )
-        response = Response(payload.tokens(rotated.tokens, rotated.user_session))
+        response = Answer(payload.tokens(rotated.tokens, rotated.user_session))
         if rotated.replayed:
             response["X-Refresh-Replayed"] = "1"
         return no_store(response)
 
 
 @survives_errors
-class VerifyView(OpenAPIView):
+class VerifyView(HotView, OpenAPIView):
+    plain = frozenset({"POST"})
+
     @extend_schema(
         operation_id="token_verify",
         tags=["sessions"],
@@ -91,10 +107,10 @@ class VerifyView(OpenAPIView):
         request=VerifySerializer,
         responses={200: OpenApiResponse(EmptySerializer, description="living")},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Tell whether an access or refresh token lives: 200 `{}`, else 401."""
-        rotation.verify(read(VerifySerializer, request)["token"])
-        return Response({})
+        rotation.verify(token_in(request, VerifySerializer, "token"))
+        return Answer({})
 
 
 @survives_errors
@@ -143,7 +159,9 @@ class NewestFirst(CursorPagination):
     ordering = ("-last_seen_at", "-id")  # type: ignore[assignment]  # a sequence is what it becomes anyway
 
 
-class SessionsView(APIView):
+class SessionsView(HotView):
+    plain = frozenset({"GET"})
+
     @extend_schema(
         operation_id="sessions_list",
         tags=["sessions"],
@@ -153,15 +171,17 @@ class SessionsView(APIView):
         ],
         responses={200: SessionPageSerializer},
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """List my living sessions, newest activity first."""
         paginator = NewestFirst()
-        page: list[UserSession] = paginator.paginate_queryset(lifecycle.living_of(me(request)), request, self) or []
+        paginator.first_rows = lambda limit: lifecycle.newest_of(me(request), limit=limit)
+        page: list[UserSession] = (
+            paginator.paginate_queryset(SimpleLazyObject(lambda: lifecycle.living_of(me(request))), request, self) or []
+        )
         counts = sockets.count(one.session_token for one in page)
         sid = current_sid(request)
-        return paginator.get_paginated_response(
-            [payload.session(one, current_sid=sid, open_sockets=counts[one.session_token]) for one in page]
-        )
+        shown = [payload.session(one, current_sid=sid, open_sockets=counts[one.session_token]) for one in page]
+        return Answer({"next": paginator.get_next_link(), "previous": paginator.get_previous_link(), "results": shown})
 
 
 def sid_of(text: str) -> uuid.UUID:

@@ -96,6 +96,20 @@ class User(AbstractUser):
 
     objects: ClassVar[Any] = PeopleManager()
 
+    # What the person of a request is read without; whoever asks for one of these reads it then.
+    RARELY_READ = (
+        "username_key",
+        "username_looks",
+        "search_username",
+        "search_first_name",
+        "search_last_name",
+        "last_login_ip",
+        "login_attempts",
+        "locked_until",
+        "device_fingerprint",
+        "links_version",
+    )
+
     username = columns.NameColumn(
         _("username"),
         max_length=names.MAXIMUM_CHARS,

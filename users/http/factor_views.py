@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import status
@@ -50,7 +51,7 @@ def require_fresh(request: Request) -> None:
 @survives_errors
 class MfaView(OpenAPIView):
     @documented("mfa", request=shapes.MfaSerializer, auth=[], responses={200: LoggedInSerializer})
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Finish a login by its second factor: a code of the app, a recovery code, or a passkey."""
         given = read(shapes.MfaSerializer, request)
         return signed_in(
@@ -80,7 +81,7 @@ class PasskeyOptionsView(OpenAPIView):
 @survives_errors
 class PasskeySignInView(OpenAPIView):
     @documented("passkey_sign_in", request=shapes.PasskeySignInSerializer, auth=[], responses={200: LoggedInSerializer})
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Sign in by a passkey alone."""
         given = with_fingerprint(request, read(shapes.PasskeySignInSerializer, request))
         return signed_in(passkeys.sign_in(client=client_of(request), **given))
@@ -104,7 +105,7 @@ class EmailCodeConfirmView(OpenAPIView):
         auth=[],
         responses={200: LoggedInSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Sign in by the mailed digits, which also proves the address."""
         given = with_fingerprint(request, read(shapes.EmailCodeConfirmSerializer, request))
         return signed_in(email_code.confirm(client=client_of(request), **given))
@@ -119,7 +120,7 @@ class SocialSignInView(OpenAPIView):
         auth=[],
         responses={200: LoggedInSerializer, 201: LoggedInSerializer},
     )
-    def post(self, request: Request, provider: str) -> Response:
+    def post(self, request: Request, provider: str) -> HttpResponse:
         """Sign in by another provider's ID token; 201 with a new account."""
         given = with_fingerprint(request, read(shapes.SocialSignInSerializer, request))
         done = social.sign_in(provider=provider, client=client_of(request), **given)

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from django.db import transaction
+from django.http import HttpResponse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -17,6 +18,7 @@ from rest_framework.views import APIView
 from common.client import client_of
 from common.drf import CursorPagination, read
 from common.errors import TokenNotValid, ValidationFailed
+from common.plain import Answer, HotView
 from common.views import OpenAPIView, no_store
 from sessions import payload as sessions_payload
 from sessions.authentication import SessionJWTAuthentication, current_sid
@@ -57,12 +59,12 @@ def with_fingerprint(request: Request, given: dict[str, Any]) -> dict[str, Any]:
     return given | {"device_fingerprint": given["device_fingerprint"] or client_of(request).device_fingerprint}
 
 
-def signed_in(logged_in: login.LoggedIn, *, code: int = status.HTTP_200_OK) -> Response:
+def signed_in(logged_in: login.LoggedIn, *, code: int = status.HTTP_200_OK) -> HttpResponse:
     """Return the response of a login, whichever factors it took."""
     user_session = logged_in.started.user_session
     tokens = sessions_payload.tokens(logged_in.started.tokens, user_session, current_sid=user_session.session_token)
     body = {**tokens, "user": payload.user(logged_in.user), "device_token": logged_in.device_token}
-    return no_store(Response(body, status=code))
+    return no_store(Answer(body, status=code))
 
 
 def password_or_fresh(request: Request, given: dict[str, Any]) -> str | None:
@@ -97,9 +99,11 @@ class RegisterView(OpenAPIView):
 
 
 @survives_errors
-class LoginView(OpenAPIView):
+class LoginView(HotView, OpenAPIView):
+    plain = frozenset({"POST"})
+
     @documented("login", request=serializers.LoginSerializer, auth=[], responses={200: serializers.LoggedInSerializer})
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Sign in. Five failed passwords lock the account for half an hour, known or not."""
         given = with_fingerprint(request, read(serializers.LoginSerializer, request))
         return signed_in(login.login(client=client_of(request), **given))
@@ -237,11 +241,13 @@ class EmailChangeView(APIView):
 
 
 @survives_errors
-class MeView(APIView):
+class MeView(HotView):
+    plain = frozenset({"GET"})
+
     @documented("me", responses={200: serializers.UserSerializer})
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """Show oneself."""
-        return Response(payload.user(person(request)))
+        return Answer(payload.user(person(request)))
 
     @documented(
         "me_update", request=serializers.UserSerializer(partial=True), responses={200: serializers.UserSerializer}

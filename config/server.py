@@ -31,6 +31,8 @@ def set_up(mode: str, *, warn: bool = True) -> Any:
     from django.core.exceptions import ImproperlyConfigured
 
     try:
+        # It is there for `runserver`; its Twisted would be 25 MB in each process.
+        settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "daphne"]
         django.setup()
         say.log_format, say.log_level = settings.LOG_FORMAT, settings.LOG_LEVEL
         check(warn=warn)

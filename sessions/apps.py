@@ -19,9 +19,12 @@ class SessionsConfig(AppConfig):
 
 
 async def warm() -> None:
-    """Load keys and lookup tables (0.3 s in all) at start-up instead of during the first login."""
-    from sessions.places import devices, location
+    """Load keys and places at start-up instead of during the first login.
+
+    Not the parser of user agents: its 25 MB are for processes that sign people in (docs/adr/memory-of-a-worker.md).
+    """
+    from sessions.places import location
     from sessions.tokens import keys
 
-    for build in (keys.ring, devices.warm, location.warm):
+    for build in (keys.ring, location.warm):
         await asyncio.to_thread(build)

@@ -7,7 +7,6 @@ from functools import lru_cache
 import structlog
 from django.core.cache import cache
 from django.db import IntegrityError, transaction
-from ua_parser import parse as parse_user_agent
 
 from sessions.models import UserSession
 
@@ -18,7 +17,9 @@ CLASH_SECONDS = 3_600
 
 @lru_cache(maxsize=4_096)
 def _parsed(user_agent: str) -> tuple[str | None, str | None, str | None]:
-    found = parse_user_agent(user_agent)
+    from ua_parser import parse  # its tables are 7 MB, and what it builds of them 25
+
+    found = parse(user_agent)
     browser = found.user_agent and _named(found.user_agent.family, found.user_agent.major)
     system = found.os and _named(found.os.family, found.os.major)
     device = found.device and (found.device.model or found.device.family)
@@ -35,11 +36,6 @@ def client_of(user_agent: str) -> dict[str, str | None]:
     """Return `{browser, os, device}`, each None if the user agent does not say."""
     browser, system, device = _parsed(user_agent)
     return {"browser": browser, "os": system, "device": device}
-
-
-def warm() -> None:
-    """Build the parser's tables."""
-    _parsed("Dart/3.2 (dart:io)")
 
 
 def compare_fingerprint(fingerprint: str, *, session_id: int, sid: uuid.UUID, recorded: str) -> None:

@@ -1,13 +1,16 @@
-"""`users/me/`, `token/refresh/` and login a second, and their statements, beside stock simplejwt views.
+"""Profile, verify, refresh, session list and login a second, and how long one waits, beside stock servers.
 
-    python -m benchmarks.http_calls [--seconds 4] [--rounds 3] [--connections 16]
+    python -m benchmarks.http_calls [--seconds 3] [--rounds 3] [--windows 1,4,16,64] [--json FILE]
 
-Both run on uvicorn, one process, on PostgreSQL with fsync. Alviar is as in production, rates off: every request checks
-the session in the database, and a refresh rotates under a lock and can be repeated safely. The stock project is what
-simplejwt's documentation sets up: rotation and blacklist on, Django's own user, the same Argon2 parameters.
+Servers, PostgreSQL (fsync) and Valkey run on the first core and the load on the second, one process each, rates off;
+the peers take turns in each round and the median counts. Alviar checks the session in the database at every request and
+a refresh rotates under a lock and can be repeated safely. Its peers: simplejwt as its documentation sets it up (with
+rotation and blacklist, Django's own user) on gunicorn's threads and on uvicorn; allauth's headless API on gunicorn's
+threads, for login and the list of sessions (six rows, as here). For login all use a hash that costs next to nothing.
 """
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -17,27 +20,44 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
+from typing import Any
 
 from benchmarks import servers
 from benchmarks.people import PASSWORD
-from tests.servers import free_port
+from benchmarks.progress import Progress
+from tests.servers import create_database, free_port
 
-CALLS = ("me", "refresh", "login")
+SERVING, LOADING = 0, 1  # cores
+CALLS = ("me", "verify", "refresh", "sessions", "login")
+SESSIONS = 6  # of each person
+# What nobody should use and no request waits for: a login beside its hash is what is asked.
+NO_HASH = {"ARGON2_MEMORY_KIB": "8", "ARGON2_TIME_COST": "1"}
+AIMS = {"me": 2_000, "verify": 1_800, "refresh": 1_000, "sessions": 1_200, "login": 400}
 
 
-def request(call: str, person: dict[str, str], number: int) -> bytes:
-    if call == "me":
-        head = f"Authorization: Bearer {person['access']}\r\n"
-        return f"GET /api/users/me/ HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n".encode()
-    path, body = "token/refresh/", json.dumps({"refresh": person["refresh"]})
-    if call == "login":
-        path, body = "login/", json.dumps({"username": f"person{number:04}", "password": PASSWORD})
-    return (
-        f"POST /api/auth/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n{body}"
-    ).encode()
+def request(server: str, call: str, person: dict[str, str], number: int) -> bytes:
+    host = "Host: 127.0.0.1\r\nUser-Agent: benchmark\r\n"
+    if call in {"me", "sessions"}:
+        path = "/api/users/me/" if call == "me" else "/api/users/sessions/"
+        token = f"Authorization: Bearer {person['access']}\r\n"
+        if server == "allauth":
+            path, token = "/_allauth/app/v1/auth/sessions", f"X-Session-Token: {person['access']}\r\n"
+        return f"GET {path} HTTP/1.1\r\n{host}{token}\r\n".encode()
+    body = {
+        "verify": {"token": person["access"]},
+        "refresh": {"refresh": person["refresh"]},
+        "login": {"username": f"person{number:04}", "password": PASSWORD},
+    }[call]
+    path = {"verify": "/api/auth/token/verify/", "refresh": "/api/auth/token/refresh/", "login": "/api/auth/login/"}[
+        call
+    ]
+    path = "/_allauth/app/v1/auth/login" if server == "allauth" else path
+    text = json.dumps(body)
+    kind = f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n"
+    return f"POST {path} HTTP/1.1\r\n{host}{kind}\r\n{text}".encode()
 
 
 def answer(data: bytes) -> bytes | None:
@@ -51,94 +71,127 @@ def answer(data: bytes) -> bytes | None:
     return body if len(body) >= length else None
 
 
-def load(port: int, call: str, people: list[dict[str, str]], seconds: float, pipe: Connection) -> None:
+def load(server: str, port: int, call: str, people: list[dict[str, str]], seconds: float, pipe: Connection) -> None:
     """Keep one request under way on each connection, each of a person of its own."""
+    os.sched_setaffinity(0, {LOADING})
     poll = select.epoll()
-    connections = {}
+    connections: dict[int, list[Any]] = {}
+    waits: list[float] = []
     for number, person in enumerate(people):
         opened = socket.create_connection(("127.0.0.1", port), 20)
-        connections[opened.fileno()] = [opened, person, number, b""]
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connections[opened.fileno()] = [opened, person, number, b"", time.perf_counter()]
         poll.register(opened.fileno(), select.EPOLLIN)
-        opened.sendall(request(call, person, number))
-    done, began = 0, time.perf_counter()
+        opened.sendall(request(server, call, person, number))
+    began = time.perf_counter()
     busy = len(connections)
     while busy:
         for descriptor, _ in poll.poll(20):
             state = connections[descriptor]
-            opened, person, number, before = state
+            opened, person, number, before, sent = state
             data = before + opened.recv(65_536)
             body = answer(data)
             if body is None:
                 state[3] = data
                 continue
-            state[3] = b""
-            done += 1
+            now = time.perf_counter()
+            waits.append(now - sent)
             if call == "refresh":
                 person.update({key: value for key, value in json.loads(body).items() if key in ("access", "refresh")})
-            if time.perf_counter() - began < seconds:
-                opened.sendall(request(call, person, number))
+            if now - began < seconds:
+                state[3], state[4] = b"", now
+                opened.sendall(request(server, call, person, number))
             else:
+                poll.unregister(descriptor)
+                opened.close()
                 busy -= 1
-    pipe.send((done / (time.perf_counter() - began), people))
+    marks = statistics.quantiles(waits, n=100)
+    pipe.send((len(waits) / (time.perf_counter() - began), marks[49] * 1000, marks[98] * 1000, people))
 
 
-def measure(server: servers.Running, call: str, connections: int, seconds: float) -> float:
+def measure(server: servers.Running, call: str, connections: int, seconds: float) -> dict[str, float]:
+    """Return requests a second and the p50 and p99 of what a client waits, in ms."""
     here, there = multiprocessing.Pipe()
     people = server.people[:connections]
-    client = multiprocessing.Process(target=load, args=(server.port, call, people, seconds, there), daemon=True)
+    arguments = (server.name, server.port, call, people, seconds, there)
+    client = multiprocessing.Process(target=load, args=arguments, daemon=True)
     client.start()
-    rate, server.people[:connections] = here.recv()
+    rate, p50, p99, server.people[:connections] = here.recv()
     client.join(5)
-    return rate
+    return {"rate": rate, "p50": p50, "p99": p99}
 
 
-COUNT = """
-import json, os, sys
-from django.db import connection
-from django.test import Client
+@contextlib.contextmanager
+def all_servers(people: int) -> Iterator[list[servers.Running]]:
+    """Start everything on one core: children inherit where this process may run."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {SERVING})
+    try:
+        with ExitStack() as stack:
+            ours = stack.enter_context(servers.alviar(people=people, sessions=SESSIONS, **NO_HASH))
+            database = stack.enter_context(servers.postgresql())
+            running = [ours]
+            for name, module, servers_of in (
+                ("simplejwt, gunicorn", "stock_jwt", "gunicorn"),
+                ("simplejwt, uvicorn", "stock_jwt", "uvicorn"),
+                ("allauth", "allauth_sessions", "gunicorn"),
+            ):
+                url = create_database(database.url, f"peer{len(running)}")
+                made = subprocess.run(
+                    [
+                        sys.executable,
+                        "-c",
+                        f"import json; import benchmarks.peers.{module} as peer;"
+                        f" print(json.dumps(peer.make_people({people}, {SESSIONS})))",
+                    ],
+                    cwd=servers.ROOT,
+                    env={**os.environ, "DATABASE_URL": url, **NO_HASH},
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                if made.returncode:
+                    sys.exit(made.stderr[-3_000:])
+                port = free_port()
+                command = [sys.executable, "-m", "uvicorn", f"benchmarks.peers.{module}:application"]
+                command += ["--port", str(port), "--lifespan", "off", *servers.UVICORN]
+                if servers_of == "gunicorn":
+                    command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--threads", "8"]
+                    command += ["--bind", f"127.0.0.1:{port}", "--log-level", "warning"]
+                    command += [f"benchmarks.peers.{module}:wsgi"]
+                one = stack.enter_context(servers.peer(name, command, port=port, DATABASE_URL=url, **NO_HASH))
+                one.people = json.loads(made.stdout.splitlines()[-1])
+                running.append(one)
+            yield running
+    finally:
+        os.sched_setaffinity(0, before)
 
-def count(call):
-    seen = []
-    def wrapper(execute, sql, params, many, context):
-        seen.append(sql.split()[0])
-        return execute(sql, params, many, context)
-    with connection.execute_wrapper(wrapper):
-        answer = call()
-    assert answer.status_code == 200, answer.content
-    return len(seen)
 
-def counts(pair, password):
-    client = Client(HTTP_HOST="127.0.0.1")
-    post = lambda path, body: client.post("/api/auth/" + path, json.dumps(body), content_type="application/json")
-    me = lambda: client.get("/api/users/me/", HTTP_AUTHORIZATION="Bearer " + pair["access"])
-    refresh = lambda: post("token/refresh/", {"refresh": pair["refresh"]})
-    login = lambda: post("login/", {"username": "person0000", "password": password})
-    login()  # whatever is read once
-    return {"me": count(me), "refresh": count(refresh), "login": count(login)}
-"""
-STOCK = (
-    COUNT
-    + "import benchmarks.peers.stock_jwt as stock\nprint(json.dumps(counts(stock.make_people(1)[0], 'alviar-demo')))"
-)
-OURS = (
-    COUNT
-    + "os.environ['DJANGO_SETTINGS_MODULE'] = 'config.settings'\nimport django\ndjango.setup()\n"
-    + "from django.core.management import call_command\ncall_command('migrate', verbosity=0)\n"
-    + "from benchmarks.people import main as make\nimport io, contextlib\nout = io.StringIO()\n"
-    + "with contextlib.redirect_stdout(out): make(1, 0)\n"
-    + "pair = json.loads(out.getvalue())['people'][0]\nprint(json.dumps(counts(pair, 'alviar-demo')))"
-)
+def has(server: servers.Running, call: str) -> bool:
+    if server.name == "allauth":
+        return call in {"sessions", "login"}
+    return server.name == "Alviar" or call != "sessions"
 
 
-def statements(script: str, url: str) -> dict[str, int]:
-    """Count the statements of a call (without BEGIN and COMMIT, which are none of Django's)."""
-    environment = {**os.environ, "DATABASE_URL": url, "RATE_LOGIN": "0"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=servers.ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(done.stderr[-3_000:])
-    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+def run(*, windows: list[int], rounds: int, seconds: float) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Return figures by call, window and server."""
+    found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    bar = Progress(len(CALLS) * len(windows))
+    with all_servers(max(windows)) as running:
+        for call in CALLS:
+            taking = [server for server in running if has(server, call)]
+            for server in taking:
+                measure(server, call, 4, 1)  # warm
+            for window in windows:
+                rows: dict[str, list[dict[str, float]]] = {server.name: [] for server in taking}
+                for _ in range(rounds):
+                    for server in taking:
+                        rows[server.name].append(measure(server, call, window, seconds))
+                found.setdefault(call, {})[str(window)] = {
+                    name: {key: statistics.median(row[key] for row in each) for key in ("rate", "p50", "p99")}
+                    for name, each in rows.items()
+                }
+                bar.step(f"{call}, {window} at a time")
     return found
 
 
@@ -146,55 +199,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--windows", default="1,4,16,64")
+    parser.add_argument("--json", help="write the figures into this file as well")
     options = parser.parse_args()
-    from tests.servers import create_database
-
-    with ExitStack() as stack:
-        database = stack.enter_context(servers.postgresql())
-        counted = {
-            "Alviar": statements(OURS, create_database(database.url, "ours_counted")),
-            "stock simplejwt": statements(STOCK, create_database(database.url, "stock_counted")),
-        }
-        ours = stack.enter_context(servers.alviar(people=options.connections))
-        url = create_database(database.url, "stock")
-        made = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "import json; import benchmarks.peers.stock_jwt as stock;"
-                f" print(json.dumps(stock.make_people({options.connections})))",
-            ],
-            cwd=servers.ROOT,
-            env={**os.environ, "DATABASE_URL": url},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        port = free_port()
-        application = "benchmarks.peers.stock_jwt:application"
-        command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--lifespan", "off"]
-        stock = stack.enter_context(
-            servers.peer("stock simplejwt", [*command, *servers.UVICORN], port=port, DATABASE_URL=url)
-        )
-        stock.people = json.loads(made.stdout.splitlines()[-1])
-        rates: dict[tuple[str, str], list[float]] = {}
-        for call in CALLS:
-            for server in (ours, stock):
-                measure(server, call, options.connections, 1)  # warm
-            for _ in range(options.rounds):
-                for server in (ours, stock):
-                    rate = measure(server, call, options.connections, options.seconds)
-                    rates.setdefault((server.name, call), []).append(rate)
+    windows = [int(window) for window in options.windows.split(",")]
+    found = run(windows=windows, rounds=options.rounds, seconds=options.seconds)
     print(f"$ python -m benchmarks.http_calls --rounds {options.rounds}  ({os.cpu_count()} cores)")
-    print(f"{'':<12}{'Alviar/s':>10}{'stock/s':>10}{'ratio':>7}{'statements':>13}{'stock':>7}")
-    for call in CALLS:
-        mine = statistics.median(rates["Alviar", call])
-        theirs = statistics.median(rates["stock simplejwt", call])
-        print(
-            f"{call:<12}{mine:>10,.0f}{theirs:>10,.0f}{mine / theirs:>7.2f}"
-            f"{counted['Alviar'][call]:>13}{counted['stock simplejwt'][call]:>7}"
-        )
+    print(f"{'':<10}{'at a time':>10}  {'requests/s (p50 ms)'}")
+    for call, by_window in found.items():
+        for window, rows in by_window.items():
+            shown = "   ".join(f"{name} {row['rate']:,.0f} ({row['p50']:.1f})" for name, row in rows.items())
+            print(f"{call:<10}{window:>10}  {shown}")
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(found, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Make people with living sessions, and groups of them, straight in the database: signing 5,000 in would take minutes.
 
-python -m benchmarks.people COUNT [GROUP_SIZE]
+python -m benchmarks.people COUNT [GROUP_SIZE [SESSIONS_EACH]]
 """
 
 import json
@@ -14,7 +14,7 @@ import django
 PASSWORD = "alviar-demo"
 
 
-def main(count: int, group_size: int) -> None:
+def main(count: int, group_size: int = 0, sessions: int = 1) -> None:
     from django.contrib.auth import get_user_model
     from django.contrib.auth.hashers import make_password
     from django.db import transaction
@@ -34,6 +34,9 @@ def main(count: int, group_size: int) -> None:
             )
             for n in range(count)
         ]
+        for _ in range(sessions - 1):
+            for user in users:
+                lifecycle.start(user=user, client=source)
         pairs = [lifecycle.start(user=user, client=source).tokens for user in users]
         found = {"people": [{"access": pair.access, "refresh": pair.refresh} for pair in pairs], "group": ""}
         if group_size:
@@ -50,4 +53,4 @@ def main(count: int, group_size: int) -> None:
 
 if __name__ == "__main__":
     django.setup()
-    main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    main(*(int(word) for word in sys.argv[1:]))

@@ -58,7 +58,7 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 
 @contextmanager
-def alviar(*, people: int, group: int = 0, **extra: str) -> Iterator[Running]:
+def alviar(*, people: int, group: int = 0, sessions: int = 1, **extra: str) -> Iterator[Running]:
     """Alviar in production mode with one server process, on PostgreSQL and Valkey; all rates off."""
     from config.rates import RATES
 
@@ -80,7 +80,7 @@ def alviar(*, people: int, group: int = 0, **extra: str) -> Iterator[Running]:
             server = live.start("serve", environment, Path(folder) / "server.log")
             try:
                 made = subprocess.run(
-                    [sys.executable, "-m", "benchmarks.people", str(people), str(group)],
+                    [sys.executable, "-m", "benchmarks.people", str(people), str(group), str(sessions)],
                     cwd=ROOT,
                     env=environment,
                     capture_output=True,

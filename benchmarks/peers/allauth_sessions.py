@@ -1,6 +1,6 @@
 """django-allauth's headless API as its documentation sets it up: login, and the list of one's sessions.
 
-DATABASE_URL=… uvicorn benchmarks.peers.allauth_sessions:application
+DATABASE_URL=… gunicorn --worker-class gthread --threads 8 benchmarks.peers.allauth_sessions:wsgi
 """
 
 import os
@@ -8,7 +8,6 @@ import os
 import dj_database_url
 import django
 from django.conf import settings
-from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.urls import include, path
 
@@ -52,14 +51,13 @@ if not settings.configured:
         DATABASES={"default": database},
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         PASSWORD_HASHERS=["common.passwords.Argon2Hasher"],
-        ARGON2_MEMORY_KIB=19_456,
-        ARGON2_TIME_COST=2,
+        ARGON2_MEMORY_KIB=int(os.environ.get("ARGON2_MEMORY_KIB", "19456")),
+        ARGON2_TIME_COST=int(os.environ.get("ARGON2_TIME_COST", "2")),
         ARGON2_PARALLELISM=1,
     )
     django.setup()
 
 urlpatterns = [path("accounts/", include("allauth.urls")), path("_allauth/", include("allauth.headless.urls"))]
-application = get_asgi_application()
 wsgi = get_wsgi_application()
 LOGIN, SESSIONS = "/_allauth/app/v1/auth/login", "/_allauth/app/v1/auth/sessions"
 

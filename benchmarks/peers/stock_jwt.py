@@ -1,6 +1,7 @@
 """simplejwt as its documentation sets it up: rotation, blacklist, stock views, Django's own user, the same server.
 
 DATABASE_URL=… uvicorn benchmarks.peers.stock_jwt:application
+DATABASE_URL=… gunicorn --worker-class gthread --threads 8 benchmarks.peers.stock_jwt:wsgi
 """
 
 import os
@@ -11,6 +12,7 @@ import dj_database_url
 import django
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
 from django.urls import path
 
 SECRET_KEY = "a key of a benchmark, of more than thirty-two bytes"
@@ -41,8 +43,8 @@ if not settings.configured:
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         # Argon2id at the same parameters as Alviar's, or the logins would compare hashes.
         PASSWORD_HASHERS=["common.passwords.Argon2Hasher"],
-        ARGON2_MEMORY_KIB=19_456,
-        ARGON2_TIME_COST=2,
+        ARGON2_MEMORY_KIB=int(os.environ.get("ARGON2_MEMORY_KIB", "19456")),
+        ARGON2_TIME_COST=int(os.environ.get("ARGON2_TIME_COST", "2")),
         ARGON2_PARALLELISM=1,
         REST_FRAMEWORK={
             "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
@@ -60,7 +62,7 @@ if not settings.configured:
 
 from django.contrib.auth.models import User  # noqa: E402
 from rest_framework import generics, permissions, serializers  # noqa: E402
-from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView  # noqa: E402
+from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView, TokenVerifyView  # noqa: E402
 
 
 class UserSerializer(serializers.ModelSerializer):
@@ -81,11 +83,13 @@ urlpatterns = [
     path("api/users/me/", MeView.as_view()),
     path("api/auth/login/", TokenObtainPairView.as_view()),
     path("api/auth/token/refresh/", TokenRefreshView.as_view()),
+    path("api/auth/token/verify/", TokenVerifyView.as_view()),
 ]
 application = get_asgi_application()
+wsgi = get_wsgi_application()
 
 
-def make_people(count: int) -> list[dict[str, str]]:
+def make_people(count: int, sessions: int = 1) -> list[dict[str, str]]:
     """Migrate, create people and return a token pair for each."""
     from django.contrib.auth.hashers import make_password
     from django.core.management import call_command

@@ -1,8 +1,9 @@
 /** More than a password: second factors, passkeys, mailed codes, other providers, the telephone, push. */
+import type * as Http from '../generated/http.js';
 import type { AuthClient } from './auth.js';
 import { ApiError } from './errors.js';
 import { readClaims } from './jwt.js';
-import type { LoginResponse, Timestamp, User, Uuid } from './types.js';
+import type { LoginResponse, User, Uuid } from './types.js';
 
 export type FactorMethod = 'password' | 'totp' | 'recovery_code' | 'passkey' | 'social' | (string & {});
 
@@ -23,12 +24,7 @@ export interface CredentialSource {
   create(options: WebAuthnJson): Promise<WebAuthnJson>;
 }
 
-export interface DeviceFields {
-  device_fingerprint?: string;
-  device_name?: string;
-  remember_me?: boolean;
-  device_token?: string;
-}
+export type DeviceFields = Pick<Http.PasskeySignInRequest, 'device_fingerprint' | 'device_name' | 'remember_me' | 'device_token'>;
 
 export type Proof =
   | { password: string }
@@ -36,36 +32,12 @@ export type Proof =
   | { credential: WebAuthnJson }
   | { provider: string; id_token: string };
 
-export interface Factors {
-  password: boolean;
-  totp: { created_at: Timestamp } | null;
-  recovery_codes_left: number;
-  passkeys: Passkey[];
-  social: Array<{ provider: string; email: string; linked_at: Timestamp }>;
-}
+export type Factors = Http.Factors;
+export type Passkey = Http.Passkey;
+/** `expires_in` in seconds. */
+export type Challenge = Http.Challenge;
 
-export interface Passkey {
-  id: Uuid;
-  name: string;
-  created_at: Timestamp;
-  last_used_at: Timestamp | null;
-  backed_up: boolean;
-  transports: string[];
-}
-
-export interface Challenge {
-  challenge: string;
-  /** Seconds. */
-  expires_in: number;
-}
-
-export interface SocialSignIn extends DeviceFields {
-  id_token: string;
-  nonce?: string;
-  authorization_code?: string;
-  first_name?: string;
-  last_name?: string;
-}
+export type SocialSignIn = Http.SocialSignInRequest;
 
 export type PushRegistration = { show?: 'full' | 'sender' | 'nothing' } & (
   | { provider: 'webpush'; subscription: object }
@@ -160,15 +132,15 @@ export class Accounts {
 
   factors = (): Promise<Factors> => this.auth.api('GET', '/api/auth/factors/');
 
-  beginTotp = (): Promise<{ secret: string; otpauth_url: string; qr_svg: string }> =>
+  beginTotp = (): Promise<Http.Enrolment> =>
     this.auth.api('POST', '/api/auth/factors/totp/', {});
 
-  confirmTotp = (code: string): Promise<{ recovery_codes: string[] }> =>
+  confirmTotp = (code: string): Promise<Http.RecoveryCodes> =>
     this.auth.api('POST', '/api/auth/factors/totp/confirm/', { code });
 
   removeTotp = (): Promise<void> => this.auth.api('DELETE', '/api/auth/factors/totp/');
 
-  makeRecoveryCodes = (): Promise<{ recovery_codes: string[] }> =>
+  makeRecoveryCodes = (): Promise<Http.RecoveryCodes> =>
     this.auth.api('POST', '/api/auth/factors/recovery-codes/', {});
 
   addPasskey = async (name?: string): Promise<Passkey> => {
@@ -189,7 +161,7 @@ export class Accounts {
 
   // Telephone
 
-  changePhone = (phoneNumber: string): Promise<Challenge & { resend_after: number }> =>
+  changePhone = (phoneNumber: string): Promise<Http.PhoneChallenge> =>
     this.auth.api('POST', '/api/users/me/phone/', { phone_number: phoneNumber });
 
   confirmPhone = async (challenge: string, code: string): Promise<User> => {

@@ -1,3 +1,4 @@
+import type * as Http from '../generated/http.js';
 import {
   AUTO_REFRESH_CHECK_INTERVAL_MS,
   CHECKS_PER_LIFE,
@@ -47,24 +48,10 @@ export interface AuthClientOptions {
   random?: () => number;
 }
 
-export interface LoginCredentials {
-  /** The username or the e-mail address. */
-  username: string;
-  password: string;
-  remember_me?: boolean;
-  device_name?: string;
-  device_fingerprint?: string;
-  device_token?: string;
-}
+/** `username` is the username or the e-mail address. */
+export type LoginCredentials = Http.LoginRequest;
 
-export interface Registration {
-  username: string;
-  email: string;
-  password: string;
-  password_confirm: string;
-  language?: string;
-  timezone?: string;
-}
+export type Registration = Http.RegisterRequest;
 
 /** `logout`: here or in another tab. The others are the server's reasons. */
 export type SignOutReason = 'logout' | 'session_revoked' | 'account_disabled' | 'refresh_refused' | (string & {});

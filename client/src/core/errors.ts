@@ -1,23 +1,9 @@
+import type * as Http from '../generated/http.js';
 import type { HttpResponse } from './platform.js';
 
-export type ErrorAction = 'refresh' | 'login' | 'retry' | 'wait' | 'verify_email' | 'mfa' | 'reauthenticate' | 'none';
-
-export interface FieldError {
-  message: string;
-  code: string;
-}
-
-/** The server's one error envelope. */
-export interface ErrorEnvelope {
-  detail: string;
-  code: string;
-  reason?: string;
-  action?: ErrorAction;
-  retry_after?: number;
-  locked_until?: string;
-  errors?: Record<string, FieldError[]>;
-  request_id?: string;
-}
+export type ErrorAction = Http.Error['action'];
+export type ErrorEnvelope = Http.Error;
+export type FieldError = NonNullable<ErrorEnvelope['errors']>[string][number];
 
 /** An answer that was not a success. `message` is the server's text in the user's language. */
 export class ApiError extends Error {

@@ -1,8 +1,9 @@
 /** Attachments and search. */
+import type * as Http from '../generated/http.js';
 import type { AuthClient } from './auth.js';
 import { ApiError, NetworkError } from './errors.js';
 import type { FileObject } from './platform.js';
-import type { Attachment, Message, Timestamp, Uuid } from './types.js';
+import type { Attachment, Message, Timestamp, Uuid, With } from './types.js';
 
 /** A file: the browser's `Blob`, or React Native's `{ uri, name, type }`. */
 export type UploadFile = FileObject | { uri: string; name: string; type: string };
@@ -31,11 +32,8 @@ export interface SearchQuery {
   has?: 'attachment' | 'link';
 }
 
-export interface SearchResult {
-  message: Message;
-  /** Ranges of `content` in UTF-16 units, as strings count. */
-  highlights: Array<[number, number]>;
-}
+/** `highlights` are ranges of `content` in UTF-16 units, as strings count. */
+export type SearchResult = With<Http.FoundOutput, { message: Message; highlights: Array<[number, number]> }>;
 
 /** The upload was called off by its `signal`. */
 export class UploadCancelled extends Error {

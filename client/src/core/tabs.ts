@@ -232,7 +232,7 @@ export class TabSocket implements SocketLike {
   /** An answer goes back to who asked, so each `ref` is made the leader's own. */
   private forward(by: Uuid, data: string): void {
     if (!this.real || this.real.readyState !== 1) return;
-    const frame = parseFrame(data) as unknown as (ClientFrame & { ref?: string | number }) | null;
+    const frame = parseFrame(data) as ClientFrame | null;
     if (!frame) return this.real.send(data);
     if (frame.type === 'resume') {
       const parts = this.parts.get(by) ?? [];
@@ -249,7 +249,7 @@ export class TabSocket implements SocketLike {
     } else this.ask(by, frame);
   }
 
-  private ask(by: Uuid, frame: ClientFrame & { ref?: string | number }): void {
+  private ask(by: Uuid, frame: ClientFrame): void {
     let text = JSON.stringify(frame);
     if (frame.ref !== undefined) {
       const ref = `t${this.nextRef++}`;

@@ -1,5 +1,7 @@
 // Made by `npm run types` from the server's OpenAPI document. Change the server, not this file.
 
+export type AnswerEnum = "me" | "sign_out";
+
 export type AttachmentOutput = {
   uuid: string;
   kind: AttachmentOutputKindEnum;
@@ -31,6 +33,18 @@ export type BlockPageOutput = {
   results: Array<BlockOutput>;
 };
 
+export type Challenge = {
+  challenge: string;
+  /** seconds */
+  expires_in: number;
+};
+
+export type ChallengeCodeRequest = {
+  challenge: string;
+  /** six digits, or a recovery code */
+  code: string;
+};
+
 export type ChatSettingsOutput = {
   share_receipts: boolean;
   share_presence: boolean;
@@ -39,6 +53,11 @@ export type ChatSettingsOutput = {
     from: string;
     to: string;
   } | null;
+};
+
+export type CodeRequest = {
+  /** six digits, or a recovery code */
+  code: string;
 };
 
 export type ConversationKindEnum = "direct" | "group";
@@ -134,7 +153,28 @@ export type Device = {
 
 export type EmailChangeRequest = {
   new_email: string;
-  password: string;
+  /** required of who has one */
+  password?: string;
+};
+
+export type EmailCodeConfirmRequest = {
+  device_fingerprint?: string;
+  device_name?: string;
+  remember_me?: boolean;
+  device_token?: string;
+  challenge: string;
+  /** six digits, or a recovery code */
+  code: string;
+};
+
+export type EmailCodeRequest = {
+  email: string;
+};
+
+export type Enrolment = {
+  secret: string;
+  otpauth_url: string;
+  qr_svg: string;
 };
 
 export type EnvironmentEnum = "production" | "sandbox";
@@ -144,10 +184,16 @@ export type Error = {
   detail: string;
   code: string;
   reason?: string;
-  action: "refresh" | "login" | "retry" | "wait" | "verify_email" | "none";
+  action: "refresh" | "login" | "retry" | "wait" | "verify_email" | "mfa" | "reauthenticate" | "none";
   /** seconds */
   retry_after?: number;
   locked_until?: string;
+  /** With `mfa_required`: send it with the second factor. */
+  mfa_token?: string;
+  /** What would be accepted. */
+  methods?: Array<string>;
+  /** seconds */
+  expires_in?: number;
   request_id: string;
   /** With `validation_error`: the errors of each field, general ones under `non_field_errors`. */
   errors?: Record<string, Array<{
@@ -156,8 +202,28 @@ export type Error = {
   }>>;
 };
 
+export type Factors = {
+  password: boolean;
+  totp: Totp | null;
+  recovery_codes_left: number;
+  passkeys: Array<Passkey>;
+  social: Array<SocialLink>;
+};
+
 export type FileInputRequest = {
   file: string;
+};
+
+export type FoundOutput = {
+  message: MessageOutput;
+  /** Ranges of `content` in UTF-16 units. */
+  highlights: Array<Array<number>>;
+};
+
+export type IdTokenRequest = {
+  id_token: string;
+  nonce?: string;
+  authorization_code?: string;
 };
 
 export type Location = {
@@ -249,6 +315,17 @@ export type MessageSenderOutput = {
   last_name: string;
 };
 
+export type MfaOptionsRequest = {
+  mfa_token: string;
+};
+
+export type MfaRequest = {
+  mfa_token: string;
+  /** six digits, or a recovery code */
+  code?: string;
+  credential?: Record<string, unknown>;
+};
+
 export type NewConversationRequest = NewDirectInputRequest | NewGroupInputRequest;
 
 export type NewDirectInputKindEnum = "direct";
@@ -284,6 +361,28 @@ export type PaginatedSecurityEventList = {
   results: Array<SecurityEvent>;
 };
 
+export type Passkey = {
+  id: string;
+  name: string;
+  created_at: string;
+  last_used_at: string | null;
+  backed_up: boolean;
+  transports: Array<string>;
+};
+
+export type PasskeyAddRequest = {
+  credential: Record<string, unknown>;
+  name?: string;
+};
+
+export type PasskeySignInRequest = {
+  device_fingerprint?: string;
+  device_name?: string;
+  remember_me?: boolean;
+  device_token?: string;
+  credential: Record<string, unknown>;
+};
+
 export type PasswordChangeRequest = {
   old_password: string;
   new_password: string;
@@ -301,6 +400,11 @@ export type PasswordChanged = {
   refresh_expires_in?: number;
   server_time?: string;
   session?: Session;
+};
+
+export type PasswordRequest = {
+  /** required of who has one */
+  password?: string;
 };
 
 export type PasswordResetConfirmRequest = {
@@ -338,6 +442,10 @@ export type PatchedConversationSettingsInputRequest = {
 
 export type PatchedEditInputRequest = {
   content?: string;
+};
+
+export type PatchedPasskeyNameRequest = {
+  name?: string;
 };
 
 export type PatchedRenameRequest = {
@@ -380,6 +488,25 @@ export type PersonOutput = {
   last_name: string;
 };
 
+export type PhoneChallenge = {
+  challenge: string;
+  /** seconds */
+  expires_in: number;
+  /** seconds */
+  resend_after: number;
+};
+
+export type PhoneRequest = {
+  phone_number: string;
+};
+
+export type Proven = {
+  access: string;
+  access_expires_in: number;
+  auth_time: string;
+  amr: Array<string>;
+};
+
 export type ProviderEnum = "webpush" | "fcm" | "apns" | "expo";
 
 export type PushInputRequest = {
@@ -410,6 +537,20 @@ export type ReactionOutput = {
   emoji: string;
   count: number;
   mine: boolean;
+};
+
+export type ReauthenticateRequest = {
+  password?: string;
+  /** six digits, or a recovery code */
+  code?: string;
+  credential?: Record<string, unknown>;
+  provider?: string;
+  id_token?: string;
+  nonce?: string;
+};
+
+export type RecoveryCodes = {
+  recovery_codes: Array<string>;
 };
 
 export type RefreshRequest = {
@@ -456,6 +597,13 @@ export type ResendVerificationRequest = {
 
 export type RoleEnum = "owner" | "admin" | "member";
 
+export type SearchPageOutput = {
+  next: string | null;
+  /** Always null: pages go on only. */
+  previous: string | null;
+  results: Array<FoundOutput>;
+};
+
 export type SecurityEvent = {
   id: string;
   kind: SecurityEventKindEnum;
@@ -467,7 +615,7 @@ export type SecurityEvent = {
   detail: unknown;
 };
 
-export type SecurityEventKindEnum = "login" | "login_failed" | "lockout" | "new_device" | "refresh_replayed" | "refresh_reused" | "session_revoked" | "password_changed" | "email_changed";
+export type SecurityEventKindEnum = "login" | "login_failed" | "lockout" | "new_device" | "refresh_replayed" | "refresh_reused" | "session_revoked" | "password_changed" | "email_changed" | "mfa_enabled" | "mfa_disabled" | "passkey_added" | "passkey_removed" | "recovery_code_used" | "recovery_codes_made" | "social_linked" | "social_unlinked" | "phone_changed" | "reauthenticated";
 
 export type SeenInputRequest = {
   up_to_seq: number;
@@ -495,6 +643,10 @@ export type Session = {
   idle_expires_at: string;
   absolute_expires_at: string;
   remember_me: boolean;
+  /** of the last proof of who one is, as in tokens */
+  auth_time: string;
+  /** RFC 8176 */
+  amr: Array<string>;
   sockets: number;
 };
 
@@ -505,6 +657,24 @@ export type SessionPage = {
 };
 
 export type ShowEnum = "full" | "sender" | "nothing";
+
+export type SocialLink = {
+  provider: string;
+  email: string;
+  linked_at: string;
+};
+
+export type SocialSignInRequest = {
+  device_fingerprint?: string;
+  device_name?: string;
+  remember_me?: boolean;
+  device_token?: string;
+  id_token: string;
+  nonce?: string;
+  authorization_code?: string;
+  first_name?: string;
+  last_name?: string;
+};
 
 export type StateEnum = "processing" | "ready";
 
@@ -540,6 +710,10 @@ export type Tokens = {
   session: Session;
 };
 
+export type Totp = {
+  created_at: string;
+};
+
 export type User = {
   id: number;
   username: string;
@@ -569,4 +743,10 @@ export type VerifyEmailRequest = {
 
 export type VerifyRequest = {
   token: string;
+};
+
+export type WasItYouRequest = {
+  /** UUID */
+  token: string;
+  answer: AnswerEnum;
 };

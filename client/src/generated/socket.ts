@@ -130,6 +130,8 @@ export type HelloFrame = {
   server_time: string;
   heartbeat_interval_ms: number;
   token_expires_at: string;
+  auth_time: string;
+  amr: Array<string>;
   limits: {
     frame_bytes: number;
     content_chars: number;

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { afterAll, describe, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 
 import { startServer } from '../support/server';
 
@@ -17,6 +17,15 @@ afterAll(async () => {
 });
 
 describe.skipIf(!server)('the types', () => {
+  it('are made of the documents as they are', () => {
+    const out = join(WORK, 'made');
+    execFileSync('node', [join(CLIENT, 'scripts/generate-types.mjs'), server!.url, '--out', out]);
+    for (const name of ['http.ts', 'socket.ts']) {
+      const made = readFileSync(join(out, name), 'utf8');
+      expect(readFileSync(join(CLIENT, 'src/generated', name), 'utf8'), `npm run types: ${name}`).toBe(made);
+    }
+  });
+
   it('fit the OpenAPI and AsyncAPI documents of the running server', () => {
     mkdirSync(WORK, { recursive: true });
     execFileSync('node', [join(CLIENT, 'scripts/generate-types.mjs'), server!.url, '--out', join(WORK, 'generated')]);

@@ -1,10 +1,14 @@
-/** A wire that can be cut: what a browser loses in a tunnel, which its own "offline" switch does not do to a socket. */
+/** A wire that can be cut, swallow and slow down: what a browser's own "offline" switch does not do to a socket. */
 import { connect, createServer, type Socket } from 'node:net';
 
 export interface Wire {
   url: string;
   /** Ends every connection and lets no new one through. */
   cut(): void;
+  /** Everything stays open and nothing arrives any more, in either direction, as in a tunnel. */
+  swallow(): void;
+  /** Each piece takes so long. */
+  slow(ms: number): void;
   mend(): void;
   close(): Promise<void>;
 }
@@ -13,6 +17,8 @@ export async function wireTo(target: string): Promise<Wire> {
   const { hostname, port } = new URL(target);
   const open = new Set<Socket>();
   let whole = true;
+  let swallowing = false;
+  let delayMs = 0;
   const server = createServer((near) => {
     if (!whole) return void near.destroy();
     const far = connect(Number(port), hostname);
@@ -23,7 +29,12 @@ export async function wireTo(target: string): Promise<Wire> {
         open.delete(here);
         there.destroy();
       });
-      here.pipe(there);
+      here.on('data', (data) => {
+        if (swallowing) return;
+        // One after the other: all of them take as long.
+        if (delayMs > 0) setTimeout(() => there.writable && there.write(data), delayMs);
+        else there.write(data);
+      });
     }
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
@@ -34,7 +45,13 @@ export async function wireTo(target: string): Promise<Wire> {
   return {
     url: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
     cut,
-    mend: () => (whole = true),
+    swallow: () => (swallowing = true),
+    slow: (ms) => (delayMs = ms),
+    mend: () => {
+      whole = true;
+      swallowing = false;
+      delayMs = 0;
+    },
     close: () => {
       cut();
       return new Promise((done) => server.close(() => done()));

@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 # Compiled once: every start of a server, and every test module, would else be compiled anew.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help docs run serve reload stack lock sbom release newcomer image-test test check chaos chaos-short abuse benchmarks client-test
+.PHONY: help docs run serve reload stack lock sbom release newcomer image-test test coverage check chaos chaos-short abuse benchmarks client-test
 
 help:
 	@echo "make run     a server with demo people on http://127.0.0.1:8000 (SQLite, one process)"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-production  the same tests once more, all on PostgreSQL and Valkey"
 	@echo "make release  check that this commit is a release; make lock writes requirements.lock, make sbom the SBOM"
 	@echo "make newcomer  from a clone to a restored backup, with reloads and an upgrade under load; make image-test: the image"
+	@echo "make coverage  test-production and live servers, measured: one figure (then: coverage report -m)"
 	@echo "make check   formatting, types, layers, migrations, deployment checks, OpenAPI"
 	@echo "make abuse   what strangers and bad networks do, with its cost (ONLY=handshakes,pings)"
 	@echo "make chaos   a hundred clients while servers, stores and networks fail (chaos-short: a minute)"
@@ -85,6 +86,18 @@ test: .venv/.installed-dev
 # Everything but the live servers once more, on PostgreSQL and Valkey.
 test-production: .venv/.installed-dev
 	$(PY) -m tests.servers $(PY) -m pytest -n 2 --dist loadgroup -m "not live"
+
+# The same under measure, with the live tests that reach most of the servers' own code; prints one line and fails far
+# below it. A run of its own: measuring makes the tests half as slow again.
+LIVE_FOR_COVERAGE := tests/contract tests/test_scenarios.py tests/test_processes.py tests/test_socket.py config/tests
+MEASURED := $(PY) -m coverage run -m pytest -n 2 --dist loadgroup
+coverage: .venv/.installed-dev
+	@rm -rf var/coverage
+	$(PY) -m tests.servers $(MEASURED) -m "not live"
+	$(MEASURED) -m live $(LIVE_FOR_COVERAGE)
+	@$(PY) -m coverage combine --quiet
+	@echo "coverage: $$($(PY) -m coverage report --format total --fail-under 0) % of all statements, live servers included"
+	@$(PY) -m coverage report --format total >/dev/null
 
 # What the deployment checks are held against; the database and Redis are not contacted.
 check: export PRODUCTION_SETTINGS = ALVIAR_MODE=production ALLOWED_HOSTS=chat.example.com \

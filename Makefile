@@ -135,6 +135,4 @@ abuse: .venv/.installed-dev
 	$(PY) -m tests.abuse.run --only "$(ONLY)"
 
 benchmarks: .venv/.installed-dev
-	$(PY) -m benchmarks.fanout
-	$(PY) -m benchmarks.idle_sockets
-	$(PY) -m benchmarks.http_calls
+	$(PY) -m benchmarks.run

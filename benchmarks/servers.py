@@ -144,3 +144,9 @@ def cpu_seconds(pid: int) -> float:
     """Return the time that a process has computed."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds_of_all(pid: int) -> float:
+    """Return the time that a process and its children have computed (gunicorn serves in a child)."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return cpu_seconds(pid) + sum(cpu_seconds(int(child)) for child in children)

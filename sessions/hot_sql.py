@@ -161,12 +161,11 @@ def swap(user_session: UserSession, changes: dict[str, Any], *, retired_exp: dat
         db_value("expires_at", at),
     ]
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"WITH swapped AS ({update} RETURNING user_id), {_BLACKLIST} SELECT count(*) FROM swapped",  # noqa: S608
-                [*params, user_session.current_jti, at, retired_exp, at],
-            )
-            return bool(cursor.fetchone()[0])
+        row = pipelined.fetch_one(
+            f"WITH swapped AS ({update} RETURNING user_id), {_BLACKLIST} SELECT count(*) FROM swapped",  # noqa: S608
+            [*params, user_session.current_jti, at, retired_exp, at],
+        )
+        return bool(row[0])
     # No savepoint: if a statement in here fails, the outer transaction is not used any more.
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(update, params)

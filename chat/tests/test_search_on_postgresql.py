@@ -59,3 +59,10 @@ def test_what_the_newest_messages_do_not_decide_the_index_decides(alice, room, m
     fill(room, alice, 7_000)
     assert find._among_newest(alice.pk, find.Wanted(query=query.parse("word7")), limit=2_000) is None
     assert found(alice, "word1234") == ["word1234"]
+
+
+def test_a_rare_word_reads_its_messages_alone(alice, room, monkeypatch):
+    monkeypatch.undo()
+    fill(room, alice, 20_000)
+    sql = find.statement(alice.pk, find.Wanted(query=query.parse('"word7777"')), limit=51)
+    assert _touched(*sql, "chat_message") == 1

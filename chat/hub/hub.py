@@ -74,9 +74,9 @@ class Hub:
         Raises: TokenNotValid where the session ended since.
         """
         for key in (socket.sid, socket.user_id):
-            ended_at, reason = self.passing_ends.get(key, (0.0, ""))
-            if ended_at >= read_at:
-                raise TokenNotValid(reason)
+            ended = self.passing_ends.get(key)
+            if ended is not None and ended[0] >= read_at:
+                raise TokenNotValid(ended[1])
         self.sockets[socket.connection_id] = socket
         SOCKETS_OPENED.inc()
         self.by_user[socket.user_id].add(socket)

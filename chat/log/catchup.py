@@ -8,13 +8,11 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import or_
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from chat.log import encoding
@@ -98,17 +96,13 @@ def ask_places(user_ids: Collection[int]) -> Callable[[], dict[int, list[Place]]
 
 def read(user_id: int, cursors: Mapping[uuid.UUID, int], *, same_epoch: bool) -> Catchup:
     """Return what the user missed after `cursors`; a conversation without cursor starts just before they joined."""
-    memberships = list(
-        Membership.objects.select_related("conversation")
-        .filter(Q(left_seq=None) | Q(conversation__uuid__in=list(cursors)), user_id=user_id)
-        .order_by("-conversation__updated_at", "-conversation_id")
-    )
-    known = {row.conversation.uuid for row in memberships}
+    memberships = _memberships(user_id, cursors, living_too=True)
+    known = {row.conversation_uuid for row in memberships}
     removed = [name for name in cursors if name not in known]
     budget = settings.CHAT_RESUME_EVENTS
     ranges = []
     for row in memberships:
-        one = _range(row, cursors.get(row.conversation.uuid), same_epoch=same_epoch, budget=budget)
+        one = _range(row, cursors.get(row.conversation_uuid), same_epoch=same_epoch, budget=budget)
         if not one.is_gap and not one.left:
             budget -= one.up_to - one.after
         ranges.append(one)
@@ -118,14 +112,10 @@ def read(user_id: int, cursors: Mapping[uuid.UUID, int], *, same_epoch: bool) ->
 
 def read_one(user_id: int, conversation_uuid: uuid.UUID, after: int) -> Catchup:
     """Return what the user missed in one conversation."""
-    row = (
-        Membership.objects.select_related("conversation")
-        .filter(user_id=user_id, conversation__uuid=conversation_uuid)
-        .first()
-    )
-    if row is None:
+    found = _memberships(user_id, [conversation_uuid])
+    if not found:
         return Catchup([], [conversation_uuid])
-    one = _range(row, after, same_epoch=True, budget=settings.CHAT_RESUME_EVENTS)
+    one = _range(found[0], after, same_epoch=True, budget=settings.CHAT_RESUME_EVENTS)
     fill([one])
     return Catchup(_still_true(user_id, [one]), [])
 
@@ -147,18 +137,48 @@ def _still_true(user_id: int, ranges: list[Range]) -> list[Range]:
     return checked
 
 
-def _range(row: Membership, cursor: int | None, *, same_epoch: bool, budget: int) -> Range:
-    conversation = row.conversation
+class _Member(NamedTuple):
+    """A membership, living or not, and the head of its conversation."""
+
+    conversation_id: int
+    conversation_uuid: uuid.UUID
+    head: int
+    joined_seq: int
+    left_seq: int | None
+    visible_after: int
+
+
+def _memberships(user_id: int, names: Collection[uuid.UUID], *, living_too: bool = False) -> list[_Member]:
+    """Return the user's memberships in these conversations, and with `living_too` all living ones; newest first.
+
+    Plain SQL: the ORM takes 50 us for each of them.
+    """
+    condition, params = pipelined.any_of(list(names)) if names else ("IS NULL", [])
+    living = "OR m.left_seq IS NULL" if living_too else ""
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        cursor = pipelined.execute(
+            "SELECT c.id, c.uuid, c.last_seq, m.joined_seq, m.left_seq, m.visible_after_seq "  # noqa: S608
+            f"FROM {Membership._meta.db_table} m JOIN {Conversation._meta.db_table} c ON c.id = m.conversation_id "
+            f"WHERE m.user_id = %s AND (c.uuid {condition} {living}) ORDER BY c.updated_at DESC, c.id DESC",
+            [user_id, *params],
+        )
+        return [_Member(pk, as_uuid(name), *rest) for pk, name, *rest in cursor.fetchall()]  # type: ignore[arg-type]
+
+
+def _range(row: _Member, cursor: int | None, *, same_epoch: bool, budget: int) -> Range:
     if row.left_seq is not None:  # events show the present state, which a former member must not see
-        return Range(conversation.pk, conversation.uuid, row.left_seq, row.left_seq, row.visible_after_seq, left=True)
-    head = conversation.last_seq
-    after = max(row.joined_seq - 1, row.visible_after_seq) if cursor is None else cursor
-    lost = cursor is not None and (not same_epoch or cursor > head or cursor < row.visible_after_seq)
+        return Range(
+            row.conversation_id, row.conversation_uuid, row.left_seq, row.left_seq, row.visible_after, left=True
+        )
+    head = row.head
+    after = max(row.joined_seq - 1, row.visible_after) if cursor is None else cursor
+    lost = cursor is not None and (not same_epoch or cursor > head or cursor < row.visible_after)
     if lost:
-        after = row.visible_after_seq
+        after = row.visible_after
     missing = head - after
     is_gap = lost or missing > min(settings.CHAT_RESUME_EVENTS_EACH, budget)
-    return Range(conversation.pk, conversation.uuid, after, head, row.visible_after_seq, is_gap=is_gap)
+    return Range(row.conversation_id, row.conversation_uuid, after, head, row.visible_after, is_gap=is_gap)
 
 
 def fill(ranges: Iterable[Range]) -> None:
@@ -166,11 +186,16 @@ def fill(ranges: Iterable[Range]) -> None:
     wanted = [one for one in ranges if not one.is_gap and one.up_to > one.after]
     for start in range(0, len(wanted), RANGES):
         chunk = {one.conversation_id: one for one in wanted[start : start + RANGES]}
-        within = reduce(
-            or_,
-            (Q(conversation_id=one.conversation_id, seq__gt=one.after, seq__lte=one.up_to) for one in chunk.values()),
+        table = Event._meta.db_table
+        values = ", ".join(["(%s, %s, %s)"] * len(chunk))
+        rows = list(
+            Event.objects.raw(
+                f"WITH wanted (id, after, up_to) AS (VALUES {values}) SELECT e.* FROM wanted w "  # noqa: S608
+                f"JOIN {table} e ON e.conversation_id = w.id AND e.seq > w.after AND e.seq <= w.up_to "
+                "ORDER BY e.conversation_id, e.seq",
+                [value for one in chunk.values() for value in (one.conversation_id, one.after, one.up_to)],
+            )
         )
-        rows = list(Event.objects.filter(within).order_by("conversation_id", "seq"))
         for row, event in zip(rows, encoding.encode(rows), strict=True):
             one = chunk[row.conversation_id]
             one.events.append(event.seen_from(one.visible_after))

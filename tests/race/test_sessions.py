@@ -356,7 +356,7 @@ def test_another_process_gives_the_same_successor(dora):
     successor = refresh(token).json()["refresh"]
     script = (
         "import django, sys; django.setup()\n"
-        "from common.client import Client; from sessions import rotation\n"
+        "from common.client import Client; from sessions.services import rotation\n"
         "rotated = rotation.rotate(refresh=sys.stdin.read(), client=Client())\n"
         "print(rotated.replayed, rotated.tokens.refresh)"
     )

@@ -1,16 +1,16 @@
 """Admin pages for moderation. Conversations show only counts; texts are shown only around a reported message."""
 
-import uuid
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
@@ -18,13 +18,15 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from chat.models import Conversation, Message, Report
-from chat.services import reports
-from common.errors import ApplicationError, NotFound, PermissionRefused
+from chat.models import Conversation, Membership, Message, ModeratedWord, Report
+from chat.services import reports, word_list
+from common.admin import NOTHING, Audited, Keyset, Section, as_uuid, people_named, section
+from common.errors import ApplicationError, NotFound, PermissionRefused, ValidationFailed
+from sessions import endings
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Read-only admin for rows that only the chat writes."""
+class ReadOnlyAdmin(Keyset):
+    """Rows that the chat itself writes: looked at, never typed in."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -32,6 +34,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+
+SHOWN_HERE = 10  # conversations on a person's page
 
 SHOWN = ("uuid", "kind", "members_count", "messages_count", "open_reports", "created_at", "updated_at")
 
@@ -52,52 +56,98 @@ class ConversationAdmin(ReadOnlyAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Conversation], search_term: str
-    ) -> tuple[QuerySet[Conversation], bool]:
-        if not search_term:
-            return queryset, False
-        try:
-            return queryset.filter(uuid=uuid.UUID(search_term.strip())), False
-        except ValueError:
-            return queryset.none(), False
+    def found_by(self, term: str) -> Q:
+        name = as_uuid(term)
+        return Q(uuid=name) if name else NOTHING
 
     @admin.display(description=_("messages"))
     def messages_count(self, row: Conversation) -> int:
         return row.last_message_no
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        open_ones = Count("messages__reports", filter=Q(messages__reports__status=Report.Status.OPEN))
-        reported = Conversation.objects.filter(pk=OuterRef("pk"), messages__reports__isnull=False)
-        counted = reported.order_by().values("pk").annotate(count=open_ones).values("count")
-        return super().get_queryset(request).annotate(reported=Coalesce(Subquery(counted), 0))
+    def decorated(self, rows: list[Any]) -> list[Any]:
+        """Count the open reports of a page, from the reports: of a conversation's messages there may be millions."""
+        found = Report.objects.filter(
+            status=Report.Status.OPEN, message__conversation__in=[row.pk for row in rows]
+        ).order_by()
+        counts = dict(found.values_list("message__conversation").annotate(count=Count("pk")))
+        for row in rows:
+            row.reported = counts.get(row.pk, 0)
+        return rows
 
     @admin.display(description=_("open reports"))
     def open_reports(self, row: Any) -> int:
+        if not hasattr(row, "reported"):
+            self.decorated([row])
         return int(row.reported)
 
 
 Step = Callable[..., None]
 STEPS: dict[str, tuple[Step, Any]] = {
     "remove_message": (reports.remove_message, _("Remove the message")),
+    "warn_sender": (reports.warn_sender, _("Warn the sender")),
     "suspend_sender": (reports.suspend_sender, _("Suspend the sender")),
+    "answer_reporter": (reports.answer_reporter, _("Answer the reporter")),
     "dismiss": (reports.dismiss, _("Dismiss the report")),
 }
+# For how long; 0 is until somebody enables the account.
+DAYS = {1: _("for a day"), 7: _("for a week"), 30: _("for 30 days"), 0: _("until it is enabled again")}
 
 
-REPORTED = ("status", "reason", "reporter", "created_at", "sender", "context", "resolved_by", "resolved_at")
+REPORTED = ("status", "reason", "reporter", "created_at", "sender", "context", "history", "resolved_by", "resolved_at")
+
+
+class QueueFilter(admin.SimpleListFilter):
+    """The queue is what is open, unless something else is asked for."""
+
+    title = _("status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [*Report.Status.choices, ("all", _("all"))]
+
+    def choices(self, changelist: Any) -> Any:
+        chosen = self.value() or Report.Status.OPEN
+        for value, title in self.lookup_choices:
+            query = changelist.get_query_string({self.parameter_name: value})
+            yield {"selected": str(value) == chosen, "query_string": query, "display": title}
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        chosen = self.value() or Report.Status.OPEN
+        return queryset if chosen == "all" else queryset.filter(status=chosen)
 
 
 @admin.register(Report)
 class ReportAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "status", "reason", "sender", "reporter", "resolved_by", "resolved_at"]
-    list_filter = ["status"]
+    list_filter = [QueueFilter]
     list_select_related = ["message__sender", "reporter", "resolved_by"]
-    ordering = ["-created_at"]
+    ordering = ["-id"]
+    search_fields = ["uuid"]
+    search_help_text = _("Whom it is about: a whole user name or e-mail address; or the UUID of a report.")
     fields = REPORTED
     readonly_fields = REPORTED
-    actions = list(STEPS)
+    actions = ["remove_message", "suspend_sender", "dismiss"]
     change_form_template = "chat/admin/report.html"
+
+    def found_by(self, term: str) -> Q:
+        name = as_uuid(term)
+        return Q(uuid=name) if name else Q(accused__in=people_named(term))
+
+    @admin.display(description=_("earlier reports of the sender"))
+    def history(self, row: Report) -> SafeString | str:
+        if row.message.sender_id is None:
+            return "-"
+        found = reports.history_of(row.message.sender_id, except_id=row.pk)
+        if not found.rows:
+            return gettext("None.")
+        cells = '<tr><td><a href="{}">{}</a></td><td>{}</td><td dir="auto">{}</td></tr>'
+        lines = [
+            (reverse("admin:chat_report_change", args=[one.pk]), _time(one.created_at), one.get_status_display(),
+             one.reason)
+            for one in found.rows
+        ]  # fmt: skip
+        more = format_html("<p>{}</p>", gettext("And more.")) if found.more else ""
+        return format_html("<table>{}</table>{}", format_html_join("", cells, lines), more)
 
     @admin.display(description=_("sender"))
     def sender(self, row: Report) -> str:
@@ -124,13 +174,25 @@ class ReportAdmin(ReadOnlyAdmin):
         if row is not None and request.method == "GET" and self.has_view_permission(request, row):
             reports.viewed(row, moderator_id=_moderator(request))
             self._note(request, row, gettext("Read the reported message and its context."))
-        steps = {name: label for name, (_step, label) in STEPS.items()}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "steps": steps})
+        return super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), **(self._panel(row) if row else {})}
+        )
+
+    def _panel(self, row: Report) -> dict[str, Any]:
+        """Return what the buttons are called and what pressing one will do."""
+        sender_id = row.message.sender_id
+        return {
+            "steps": {name: label for name, (_step, label) in STEPS.items()},
+            "days": DAYS.items(),
+            "suspending": endings.of(endings.living([sender_id])) if sender_id else [],
+            "sender_url": reverse("admin:users_user_change", args=[sender_id]) if sender_id else "",
+            "reporter": row.reporter,
+        }
 
     def response_change(self, request: HttpRequest, obj: Report) -> HttpResponse:
         for name in STEPS:
             if f"_{name}" in request.POST:
-                self._take(request, [obj], name)
+                self._take(request, [obj], name, **self._given(request, name))
         return self.response_post_save_change(request, obj)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
@@ -148,12 +210,23 @@ class ReportAdmin(ReadOnlyAdmin):
     def dismiss(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
         self._take(request, queryset, "dismiss")
 
-    def _take(self, request: HttpRequest, rows: Any, name: str) -> None:
+    def _given(self, request: HttpRequest, name: str) -> dict[str, Any]:
+        """Return what the moderator wrote beside the button that was pressed."""
+        if name in {"warn_sender", "answer_reporter"}:
+            return {"text": request.POST.get(f"{name}_text", "")}
+        if name != "suspend_sender":
+            return {}
+        days = request.POST.get("days", "0")
+        length = int(days) if days.isdecimal() and int(days) in DAYS else 0
+        until = timezone.now() + timedelta(days=length) if length else None
+        return {"text": request.POST.get(f"{name}_text", ""), "until": until}
+
+    def _take(self, request: HttpRequest, rows: Any, name: str, **given: Any) -> None:
         step, label = STEPS[name]
         for row in rows:
             try:
-                step(row, moderator_id=_moderator(request))
-            except (NotFound, PermissionRefused) as error:
+                step(row, moderator_id=_moderator(request), **given)
+            except (NotFound, PermissionRefused, ValidationFailed) as error:
                 self.message_user(request, _refused(error), messages.ERROR)
             else:
                 self._note(request, row, str(label))
@@ -170,14 +243,99 @@ class ReportAdmin(ReadOnlyAdmin):
         )
 
 
+@admin.register(ModeratedWord)
+class ModeratedWordAdmin(Audited, Keyset):
+    """A message that holds one of these is delivered, and a report is opened for it."""
+
+    list_display = ["word", "created_at"]
+    fields = ["word"]
+    search_fields = ["word"]
+    search_help_text = _("a whole word")
+    ordering = ["-id"]
+
+    def found_by(self, term: str) -> Q:
+        return Q(folded=word_list.key(term))
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, form=WordForm, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.folded = word_list.key(obj.word)
+        super().save_model(request, obj, form, change)
+
+
+class WordForm(forms.ModelForm):
+    def clean_word(self) -> str:
+        word = str(self.cleaned_data["word"]).strip()
+        if not word_list.key(word):
+            raise forms.ValidationError(_("One word, without spaces."))
+        if ModeratedWord.objects.filter(folded=word_list.key(word)).exclude(pk=self.instance.pk).exists():
+            raise forms.ValidationError(_("This word is in the list."))
+        return word
+
+
+@section
+def reports_of(request: HttpRequest, user_id: int) -> Section | None:
+    if not request.user.has_perm("chat.view_report"):
+        return None
+    found = reports.history_of(user_id)
+    return Section(
+        id="reports",
+        title=_("Reports of their messages"),
+        columns=[_("When"), _("status"), _("reason")],
+        rows=[
+            [
+                (_time(one.created_at), reverse("admin:chat_report_change", args=[one.pk])),
+                (one.get_status_display(), ""),
+                (one.reason, ""),
+            ]
+            for one in found.rows
+        ],
+        empty=_("None."),
+        more=f"{reverse('admin:chat_report_changelist')}?status=all&accused__id__exact={user_id}" if found.more else "",
+        more_label=_("All reports of this person"),
+    )
+
+
+@section
+def conversations_of(request: HttpRequest, user_id: int) -> Section | None:
+    """Show where somebody is a member by number and kind: no title and no other member."""
+    if not request.user.has_perm("chat.view_conversation"):
+        return None
+    found = (
+        Membership.objects.living()
+        .filter(user=user_id)
+        .select_related("conversation")
+        .order_by("-conversation")[:SHOWN_HERE]
+    )
+    return Section(
+        id="memberships",
+        title=_("Conversations"),
+        columns=[_("conversation"), _("kind"), _("role"), _("members"), _("joined")],
+        rows=[
+            [
+                (str(one.conversation.uuid), reverse("admin:chat_conversation_change", args=[one.conversation_id])),
+                (one.conversation.get_kind_display(), ""),
+                (one.get_role_display(), ""),
+                (str(one.conversation.members_count), ""),
+                (_time(one.joined_at), ""),
+            ]
+            for one in found
+        ],
+        empty=_("None."),
+    )
+
+
 def _moderator(request: HttpRequest) -> int:
     assert request.user.pk is not None  # noqa: S101 - the admin lets nobody anonymous in
     return int(request.user.pk)
 
 
 def _refused(error: ApplicationError) -> Any:
+    if isinstance(error, ValidationFailed):
+        return _("Write what the reporter is to read.")
     if isinstance(error, NotFound):
-        return _("The sender's account is closed.")
+        return _("That account is closed.")
     return _("Staff are suspended by an administrator only.")
 
 

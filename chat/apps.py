@@ -14,7 +14,7 @@ class ChatConfig(AppConfig):
         from chat.log import published
         from chat.media import uploads  # noqa: F401  (its tasks and clean-ups)
         from chat.push import collect
-        from chat.services import retention  # noqa: F401
+        from chat.services import retention, word_list  # noqa: F401
         from common import lifespan, signals
 
         signals.user_closing.connect(receivers.leave_everything, dispatch_uid="chat.closing")
@@ -30,7 +30,10 @@ class ChatConfig(AppConfig):
         published.listen(collect.collector.note_messages)
         published.listen_to_receipts(collect.collector.note_receipt)
         lifespan.on_startup(tell.start)
+        published.listen(word_list.note)
         lifespan.on_startup(collect.start)
+        lifespan.on_startup(word_list.start)
+        lifespan.on_shutdown(word_list.stop)
         lifespan.on_drain(tell.drain)
         lifespan.on_shutdown(tell.stop)
         lifespan.on_shutdown(collect.stop)

@@ -17,7 +17,7 @@ from common.text import fold
 
 __all__ = [
     "Attachment", "Block", "ChatSettings", "Conversation", "Epoch", "Event", "Membership", "Mention", "Message",
-    "MessageRevision", "MessageText", "Reaction", "Report", "Upload", "UploadPart",
+    "MessageRevision", "MessageText", "ModeratedWord", "Reaction", "Report", "Upload", "UploadPart",
 ]  # fmt: skip
 
 
@@ -234,6 +234,10 @@ class Report(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", verbose_name=_("reporter")
     )
     reason = models.CharField(_("reason"), max_length=500)
+    # Who wrote the message, as it was reported: a person's history is read without their messages.
+    accused = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.OPEN)
     created_at = models.DateTimeField(_("created at"))
     resolved_at = models.DateTimeField(_("resolved at"), null=True)
@@ -245,9 +249,28 @@ class Report(models.Model):
         verbose_name = _("report")
         verbose_name_plural = _("reports")
         constraints = [models.UniqueConstraint(fields=["message", "reporter"], name="chat_report_unique")]
+        indexes = [
+            models.Index(fields=["accused", "-id"], name="chat_report_accused"),
+            models.Index(fields=["status", "-id"], name="chat_report_queue"),
+        ]
 
     def __str__(self) -> str:
         return str(self.uuid)
+
+
+class ModeratedWord(models.Model):
+    """A word whose messages come before the moderators. `folded`: as search compares (`services.word_list.key`)."""
+
+    word = models.CharField(_("word"), max_length=64)
+    folded = models.CharField(max_length=128, unique=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("word to watch")
+        verbose_name_plural = _("words to watch")
+
+    def __str__(self) -> str:
+        return self.word
 
 
 class ChatSettings(models.Model):

@@ -21,6 +21,10 @@ security_event = Signal()
 # user_id: int; the account was disabled: access, refresh and sockets end
 user_suspended = Signal()
 
+# user_id: int; act: "warned" | "suspended" | "answered"; text: str, what the moderator says to the person;
+# until: datetime | None, the end of a suspension. Inside the transaction of the step: the person is mailed
+moderated = Signal()
+
 # user_id: int; inside the transaction that closes the account: erase what is the person's, keep what is the others'
 user_closing = Signal()
 

@@ -8,7 +8,7 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         from common import lifespan, tasks
         from common.postgresql import monitor
-        from config import checks, counts, schema  # noqa: F401  (all register what they define)
+        from config import checks, counts, figures, schema  # noqa: F401  (all register what they define)
 
         lifespan.on_startup(monitor.start)
         lifespan.on_startup(tasks.start_in_process)

@@ -3,6 +3,7 @@
 The services write by `rewrite()` and handle the consequences themselves; every other write is handled here.
 """
 
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -11,8 +12,9 @@ from django.db.models.signals import post_save, pre_save
 from django.dispatch import receiver
 from django.utils import timezone
 
-from common.signals import sessions_ending, user_suspended
+from common.signals import moderated, sessions_ending, user_suspended
 from sessions.services import lifecycle as sessions
+from users import suspensions
 from users.identity import columns
 from users.mail import enqueue, single_use
 from users.models import Before, EmailVerificationToken, User, rewritten
@@ -31,6 +33,22 @@ def call_off_what_sessions_asked_for(sender: Any, user_id: int, reason: str, eve
         User.objects.filter(pk=user_id).rewrite(device_token_version=F("device_token_version") + 1)
     if everywhere and reason == "account_disabled":
         single_use.void_resets(user_id)
+
+
+@receiver(moderated)
+def tell_of_moderation(sender: Any, user_id: int, act: str, text: str, until: datetime | None, **kwargs: Any) -> None:
+    """Mail what a moderator did, and note when a suspension ends."""
+    user = User.objects.filter(pk=user_id).first()
+    if user is None or user.closed_at:
+        return
+    context = {"text": text, "until": until.isoformat() if until else ""}
+    if act == "suspended":
+        if until:
+            suspensions.until(user_id=user_id, at=until)
+        if user.email:  # `to`: a disabled account gets no other mail
+            enqueue.send(user_id, "moderation_suspended", to=user.email, **context)
+    elif user.email:
+        enqueue.send(user_id, f"moderation_{act}", **context)
 
 
 @receiver(post_save, sender=EmailVerificationToken)

@@ -1,4 +1,5 @@
-"""Reports of messages, and the moderator's actions: view the context, remove, suspend, dismiss.
+"""Reports of messages, and what a moderator does with one: look at the context, remove, warn, suspend,
+answer, dismiss.
 
 Every step of a moderator is logged as `moderation.<step>`, and by the admin in its own history.
 """
@@ -6,22 +7,27 @@ Every step of a moderator is logged as `moderation.<step>`, and by the admin in 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from chat.models import Message, MessageRevision, Report
 from chat.services import messages
-from common.errors import NotFound, PermissionRefused
-from common.signals import user_suspended
+from common.errors import NotFound, PermissionRefused, ValidationFailed
+from common.signals import moderated, user_suspended
 from sessions.services import lifecycle as sessions
 
 log = structlog.get_logger(__name__)
 
 # Messages shown before and after a reported one.
 CONTEXT = 5
+# Earlier reports of a person that are shown with one.
+SHOWN = 10
+TEXT_CHARS = 500
 
 
 def visible_message(*, user_id: int, message_uuid: uuid.UUID) -> Message:
@@ -36,7 +42,9 @@ def report(*, user_id: int, message_uuid: uuid.UUID, reason: str) -> tuple[Repor
     """Report a message; return the report and whether it is new (one report per user and message). Raises NotFound."""
     message = visible_message(user_id=user_id, message_uuid=message_uuid)
     row, created = Report.objects.get_or_create(
-        message=message, reporter_id=user_id, defaults={"reason": reason, "created_at": timezone.now()}
+        message=message,
+        reporter_id=user_id,
+        defaults={"reason": reason, "created_at": timezone.now(), "accused_id": message.sender_id},
     )
     if created:
         log.info("moderation.reported", report=str(row.uuid), message=str(message_uuid), user_id=user_id)
@@ -81,10 +89,12 @@ def remove_message(row: Report, *, moderator_id: int) -> None:
 
 
 @transaction.atomic
-def suspend_sender(row: Report, *, moderator_id: int) -> None:
-    """Suspend the sender: no sign-in, every session revoked, sockets closed; resolve the message's reports.
+def suspend_sender(row: Report, *, moderator_id: int, until: datetime | None = None, text: str = "") -> None:
+    """Suspend who wrote it: no sign-in, every session revoked, sockets closed; resolve the message's reports.
 
-    Raises NotFound if the account is gone, PermissionRefused for staff, whom only an administrator suspends.
+    `until` ends it by itself; without one it lasts until somebody enables the account. The person is mailed.
+
+    Raises NotFound where the account is gone, PermissionRefused for staff, whom only an administrator suspends.
     """
     sender = row.message.sender
     if sender is None:
@@ -96,9 +106,53 @@ def suspend_sender(row: Report, *, moderator_id: int) -> None:
     sessions.revoke_all(user_id=sender.pk, reason="account_disabled")
     get_user_model()._default_manager.filter(pk=sender.pk).update(is_active=False)
     user_id = sender.pk
+    moderated.send(sender=Report, user_id=user_id, act="suspended", text=clean(text), until=until)
     transaction.on_commit(lambda: user_suspended.send_robust(sender=Report, user_id=user_id), robust=True)
     _close(row, Report.Status.RESOLVED, moderator_id=moderator_id)
     log.info("moderation.person_suspended", report=str(row.uuid), user_id=user_id, moderator_id=moderator_id)
+
+
+@transaction.atomic
+def warn_sender(row: Report, *, moderator_id: int, text: str = "") -> None:
+    """Mail a warning to who wrote it and resolve the message's reports. Raises NotFound where the account is gone."""
+    if row.message.sender_id is None:
+        raise NotFound
+    moderated.send(sender=Report, user_id=row.message.sender_id, act="warned", text=clean(text), until=None)
+    _close(row, Report.Status.RESOLVED, moderator_id=moderator_id)
+    log.info("moderation.person_warned", report=str(row.uuid), user_id=row.message.sender_id, moderator_id=moderator_id)
+
+
+@transaction.atomic
+def answer_reporter(row: Report, *, moderator_id: int, text: str) -> None:
+    """Mail an answer to who reported it; the report stays as it is.
+
+    Raises: NotFound where nobody reported it or the account is gone, ValidationFailed for an empty answer.
+    """
+    if row.reporter_id is None:
+        raise NotFound
+    if not clean(text):
+        raise ValidationFailed.of("text", "required", _("Write what the reporter is to read."))
+    moderated.send(sender=Report, user_id=row.reporter_id, act="answered", text=clean(text), until=None)
+    log.info("moderation.answered", report=str(row.uuid), moderator_id=moderator_id)
+
+
+def clean(text: str) -> str:
+    """Return a moderator's words as one paragraph of a mail."""
+    return " ".join(text.split())[:TEXT_CHARS]
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What was reported of a person before: the newest few, and what came of them."""
+
+    rows: Sequence[Report]
+    more: bool
+
+
+def history_of(user_id: int, *, except_id: int = 0) -> History:
+    rows = Report.objects.filter(accused_id=user_id).exclude(pk=except_id).order_by("-pk")[: SHOWN + 1]
+    found = list(rows)
+    return History(rows=found[:SHOWN], more=len(found) > SHOWN)
 
 
 def dismiss(row: Report, *, moderator_id: int) -> None:

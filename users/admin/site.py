@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
+from common import dashboard
 from common.client import client_of
 from common.errors import ApplicationError, ValidationFailed
 
@@ -93,6 +94,10 @@ class AdminSite(admin.AdminSite):
     index_title = _("Overview")
     site_url = None
     login_form = LoginForm
+    index_template = "users/admin/index.html"
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().index(request, {**(extra_context or {}), "figures": dashboard.figures(request.user)})
 
     @method_decorator([sensitive_post_parameters(), never_cache])
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -27,7 +27,7 @@ from users.mail import single_use, theme, unsubscribing
 from users.models import EmailVerificationToken, PasswordResetToken, SecurityEvent, User
 
 # Turned off by `email_notifications`. All others are about the way into the account and are sent in any case.
-OPTIONAL = frozenset({"new_sign_in"})
+OPTIONAL = frozenset({"new_sign_in", "moderation_answered"})
 
 # An event older than this did not cause the mail that is being written, even after a long outage of the mail server.
 RECENT = timedelta(hours=1)
@@ -352,6 +352,41 @@ def email_code(user: User, context: dict[str, Any]) -> Letter:
     )
 
 
+def said(context: dict[str, Any]) -> list[str]:
+    return [str(context["text"])] if context.get("text") else []
+
+
+def moderation_warned(user: User, context: dict[str, Any]) -> Letter:
+    return Letter(
+        subject=_("A warning about a message of yours"),
+        paragraphs=[_("A message of yours was reported. A moderator read it and asks you to keep to the rules.")],
+        advice=[*said(context), _("If this happens again, your account may be suspended.")],
+    )
+
+
+def moderation_suspended(user: User, context: dict[str, Any]) -> Letter:
+    until = datetime.fromisoformat(context["until"]) if context.get("until") else None
+    lasts = (
+        _("Until then nobody can sign in to it: %(time)s. After that it works again by itself.")
+        % {"time": moment(until)}
+        if until
+        else _("Nobody can sign in to it any more.")
+    )
+    return Letter(
+        subject=_("Your account is suspended"),
+        paragraphs=[_("A moderator suspended your account because of a message that was reported."), lasts],
+        advice=said(context),
+    )
+
+
+def moderation_answered(user: User, context: dict[str, Any]) -> Letter:
+    return Letter(
+        subject=_("About your report"),
+        paragraphs=[_("You reported a message. A moderator has looked at it and writes:"), *said(context)],
+        closing=_("Thank you for telling us."),
+    )
+
+
 # Kind of the event: (subject, what happened). All of them say when, where from and what to do if it was not you.
 OF_FACTORS: dict[str, tuple[Any, Any]] = {
     "mfa_enabled": (
@@ -432,5 +467,8 @@ LETTERS: dict[str, Callable[[User, dict[str, Any]], Letter]] = {
     "email_taken": email_taken,
     "account_closed": account_closed,
     "email_code": email_code,
+    "moderation_warned": moderation_warned,
+    "moderation_suspended": moderation_suspended,
+    "moderation_answered": moderation_answered,
     **{kind: of_factor(kind) for kind in OF_FACTORS},
 }

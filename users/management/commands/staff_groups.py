@@ -12,6 +12,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Moderation": (
         *LOOK_AT_PEOPLE,
         *("chat.view_report", "chat.change_report", "chat.view_conversation"),
+        *(f"chat.{verb}_moderatedword" for verb in ("view", "add", "change", "delete")),
     ),
     "Audit": ("admin.view_logentry", "users.view_securityevent"),
     "Operation": ("django_tasks_database.view_dbtaskresult",),

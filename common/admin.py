@@ -113,6 +113,9 @@ class Keyset(admin.ModelAdmin):
     sortable_by: ClassVar[Any] = ()
     list_per_page = 50
 
+    class Media:
+        css: ClassVar[Any] = {"all": ("users/admin.css",)}
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetChangeList
 

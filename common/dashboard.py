@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 log = structlog.get_logger(__name__)
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 180, 44, 24, 10
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 180, 60, 28, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ def lines(figure: Figure, labels: Sequence[str], series: Sequence[tuple[str, Seq
         "",
         '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{4}" text-anchor="end">{5}</text>',
         (
-            (LEFT, WIDTH - 8, y := round(TOP + inner_height * (1 - part), 1), LEFT - 6, y + 4, amount(top * part))
+            (LEFT, WIDTH - 8, y := round(TOP + inner_height * (1 - part), 1), LEFT - 6, y + 4, amount(int(top * part)))
             for part in (0, 0.5, 1)
         ),
     )

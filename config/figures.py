@@ -68,7 +68,8 @@ def _sessions_by(column: str, key: str) -> list[tuple[str, int]]:
         .values_list("what")
         .annotate(number=Count("pk"))
     )
-    return [(what or "", number) for what, number in rows]
+    # SQLite writes a JSON null as a word.
+    return [("" if what in (None, "null") else what, number) for what, number in rows]
 
 
 def _ranked(found: Iterable[tuple[str, int]], most: int = 8) -> Numbers:

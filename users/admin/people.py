@@ -616,12 +616,27 @@ class SecurityEventAdmin(History):
         return device(event.client) or "-"
 
 
+class AboutFilter(admin.SimpleListFilter):
+    """By what an act was about: the tables that have pages here."""
+
+    title = _("about")
+    parameter_name = "about"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        models = sorted(model_admin.admin_site._registry, key=lambda model: str(model._meta.verbose_name_plural))
+        return [(model._meta.label_lower, capfirst(model._meta.verbose_name_plural)) for model in models]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        app, _dot, name = (self.value() or "").partition(".")
+        return queryset.filter(content_type__app_label=app, content_type__model=name) if name else queryset
+
+
 @admin.register(LogEntry)
 class LogEntryAdmin(History):
     """Read-only audit log of what admins did."""
 
     list_display = ("action_time", "user", "content_type", "object_repr", "said")
-    list_filter = ("action_flag", "content_type", "action_time")
+    list_filter = ("action_flag", AboutFilter, "action_time")
     search_fields = ("object_id",)
     search_help_text = _("Who did it, or to whom: a whole user name or e-mail address, or the number of a row.")
     list_select_related: ClassVar[Any] = ("user", "content_type")

@@ -243,3 +243,10 @@ def test_a_task_shows_not_what_it_was_asked_with(boss, bob):
         assert "secret.address" not in html
     found = boss.get(reverse("admin:django_tasks_database_dbtaskresult_changelist"), {"q": str(uuid.uuid4())})
     assert "send_to_address" not in found.content.decode()
+
+
+def test_the_audit_is_filtered_by_what_an_act_was_about(boss):
+    fill(3, boss.who)
+    assert len(exported(boss, about="users.user")) == 3
+    assert exported(boss, about="chat.report") == []
+    assert len(exported(boss, about="x")) == 3

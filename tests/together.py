@@ -9,6 +9,9 @@ from django.db import connection
 
 from common.errors import ApplicationError
 
+# Up to so many threads connect before they start. More could not all have a connection of PostgreSQL's pool at once.
+CONNECTIONS = 8
+
 
 def together(*calls: Callable[[], Any]) -> list[Any]:
     """Run each call in a thread with a database connection of its own; return results, or the errors of the product."""
@@ -16,7 +19,8 @@ def together(*calls: Callable[[], Any]) -> list[Any]:
 
     def run(call: Callable[[], Any]) -> Any:
         try:
-            connection.ensure_connection()
+            if len(calls) <= CONNECTIONS:
+                connection.ensure_connection()
             barrier.wait()
             return call()
         except ApplicationError as error:

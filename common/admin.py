@@ -229,7 +229,7 @@ def sections(request: HttpRequest, user_id: int) -> list[Section]:
 
 
 class Audited(admin.ModelAdmin):
-    """Log who did what to which row, beside Django's own LogEntry. Messages name fields, never values."""
+    """ModelAdmin that logs who changed which row, in addition to Django's LogEntry. Logs field names, never values."""
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         self._audit("admin.add", request, obj, message)
@@ -245,7 +245,7 @@ class Audited(admin.ModelAdmin):
         return super().log_deletions(request, queryset)
 
     def log_act(self, request: HttpRequest, obj: Model, name: str) -> None:
-        """Record one of our own actions: `name` is stable, for people and tools alike."""
+        """Log one of our own actions; `name` is a stable identifier."""
         audit.info(f"admin.{name}", actor_id=request.user.pk, model=obj._meta.label_lower, object_id=str(obj.pk))
         super().log_change(request, obj, name)
 
@@ -254,7 +254,7 @@ class Audited(admin.ModelAdmin):
 
 
 class History(Keyset):
-    """Rows to read, with the view permission; nobody adds, changes or deletes one here, a superuser included."""
+    """Read-only ModelAdmin: nobody can add, change or delete rows, not even a superuser."""
 
     list_select_related: ClassVar[Any] = True
     actions: Any = None

@@ -1,4 +1,4 @@
-"""Multi-row INSERTs in plain SQL: a quarter of the time of `bulk_create`, which the hot path needs."""
+"""Multi-row INSERTs in plain SQL for the hot path, in a quarter of the time of `bulk_create`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ def insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[Seq
 def insert_returning(
     model: type[models.Model], columns: Sequence[str], rows: Sequence[Sequence[Any]], returning: Sequence[str]
 ) -> list[tuple[Any, ...]]:
-    """Insert the rows and return the named columns of each, in no promised order."""
+    """Insert the rows and return the named columns of each, in no particular order."""
     names = ", ".join(_quoted(model, name) for name in returning)
     return execute(model, columns, rows, f" RETURNING {names}")
 

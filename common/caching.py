@@ -1,4 +1,4 @@
-"""No answer of the API is kept by a cache on the way: one person's data, tokens and refusals are for one request."""
+"""Middleware that forbids caching of API responses: they contain personal data, tokens or refusals."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,12 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 NO_STORE = "no-store"
-# The same for everybody, and large: browsers may keep it.
+# The same for everybody and large: browsers may cache it.
 _DOCUMENTATION = ("/api/docs/", "/api/redoc/", "/api/schema/", "/api/asyncapi")
 
 
 class NoStoreMiddleware:
-    """Set `Cache-Control: no-store` on every answer under `/api/` that brings none of its own."""
+    """Set `Cache-Control: no-store` on every response under `/api/` without a Cache-Control of its own."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

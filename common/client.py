@@ -1,4 +1,4 @@
-"""Who is at the other end: the client's address behind our own proxies, its user agent, its fingerprint."""
+"""The client of a request: IP address behind our own proxies, user agent, device fingerprint, language."""
 
 import contextlib
 import ipaddress
@@ -20,23 +20,23 @@ USER_AGENT_CHARS = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """What a service may know of a request: plain values, no request object."""
+    """What services know about a request: plain values, no request object."""
 
     ip_address: str | None = None
     user_agent: str = ""
     device_fingerprint: str = ""
     language: str = "en"
-    preferred_language: str = ""  # as `language`, and '' where Accept-Language names none of ours
+    preferred_language: str = ""  # like `language`, but '' if Accept-Language has no supported one
 
 
 def client_address(remote_addr: str | None, forwarded_for: str) -> str | None:
-    """Return the client's address, or None where it is unknown.
+    """Return the client's address, None if it is unknown.
 
-    With `TRUSTED_PROXY_COUNT` = n the n-th entry of X-Forwarded-For from the right is the one that our outermost proxy
-    saw; everything left of it was written by the client and is never read. With 0 the header is ignored.
+    With `TRUSTED_PROXY_COUNT` = n the n-th entry of X-Forwarded-For from the right is the address that our outermost
+    proxy saw; everything left of it may be forged by the client and is ignored. With 0 the whole header is ignored.
 
-    A header with fewer entries means that n is above the true number of proxies, or that somebody came past them: what
-    stands there may be the client's own word, so that the address is unknown, and the log says so.
+    A header with fewer entries means that n is larger than the real number of proxies, or that they were bypassed. Its
+    entries may be forged, so the address is unknown, and a warning is logged.
     """
     chain = [*(part.strip() for part in forwarded_for.split(",") if part.strip()), remote_addr or ""]
     trusted = settings.TRUSTED_PROXY_COUNT
@@ -50,7 +50,7 @@ _warned_at = -float("inf")
 
 
 def _warn_of_missing_proxies(found: int) -> None:
-    """Say it once a minute: it may be true of every request."""
+    """Log a warning, at most once a minute, since it may apply to every request."""
     global _warned_at
     now = time.monotonic()
     if now - _warned_at >= WARN_SECONDS:
@@ -59,7 +59,7 @@ def _warn_of_missing_proxies(found: int) -> None:
 
 
 def plain_address(text: str) -> str | None:
-    """Return the address without port, brackets, zone or IPv4-in-IPv6, or None where it is none."""
+    """Return the address without port, brackets, zone or IPv4-in-IPv6 form; None if it is invalid."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -72,7 +72,7 @@ def plain_address(text: str) -> str | None:
 
 
 def address_key(address: str | None) -> str:
-    """Return what rates count by: an IPv4 address, or the /64 of an IPv6 address (one household has that many)."""
+    """Return the key for rate limits: an IPv4 address, or the /64 of an IPv6 address (one household's network)."""
     if address and ":" in address:
         return str(ipaddress.ip_network(f"{address}/64", strict=False).network_address)
     return address or "-"
@@ -90,7 +90,7 @@ def client_of(request: HttpRequest) -> Client:
 
 
 def preferred_language(accept_language: str) -> str:
-    """Return the first language of ours that the header names, '' for none."""
+    """Return the first supported language in the header, '' if there is none."""
     for wish, _quality in parse_accept_lang_header(accept_language):
         with contextlib.suppress(LookupError):
             return get_supported_language_variant(wish)

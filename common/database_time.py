@@ -1,7 +1,7 @@
-"""How long one request may wait for the database in all: `DATABASE_TIMEOUT_MS`.
+"""Time limit for all database waits of one request together: `DATABASE_TIMEOUT_MS`.
 
-A server's threads run each piece of work in `limited()`; commands, migrations and tasks have no limit. PostgreSQL's
-own `statement_timeout` would not do: a server that hangs does not look at its clock.
+A server's threads run their work inside `limited()`; commands, migrations and tasks have no limit. PostgreSQL's own
+`statement_timeout` is not enough: it does not fire when the database server hangs.
 """
 
 import threading
@@ -14,7 +14,7 @@ from django.db import OperationalError
 
 
 class TimeOver(OperationalError):
-    """The request has waited for the database long enough: 503."""
+    """The request has used up its time limit for the database: 503."""
 
 
 class _Budget(threading.local):
@@ -26,7 +26,7 @@ _budget = _Budget()
 
 @contextmanager
 def limited(seconds: float | None = None) -> Iterator[None]:
-    """Let everything that this thread asks of the database inside wait `seconds` together (default: the setting)."""
+    """Limit all database waits of this thread inside the block to `seconds` together (default: the setting)."""
     before = _budget.left
     limit = settings.DATABASE_TIMEOUT_MS / 1000 if seconds is None else seconds
     _budget.left = limit or None
@@ -37,7 +37,7 @@ def limited(seconds: float | None = None) -> Iterator[None]:
 
 
 def left() -> float | None:
-    """Return the seconds that this thread may still wait; None without a limit. Raises TimeOver where none are left."""
+    """Return the seconds that this thread may still wait; None without a limit. Raises TimeOver if none are left."""
     if _budget.left is not None and _budget.left <= 0:
         raise TimeOver("the database took too long")
     return _budget.left
@@ -45,7 +45,7 @@ def left() -> float | None:
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """Take what the block lasts off the time that is left."""
+    """Subtract the duration of the block from the remaining time."""
     started = time.monotonic()
     try:
         yield

@@ -1,4 +1,4 @@
-"""How DRF reads and writes: one JSON renderer and parser, cursor pages. No view here: DRF imports this for its own."""
+"""DRF configuration: JSON renderer and parser, body validation, cursor pagination. No views: they import this."""
 
 import base64
 import codecs
@@ -60,7 +60,7 @@ def read(serializer: Any, request: Any, *, data: Any = None, **kwargs: Any) -> d
 
 
 def _is_optional(reader: Any, key: str) -> bool:
-    """Tell whether a key may be left out; one for which null means something may not be dropped."""
+    """Return whether a null key counts as absent: not if null is a value of the field."""
     field = reader.fields.get(key)
     return field is not None and not field.allow_null and (reader.partial or not field.required)
 
@@ -74,7 +74,7 @@ class CursorPagination(pagination.CursorPagination):
     first_rows: Callable[[int], list[Any]] | None = None
 
     def get_page_size(self, request: Any) -> int:
-        """Return the rows of a page: `limit` up to the maximum. Raises ValidationError for what is no number."""
+        """Return the page size: `limit` up to the maximum. Raises ValidationError if it is not a number."""
         asked = request.query_params.get(self.page_size_query_param)
         if not asked:
             return self.page_size
@@ -83,10 +83,10 @@ class CursorPagination(pagination.CursorPagination):
         return min(limit, self.max_page_size)
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
-        """Return a page: what follows the position of the last row shown, whatever else has the same first value.
+        """Return the page after the last row shown, correct also for many rows with equal first values.
 
-        DRF's own positions hold the first value and count rows of it, up to 1,000: a list never ended for more. The
-        position here holds every value of `ordering`, of which the last is unique. Raises NotFound for a forged cursor.
+        DRF's own cursor has the first value and an offset of at most 1,000, so that longer ties never end. This cursor
+        has every value of `ordering`, of which the last is unique. Raises NotFound for a forged cursor.
         """
         self.request = request
         self.base_url = request.build_absolute_uri()
@@ -131,7 +131,7 @@ class CursorPagination(pagination.CursorPagination):
         return str(replace_query_param(self.base_url or "", self.cursor_query_param, cursor))
 
     def _position(self, queryset: Any, cursor: str | None) -> tuple[bool, list[Any] | None]:
-        """Return the direction and the values that the cursor names. Raises NotFound for what is none of ours."""
+        """Return the direction and the values in a cursor. Raises NotFound for an invalid one."""
         if not cursor:
             return False, None
         try:
@@ -153,11 +153,11 @@ class CursorPagination(pagination.CursorPagination):
 
 
 def _beyond(names: Sequence[str], directions: Sequence[bool], position: Sequence[Any]) -> Q:
-    """Return the condition that a row follows the position, in the order of all of the names."""
+    """Return the condition that a row comes after the position in the order of `names`."""
     first, down = names[0], directions[0]
     strictly = Q(**{f"{first}__{'lt' if down else 'gt'}": position[0]})
     if len(names) == 1:
         return strictly
-    # An index answers the first condition alone; the rest is a filter on its few equal rows.
+    # An index is used for the first condition; the rest filters the few rows with an equal value.
     within = Q(**{f"{first}__{'lte' if down else 'gte'}": position[0]})
     return within & (strictly | _beyond(names[1:], directions[1:], position[1:]))

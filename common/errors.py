@@ -1,7 +1,7 @@
-"""Errors are classes that carry facts; `envelope` turns each into the one error body of the product.
+"""Application errors as classes, and `envelope`, which turns each into the common error body.
 
-A service raises an `ApplicationError`; `exception_handler` (DRF) and the handlers below (everything outside DRF) answer
-it. `code`, `reason` and `action` are stable, `detail` is translated.
+Services raise an `ApplicationError`; `exception_handler` (DRF) and the handlers below (everything outside DRF) return
+it to the client. `code`, `reason` and `action` are stable, `detail` is translated.
 """
 
 import math
@@ -29,7 +29,7 @@ WWW_AUTHENTICATE = 'Bearer realm="api"'
 
 
 class ApplicationError(Exception):
-    """A refusal that the product foresees.
+    """Base class of all expected errors.
 
     `status` HTTP status; `code` and `reason` stable names; `action` what the client should do; `retry_after` seconds;
     `extra` further keys of the body.
@@ -55,7 +55,7 @@ class NotAuthenticated(ApplicationError):
 
 
 class NoActiveAccount(ApplicationError):
-    """Wrong credentials, unknown or inactive user: one answer for all three."""
+    """Wrong credentials, unknown or inactive user: the same response for all three."""
 
     status, code = 401, "no_active_account"
     detail = _("No active account found with the given credentials.")
@@ -118,7 +118,7 @@ class Blocked(ApplicationError):
 
 
 class AccountClosed(PermissionRefused):
-    """A direct conversation whose other person is gone takes no more messages."""
+    """No more messages in a direct conversation: the other user has closed the account."""
 
     reason = "account_closed"
     detail = _("This person has closed their account.")
@@ -148,7 +148,7 @@ class TemporarilyUnavailable(ApplicationError):
 
 
 class InvalidCode(ApplicationError):
-    """A code or a credential that proves nothing, whatever is wrong with it."""
+    """An invalid code or credential, for any reason."""
 
     status, code = 400, "invalid_code"
     detail = _("This code is not valid.")
@@ -264,7 +264,7 @@ def from_exception(exc: BaseException) -> ApplicationError | None:
             return Throttled(retry_after=getattr(exc, "wait", None) or 1)
         case OperationalError() | InterfaceError():
             return TemporarilyUnavailable()
-        case DataError():  # a value that no column of the database can hold, and that nothing checked before
+        case DataError():  # a value that does not fit the column and was not validated before
             return ValidationFailed.of("non_field_errors", "invalid", ValidationFailed.detail)
         case exceptions.APIException(status_code=status):
             error = ApplicationError(exc.detail if isinstance(exc.detail, str) else str(exc.detail))
@@ -272,7 +272,7 @@ def from_exception(exc: BaseException) -> ApplicationError | None:
             if status == 401:
                 error.action = "login"
             return error
-    if type(exc).__name__ in {"PoolTimeout", "TooManyRequests"}:  # psycopg_pool, only there with PostgreSQL
+    if type(exc).__name__ in {"PoolTimeout", "TooManyRequests"}:  # of psycopg_pool, imported only with PostgreSQL
         return TemporarilyUnavailable()
     return None
 
@@ -291,7 +291,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> "Response | No
 
 
 def respond(error: ApplicationError) -> HttpResponse:
-    """Answer outside DRF: middleware, unknown paths, Django's own handlers."""
+    """Return the response of an error outside DRF: middleware, unknown paths, Django's own handlers."""
     return HttpResponse(
         json.dumps(envelope(error)), status=error.status, headers=headers(error), content_type="application/json"
     )
@@ -300,7 +300,7 @@ def respond(error: ApplicationError) -> HttpResponse:
 def refusal_answer(
     error: ApplicationError, inbound_request_id: str | None
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return status, headers and envelope of a refusal outside of Django."""
+    """Return status, headers and body of a refusal outside of Django."""
     request_id = sane_request_id(inbound_request_id)
     with request_id_set(request_id):
         body = json.dumps(envelope(error))
@@ -360,7 +360,7 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """handler500; a database that is away is 503, a value that it cannot hold 400, wherever it was noticed."""
+    """handler500. Returns 503 if the database is down, and 400 for a value that it cannot store."""
     import sys
 
     raised = sys.exc_info()[1] or Exception()

@@ -1,4 +1,4 @@
-"""Serializer fields that take the JSON type the schema names and no other: `"5"` is no integer, `5` no string."""
+"""Serializer fields that accept only the JSON type in the schema: `"5"` is no integer, `5` no string."""
 
 from typing import Any
 from uuid import UUID
@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from common.text import is_blank
 
-# What a bigint column holds.
+# The range of a bigint column.
 BIGINT_MAX = 2**63 - 1
 
 
@@ -19,7 +19,7 @@ class StrictCharField(serializers.CharField):
 
 
 class VisibleCharField(StrictCharField):
-    """A text that shows something: one of invisible characters alone is blank."""
+    """A text with visible characters: one of only invisible characters counts as blank."""
 
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)
@@ -31,7 +31,7 @@ class VisibleCharField(StrictCharField):
 
 
 class StrictUUIDField(serializers.UUIDField):
-    """A UUID as text: DRF would take any integer for one."""
+    """A UUID as text: DRF's own field also accepts any integer."""
 
     def to_internal_value(self, data: Any) -> UUID:
         if not isinstance(data, str):

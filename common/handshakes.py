@@ -1,7 +1,7 @@
-"""Refused handshakes: answered by HTTP before they are accepted, and counted for each address.
+"""Refusal of WebSocket handshakes by an HTTP response, with a rate limit per client address.
 
-Only refusals are counted (`RATE_HANDSHAKE`), so that one address behind which many people sit never keeps out who holds
-a good token.
+Only refusals are counted (`RATE_HANDSHAKE`), so that clients with a valid token are never locked out by others behind
+the same address.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from common.client import address_key, client_address
 from common.errors import ApplicationError, Throttled, refusal_answer
 
 _ENTRIES = 10_000
-_over: OrderedDict[str, float] = OrderedDict()  # addresses past the rate, with the end of their window
+_over: OrderedDict[str, float] = OrderedDict()  # addresses over the limit, with the end of their window
 
 
 async def count_refused(scope: dict[str, Any]) -> Throttled | None:
-    """Count one refused handshake of this address; return what to answer instead once there were too many."""
+    """Count one refused handshake of this address; return Throttled if there were too many."""
     if rates.parse(settings.RATE_LIMITS["handshake"]) is None:
         return None
     said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
     key = address_key(client_address((scope.get("client") or [""])[0], said))
     until = _over.get(key, 0.0)
     now = time.monotonic()
-    if until > now:  # the answer is known: a flood does not reach Redis
+    if until > now:  # known to be over the limit: a flood does not reach Redis
         return Throttled(retry_after=until - now)
     if settings.REDIS_URLS:
         wait = await asyncio.to_thread(rates.hit, name="handshake", key=key)
@@ -44,12 +44,12 @@ async def count_refused(scope: dict[str, Any]) -> Throttled | None:
 
 
 def forget() -> None:
-    """Forget who was past the rate (tests)."""
+    """Clear the addresses over the limit (for tests)."""
     _over.clear()
 
 
 async def refuse(error: ApplicationError, scope: dict[str, Any], send: Callable[[dict[str, Any]], Any]) -> None:
-    """Refuse by HTTP what was not accepted yet; a server without that extension of ASGI makes it 403."""
+    """Refuse a handshake with an HTTP response; a server without that ASGI extension sends a plain 403."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return

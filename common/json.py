@@ -1,4 +1,4 @@
-"""JSON as the contract writes it: UTC times with milliseconds and `Z`, strict in what it reads."""
+"""JSON encoding with UTC times in milliseconds and `Z`, and strict decoding."""
 
 import uuid
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ def _default(value: Any) -> Any:
         return str(value)
     if hasattr(value, "tolist"):
         return value.tolist()
-    if isinstance(value, dict):  # ReturnDict and other subclasses that orjson does not take by itself
+    if isinstance(value, dict):  # ReturnDict and other subclasses that orjson does not encode
         return dict(value)
     if isinstance(value, list | tuple | set | frozenset):
         return list(value)

@@ -1,10 +1,10 @@
-"""Labels and other lines that people write and others read: spaces, controls and emoji."""
+"""Cleaning of labels and other one-line texts: white space, control characters, emoji."""
 
 import unicodedata
 
-# They turn the reading direction of what follows them (UAX #9), in a mail or a list of names.
+# They change the direction of the following text (UAX #9), in a mail or a list of names.
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-JOINERS = frozenset("\u200c\u200d")  # Persian and Indic spelling needs them, and so do emoji
+JOINERS = frozenset("\u200c\u200d")  # needed by Persian and Indic spelling, and by emoji
 _VARIATION = range(0xFE00, 0xFE10)
 _TAGS = range(0xE0020, 0xE0080)  # the flags of England, Scotland and Wales
 _SKIN = range(0x1F3FB, 0x1F400)
@@ -17,21 +17,21 @@ def spaced(text: str) -> str:
 
 
 def is_readable(char: str) -> bool:
-    """Tell whether a character may stand in a line: no control, no direction mark, nothing unassigned or private."""
+    """Return whether a character is allowed in a line: no control, direction mark, unassigned or private-use one."""
     return char not in BIDI_CONTROLS and (char.isprintable() or char in JOINERS or ord(char) in _TAGS)
 
 
 def label(text: str, *, limit: int) -> str:
-    """Return a line made of whatever somebody called something: nothing refuses it.
+    """Return a clean label for any input, without refusing it.
 
-    Every space is U+0020, what is not readable is dropped, and no emoji or accented letter is cut in two at `limit`.
+    White space becomes U+0020, disallowed characters are dropped, and no emoji or accented letter is split at `limit`.
     """
     plain = "".join(" " if char.isspace() else char for char in unicodedata.normalize("NFC", text))
     return cut("".join(char for char in plain if is_readable(char)).strip(), limit).strip()
 
 
 def cut(text: str, limit: int) -> str:
-    """Return at most `limit` characters, ending between two of what a reader calls a character (UAX #29, in short)."""
+    """Return at most `limit` characters without splitting a grapheme cluster (UAX #29, simplified)."""
     if len(text) <= limit:
         return text
     end = limit
@@ -41,7 +41,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def _holds_together(text: str, place: int) -> bool:
-    """Tell whether the characters before and after `place` are one to the reader."""
+    """Return whether the characters around `place` belong to one grapheme cluster."""
     before, after = text[place - 1], text[place]
     if after in JOINERS or before == "\u200d" or ord(after) in _VARIATION or ord(after) in _TAGS or ord(after) in _SKIN:
         return True

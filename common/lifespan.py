@@ -1,7 +1,7 @@
-"""What a server process does before it serves, before it stops serving and after.
+"""Lifespan hooks of a server process: start-up, drain and shutdown.
 
-An app registers in `AppConfig.ready()`; `config/asgi.py` calls, on uvicorn and daphne alike. Commands and tests call
-nothing of it, so that only a server has background work.
+Apps register hooks in `AppConfig.ready()`; `config/asgi.py` runs them, on uvicorn and daphne alike. Commands and tests
+do not, so that only a server has background work.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ _shutdown: list[Hook] = []
 
 
 def on_startup(hook: Hook) -> Hook:
-    """Await `hook` on the event loop before the first request; what it raises stops the start."""
+    """Await `hook` on the event loop before the first request; an exception aborts the start."""
     _startup.append(hook)
     return hook
 
 
 def on_drain(hook: Hook) -> Hook:
-    """Await `hook` at SIGTERM while the server still serves: tell the sockets to go. Bounded by `DRAIN_SECONDS`."""
+    """Await `hook` at SIGTERM while the server still serves, to close the sockets. Limited by `DRAIN_SECONDS`."""
     _drain.append(hook)
     return hook
 
@@ -41,7 +41,7 @@ async def startup() -> None:
 
 
 async def drain(*, within_s: float) -> None:
-    """Run every drain hook at once; what fails or takes longer is logged and left."""
+    """Run all drain hooks concurrently; failures and timeouts are logged."""
     await _bounded("drain", _drain, within_s)
 
 

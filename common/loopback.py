@@ -1,4 +1,4 @@
-"""Whether a host is this machine. Imports nothing of Django: the settings ask as well."""
+"""Check whether a host is this machine. Imports nothing of Django, since the settings use it."""
 
 import ipaddress
 

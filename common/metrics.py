@@ -1,4 +1,4 @@
-"""Every figure that operators see, declared once (docs/metrics.md). Who counts imports it from here.
+"""All Prometheus metrics, declared once (docs/metrics.md) and imported by the code that counts.
 
 With several processes each writes into a file of its own (`PROMETHEUS_MULTIPROC_DIR`, set by `config/processes.py`),
 and a scrape of any of them sums all. The file is named after the process's place, not its id: a replacement goes on
@@ -16,7 +16,7 @@ if IS_SHARED:
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
-    """Declare a gauge that is the sum of what the living processes say."""
+    """Declare a gauge that is the sum over the living processes."""
     return Gauge(name, text, labels, multiprocess_mode="livesum")
 
 

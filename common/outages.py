@@ -1,4 +1,4 @@
-"""What fails because a store is away is counted, not logged: that it went and came back has a line of its own."""
+"""Reporting of errors caused by an outage of a store: counted, not logged, since the outage itself is logged once."""
 
 import structlog
 
@@ -9,7 +9,7 @@ log = structlog.get_logger(__name__)
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether the error says that the database or Redis does not answer."""
+    """Return whether the error means that the database or Redis does not answer."""
     known = from_exception(error)
     if known is not None and known.status == 503:
         return True
@@ -17,7 +17,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def note(what: str, error: Exception) -> None:
-    """Count work that failed; log it only where no store's outage explains it."""
+    """Count failed work; log it only if no outage explains it."""
     STORE_FAILURES.labels(what).inc()
     if is_outage(error):
         log.debug(what, error=repr(error))

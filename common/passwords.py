@@ -1,4 +1,4 @@
-"""How passwords are hashed and checked: Argon2id at OWASP's parameters, Unicode NFC, and no hash that is a 500."""
+"""Password hashing: Argon2id with OWASP's parameters, Unicode NFC, and verification that never fails with a 500."""
 
 import unicodedata
 from typing import Any
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class Argon2Hasher(Argon2PasswordHasher):
-    """Django's own takes 100 MiB and 250 ms, so that four logins a second fill a core; this one takes 19 MiB, 26 ms.
+    """Argon2id with 19 MiB and 26 ms per hash; Django's own takes 100 MiB and 250 ms, so four logins a second per core.
 
     Source: OWASP Password Storage Cheat Sheet (m=19 MiB, t=2, p=1). Other hashes are upgraded at login.
     """
@@ -48,14 +48,14 @@ class MaximumLengthValidator:
 
 
 class BCryptHasher(BCryptPasswordHasher):
-    """Plain `bcrypt$`, as older projects keep it. Their library cut at 72 bytes; today's refuses what is longer."""
+    """Plain `bcrypt$` hashes of older projects. Their library truncated at 72 bytes; today's refuses longer input."""
 
     def encode(self, password: str, salt: Any) -> str:
         return super().encode(password.encode()[:72].decode(errors="ignore"), salt)
 
     def verify(self, password: str, encoded: str) -> bool:
         _algorithm, data = encoded.split("$", 1)
-        raw = password.encode()[:72]  # in bytes: the cut may fall inside a letter
+        raw = password.encode()[:72]  # in bytes: it may split a character
         return constant_time_compare(bcrypt.hashpw(raw, data.encode("ascii")), data.encode("ascii"))
 
     def harden_runtime(self, password: str, encoded: str) -> None:
@@ -63,20 +63,20 @@ class BCryptHasher(BCryptPasswordHasher):
 
 
 def normalise(password: str) -> str:
-    """Return the password in NFC: a telephone and a laptop send é as one character or as two."""
+    """Return the password in NFC: devices differ in sending é as one code point or two."""
     return unicodedata.normalize("NFC", password)
 
 
 def encode(password: str | None) -> str:
-    """Return the hash of a new password, of its NFC form; an unusable one for None."""
+    """Return the hash of a new password in NFC; an unusable hash for None."""
     return make_password(None if password is None else normalise(password))
 
 
 def verify(password: str, encoded: str) -> tuple[bool, bool]:
-    """Return whether the password is right, and whether its hash should be made anew.
+    """Return whether the password is correct, and whether its hash should be upgraded.
 
-    A hash of before NFC was the rule was made of what was typed, which is tried once. A hasher that fails, over a hash
-    that is cut or not its own, has found a wrong password.
+    Hashes from before the NFC rule are of the password as typed, which is tried as well. If a hasher fails, because of
+    a truncated or foreign hash, the password is wrong.
     """
     right, outdated = _verify(normalise(password), encoded)
     if not right and password != normalise(password):
@@ -88,7 +88,7 @@ def _verify(password: str, encoded: str) -> tuple[bool, bool]:
     try:
         return verify_password(password, encoded)
     except Exception as error:
-        # Neither the message nor the traceback: they may quote the hash.
+        # Log neither message nor traceback: they may contain the hash.
         log.warning("password.hash_is_broken", algorithm=encoded.partition("$")[0][:32], error=type(error).__name__)
         make_password("takes the time of a check")
         return False, False

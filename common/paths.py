@@ -4,6 +4,6 @@ from django.urls.converters import UUIDConverter
 
 
 class AnyCaseUUID(UUIDConverter):
-    """A UUID in either case: RFC 9562 §4 wants both read alike, and Swift's `uuidString` is in capitals."""
+    """A UUID in either case: RFC 9562 §4 requires reading both, and Swift's `uuidString` is upper case."""
 
     regex = UUIDConverter.regex.replace("a-f", "a-fA-F")

@@ -1,7 +1,7 @@
-"""Several statements in one round trip: prepared on PostgreSQL by psycopg's pipeline mode, one by one on SQLite.
+"""Several SQL statements in one round trip: prepared in psycopg's pipeline mode on PostgreSQL, one by one on SQLite.
 
-Written once for both: `any_of(values)` is `= ANY(%s)` with an array there and `IN (…)` here. Django's own cursors bind
-on the client, where nothing can be prepared, so these are psycopg's.
+The SQL is the same for both: `any_of(values)` is `= ANY(%s)` with an array on PostgreSQL and `IN (…)` on SQLite.
+Django's own cursors bind parameters on the client, which prevents prepared statements, so psycopg's are used.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ def any_of(values: Sequence[Any]) -> Statement:
 
 
 def param(value: Any) -> Any:
-    """Return a value as a parameter: SQLite has neither UUID nor time."""
+    """Return a value as a parameter: SQLite has no UUID and time types."""
     if is_postgresql():
         return value
     if isinstance(value, UUID):
@@ -39,20 +39,20 @@ def param(value: Any) -> Any:
 
 
 def as_uuid(value: Any) -> UUID | None:
-    """Return what the database gave for a UUID column."""
+    """Convert the database's value of a UUID column."""
     return value if value is None or isinstance(value, UUID) else UUID(value)
 
 
 def as_time(value: Any) -> datetime:
-    """Return what the database gave for a time column."""
+    """Convert the database's value of a time column."""
     return value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)
 
 
 @contextmanager
 def one_trip() -> Iterator[None]:
-    """Send what is executed inside together; whoever fetches waits for the answer. No-op on SQLite.
+    """Send the statements inside the block together; fetching waits for the results. No-op on SQLite.
 
-    Around a whole `transaction.atomic()` the commit travels with the last statement.
+    Around a whole `transaction.atomic()`, the commit is sent with the last statement.
     """
     if not is_postgresql():
         yield

@@ -1,4 +1,4 @@
-"""What `manage.py purge_expired` removes: each app registers its own, since none may import the others.
+"""Registry of purges for `manage.py purge_expired`: each app registers its own, since apps must not import each other.
 
 purging.register("reset links", purging.delete_batch(lambda: PasswordResetToken.objects.filter(...)))
 """
@@ -14,13 +14,13 @@ BATCH_ROWS = 500
 
 
 class Purge(NamedTuple):
-    """`name` for the summary line; `batch(limit)` treats at most `limit` rows and returns how many it did."""
+    """A registered purge. `name` is for the summary; `batch(limit)` handles at most `limit` rows, returns how many."""
 
     name: str
     batch: Callable[[int], int]
 
     def due(self) -> int:
-        """Return how many rows wait, as far as the batch can tell: for the progress bar."""
+        """Return how many rows are due, if the batch knows, for the progress bar."""
         return self.batch.rows().count() if isinstance(self.batch, Batch) else 0
 
 
@@ -30,16 +30,16 @@ def _delete(rows: QuerySet[Any]) -> None:
 
 @dataclass(frozen=True)
 class Batch:
-    """`rows()` is asked anew for each batch, since "expired" means now; `act` takes them out of it."""
+    """Batch over a queryset. `rows()` is evaluated each time, since "expired" depends on now; `act` handles them."""
 
     rows: Callable[[], QuerySet[Any]]
     act: Callable[[QuerySet[Any]], Any] = _delete
 
     def __call__(self, limit: int = BATCH_ROWS) -> int:
-        """Treat at most `limit` rows in a transaction of their own.
+        """Handle at most `limit` rows in a separate transaction.
 
-        Rows that another run holds are passed by (PostgreSQL; SQLite has one writer at a time), so that two runs at
-        once share the work.
+        Rows locked by another run are skipped (PostgreSQL; SQLite has one writer at a time), so that parallel runs
+        share the work.
         """
         with transaction.atomic():
             found = self.rows().order_by("pk")
@@ -57,7 +57,7 @@ def delete_batch(rows: Callable[[], QuerySet[Any]]) -> Batch:
 
 
 def update_batch(rows: Callable[[], QuerySet[Any]], act: Callable[[QuerySet[Any]], Any]) -> Batch:
-    """Return a batch that treats the rows of `rows()` by `act`, after which they are no longer among them."""
+    """Return a batch that applies `act` to the rows of `rows()`, after which `rows()` no longer contains them."""
     return Batch(rows, act)
 
 
@@ -65,7 +65,7 @@ _registered: dict[str, Purge] = {}
 
 
 def register(name: str, batch: Callable[[int], int]) -> None:
-    """Have `batch(limit)` called until it finds less than `limit` rows. The same name again replaces."""
+    """Register `batch(limit)`, which is called until it handles fewer than `limit` rows. A repeated name replaces."""
     _registered[name] = Purge(name, batch)
 
 

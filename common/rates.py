@@ -1,4 +1,4 @@
-"""Rates, counted atomically across processes in the shared cache; per process while that is away.
+"""Rate limits, counted atomically across processes in the shared cache; per process while that is down.
 
 `allow(name="login", key=address)` counts one and raises `Throttled` beyond the rate named in `settings.RATE_LIMITS`.
 A window begins with the first use in it and is not made longer by further ones.
@@ -36,7 +36,7 @@ def parse(rate: str) -> tuple[int, int] | None:
 
 
 def allow(*, name: str, key: str) -> None:
-    """Count one use and pass, or raise Throttled with the seconds until the window ends."""
+    """Count one use; raise Throttled, with the seconds until the window ends, if over the limit."""
     wait = hit(name=name, key=key)
     if wait is not None:
         RATE_LIMITED.labels(name).inc()
@@ -52,7 +52,7 @@ def hit(*, name: str, key: str) -> float | None:
     slot = f"rate:{name}:{key}"
     try:
         count, left = cache.hit(slot, seconds) if hasattr(cache, "hit") else _count(cache, slot, seconds)
-    except CacheAway:  # count on, in this process alone
+    except CacheAway:  # continue counting in this process only
         count, left = _local.hit(slot, seconds)
     return None if count <= limit else max(left, 0.001)
 
@@ -65,14 +65,14 @@ def _count(store: Any, slot: str, seconds: int) -> tuple[int, float]:
         store.add(slot, 0, timeout=seconds)
         try:
             count = store.incr(slot)
-        except ValueError:  # its window ended between the two
+        except ValueError:  # the window ended between the two calls
             continue
         return count, (store.get(f"{slot}:end") or now + seconds) - now
     return _local.hit(slot, seconds)
 
 
 class _Local:
-    """Windows of this process alone: slot to (end, count)."""
+    """Windows of this process only: slot to (end, count)."""
 
     def __init__(self) -> None:
         self._windows: dict[str, tuple[float, int]] = {}

@@ -1,4 +1,4 @@
-"""Give every request an id: a sane inbound `X-Request-ID` is kept, otherwise one is made."""
+"""Request ids: a valid inbound `X-Request-ID` is kept, otherwise a new one is generated."""
 
 import re
 import uuid
@@ -14,7 +14,7 @@ _SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def current_request_id() -> str:
-    """Return the id of the request being served, or a new one outside of any."""
+    """Return the id of the current request, or a new one outside of a request."""
     return _current.get() or new_request_id()
 
 
@@ -23,7 +23,7 @@ def new_request_id() -> str:
 
 
 def sane_request_id(inbound: str | None) -> str:
-    """Return `inbound` where it is 1 to 128 plain characters, else a new id (a header goes into logs: no injection)."""
+    """Return `inbound` if it is 1 to 128 plain characters, else a new id: the header is logged, so no injection."""
     return inbound if inbound and _SANE.fullmatch(inbound) else new_request_id()
 
 
@@ -39,7 +39,7 @@ def request_id_set(request_id: str) -> Iterator[None]:
 
 
 class RequestIdMiddleware:
-    """Stand first: what fails behind it is still answered with the id."""
+    """The first middleware, so that errors of all others are also returned with the id."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

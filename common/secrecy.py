@@ -1,4 +1,4 @@
-"""Whether a secret that somebody typed into a setting could be guessed."""
+"""Detection of guessable secrets in settings."""
 
 import itertools
 import math
@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 BITS = 60  # 32 hexadecimal digits of a random source have about 110 by this measure
-PERIOD = 8  # a text that repeats one of so many characters or fewer
+PERIOD = 8  # the longest period of a repetition
 
 
 def is_guessable(secret: str) -> bool:
-    """Tell whether a text is of few different characters, a repetition, or a run such as `abcdef…`.
+    """Return whether a text has few distinct characters, is a repetition, or a run such as `abcdef…`.
 
-    A lower bound of its entropy: that of its characters and that of the steps between them.
+    Uses the entropy of its characters and of the differences between neighbours.
     """
     if len(set(secret)) < 8 or any(secret[period:] == secret[:-period] for period in range(1, PERIOD + 1)):
         return True

@@ -1,8 +1,8 @@
-"""The cache that processes share: Redis or Valkey, several of them by hash, and never a reason to wait.
+"""Cache shared by all processes: one or several Redis or Valkey servers, sharded by hash, with short timeouts.
 
-Django's own takes a second server for a replica of the first, has no time limit, and tries a dead server anew at each
-call. Here a call that fails raises `CacheAway` within `TIMEOUT_SECONDS`, and for `PAUSE_SECONDS` all others raise it at
-once; callers go on without (rates count per process, counts of sockets are what they last were).
+Django's own treats a second server as a replica of the first, has no timeout, and retries a dead server at every call.
+Here a failing call raises `CacheAway` within `TIMEOUT_SECONDS`, and all other calls raise it at once for
+`PAUSE_SECONDS`; callers continue without it (rates count per process, socket counts keep their last values).
 """
 
 import threading
@@ -33,15 +33,15 @@ class CacheAway(Exception):
 
 
 class Breaker:
-    """Opens at a failure; after the pause one call tries again while the others still pass by."""
+    """Circuit breaker: opens at a failure; after the pause one call tries again while the others still fail fast."""
 
     def __init__(self) -> None:
         self._closed_at = 0.0
-        self._is_away = False  # and it was said
+        self._is_away = False  # and logged
         self._lock = threading.Lock()
 
     def run(self, call: Callable[[], T]) -> T:
-        """Raises: CacheAway."""
+        """Run `call`. Raises: CacheAway."""
         tried = self._enter()
         try:
             result = call()
@@ -60,7 +60,7 @@ class Breaker:
         return result
 
     def _enter(self) -> bool:
-        """Return whether this call is the one that tries again. Raises: CacheAway during the pause."""
+        """Return whether this call is the retry after the pause. Raises: CacheAway during the pause."""
         if not self._closed_at:
             return False
         with self._lock:
@@ -72,14 +72,14 @@ class Breaker:
             return True
 
 
-# The stubs know little of its inside, which is what is replaced here.
+# The type stubs lack the internals that are overridden here.
 RedisCacheClient: Any = django_redis.RedisCacheClient
 
 
 class ShardedClient(RedisCacheClient):
-    """Keys are spread over the servers by hash, each server on its own."""
+    """Cache client that distributes keys over independent servers by hash."""
 
-    # Counts and, with the first count, sets the end: one step, so that no window is left without an end.
+    # Increments and, at the first count, sets the expiry, atomically, so that no window is left without one.
     _HIT = """
     local count = redis.call('INCR', KEYS[1])
     local left = redis.call('PTTL', KEYS[1])
@@ -151,18 +151,18 @@ class ShardedClient(RedisCacheClient):
         return count, left_ms / 1000
 
 
-_breaker = Breaker()  # Django makes a cache for each thread; whether the server answers is one fact for all
+_breaker = Breaker()  # shared: Django creates a cache object for each thread
 
 
 class SharedCache(RedisCache):
-    """Django's Redis cache with limits; every call may raise CacheAway."""
+    """Django's Redis cache with timeouts and sharding; every call may raise CacheAway."""
 
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
         super().__init__(server, params)
         self._class = ShardedClient
 
     def hit(self, key: str, seconds: int) -> tuple[int, float]:
-        """Count one; return the count and the seconds until it starts anew. Atomic."""
+        """Count one; return the count and the seconds until the window ends. Atomic."""
         made = self.make_and_validate_key(key)
         client: Any = self._cache
         return _breaker.run(lambda: client.hit(made, seconds))

@@ -1,14 +1,14 @@
-"""Work that leaves the request: Django's Tasks API on the database, with leases, retries and daily clean-ups.
+"""Background tasks: Django's Tasks API on the database, with leases, retries and daily tasks.
 
-A task's row is committed with what caused it. While a task runs, its row's `run_after` is its lease: the worker pushes
-it ahead, and once it lies in the past (the worker was killed) the task is anybody's again. So a task may run twice, and
-has to bear it. What fails is tried again after 10 s, 20 s, 40 s …, eight times in all.
+A task's row is committed with the change that enqueues it. While a task runs, its row's `run_after` is a lease, which
+the worker extends; once it has passed (the worker was killed), any worker may take the task. A task may therefore run
+twice and must be idempotent. Failures are retried after 10 s, 20 s, 40 s …, eight attempts in all.
 
     @task()
     def send(user_id: int) -> None: ...
 
     send.enqueue(user.pk)      # inside the transaction
-    task(queue_name="push")    # what waits for the services of others has threads of its own
+    task(queue_name="push")    # tasks that call external services have separate threads
     daily(report)              # in AppConfig.ready(): a task without arguments, once a day
 """
 
@@ -53,11 +53,11 @@ _daily: list[Task] = []
 
 
 class GiveUp(Exception):
-    """Raised by a task for which no other attempt makes sense: it fails at once."""
+    """Raised by a task that must not be retried."""
 
 
 class DatabaseBackend(_DatabaseBackend):
-    """django-tasks-db's, which wakes the worker of this process as soon as the row is committed."""
+    """django-tasks-db's backend, which also wakes this process's workers when the row is committed."""
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
         result: Any = super().enqueue(task, args, kwargs)
@@ -66,7 +66,7 @@ class DatabaseBackend(_DatabaseBackend):
 
 
 def wake() -> None:
-    """Let the workers of this process look now and not at the next second."""
+    """Wake the workers of this process now instead of at their next poll."""
     global _woken
     with _wake:
         _woken += 1
@@ -74,7 +74,7 @@ def wake() -> None:
 
 
 def daily(task: Task) -> Task:
-    """Enqueue `task` once in 24 hours, whichever worker notices first."""
+    """Register `task` to be enqueued once in 24 hours, by whichever worker is first."""
     if all(known.module_path != task.module_path for known in _daily):
         _daily.append(task)
     return task
@@ -83,14 +83,14 @@ def daily(task: Task) -> Task:
 @daily
 @task()
 def purge_expired() -> None:
-    """Remove what every app lets be removed, as `manage.py purge_expired` does."""
+    """Run all registered purges, like `manage.py purge_expired`."""
     for purge in purging.registered():
         while purge.batch(purging.BATCH_ROWS):
             pass
 
 
 def old_results() -> Any:
-    """Return what was done longer than `TASK_RETENTION_DAYS` ago."""
+    """Return tasks that finished more than `TASK_RETENTION_DAYS` ago."""
     from django_tasks_db.models import DBTaskResult
 
     before = timezone.now() - timedelta(days=settings.TASK_RETENTION_DAYS)
@@ -101,22 +101,22 @@ purging.register("task results", purging.delete_batch(old_results))
 
 
 def retry_after_s(attempt: int) -> float:
-    """Return the seconds to wait after the `attempt`-th failure: doubled each time, with up to a tenth at random."""
+    """Return the seconds to wait after the `attempt`-th failure: doubled each time, plus up to a tenth of jitter."""
     return min(FIRST_RETRY_SECONDS * 2 ** (attempt - 1), RETRY_SECONDS_MAX) * random.uniform(1, 1.1)  # noqa: S311
 
 
 class Worker:
-    """Takes one task after another until `stop` is set. Any number of them may run, in any number of processes."""
+    """Runs tasks until `stop` is set. Any number of workers may run, in any number of processes."""
 
     def __init__(self, *, looks_after: bool = True, queue: str = "default") -> None:
-        """`looks_after`: also takes up what others left behind and enqueues the daily tasks (one of several does)."""
+        """Create a worker. `looks_after`: it also reaps tasks of killed workers and enqueues the daily tasks."""
         self.looks_after = looks_after
         self.queue = queue
         self.stop = threading.Event()
         self._reaped_at = self._daily_at = float("-inf")
 
     def run(self) -> None:
-        """Work until stopped; whatever the database does meanwhile is waited out."""
+        """Run tasks until stopped; database errors are waited out."""
         pause = POLL_SECONDS
         while not self.stop.is_set():
             woken = _woken
@@ -128,7 +128,7 @@ class Worker:
                     continue
                 pause = POLL_SECONDS
             except Exception as error:
-                # Locked, restarted, away: a worker that ended here would be a mail that never leaves.
+                # Locked, restarted or down: if the worker ended here, mails would never be sent.
                 log.warning("tasks.database_away", error=type(error).__name__, retry_s=pause)
                 _close_connections()
                 pause = min(pause * 2, 15)
@@ -169,12 +169,12 @@ class Worker:
         from django_tasks_db.models import DBTaskResult
 
         due = DBTaskResult.objects.ready().filter(backend_name="default", queue_name=self.queue)
-        if not due.exists():  # without the write lock that SQLite would take below, once a second
+        if not due.exists():  # avoids taking SQLite's write lock below every second
             return None
         with transaction.atomic():
             row = due.get_locked()
             if row is not None:
-                # Every claim has a name of its own, so that a late worker cannot speak for the one that took over.
+                # Every claim has a unique id, so that a late worker cannot finish a task that another has taken over.
                 row.run_after = timezone.now() + timedelta(seconds=LEASE_SECONDS)
                 row.save(update_fields=["run_after"])
                 row.claim(f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:12]}")
@@ -203,7 +203,7 @@ class Worker:
 
 
 def _release(row: Any, error: BaseException | None) -> bool:
-    """Make a task due again later, or fail it after its last attempt; return whether there is another one."""
+    """Schedule a retry, or fail the task after its last attempt; return whether it is retried."""
     from django_tasks import TaskResultStatus
 
     attempt = len(row.worker_ids)
@@ -215,7 +215,7 @@ def _release(row: Any, error: BaseException | None) -> bool:
     else:
         row.status, row.finished_at = TaskResultStatus.FAILED, now
     if error is not None:
-        # Frames and class, not the message: it may quote an address or worse.
+        # Stack frames and class, but not the message, which may contain an address or a secret.
         row.exception_class_path = f"{type(error).__module__}.{type(error).__qualname__}"
         row.traceback = "".join(traceback.format_tb(error.__traceback__))
     row.save(update_fields=["status", "run_after", "finished_at", "exception_class_path", "traceback"])
@@ -223,7 +223,7 @@ def _release(row: Any, error: BaseException | None) -> bool:
 
 
 def reap() -> int:
-    """Take up what a killed worker left behind; return how many tasks that were."""
+    """Release the tasks of killed workers; return how many."""
     from django_tasks_db.models import DBTaskResult
 
     left = DBTaskResult.objects.running().filter(run_after__lt=timezone.now())
@@ -238,7 +238,7 @@ def reap() -> int:
 
 
 def enqueue_daily() -> None:
-    """Enqueue the daily tasks that nobody has enqueued within 24 hours."""
+    """Enqueue the daily tasks that were not enqueued within the last 24 hours."""
     from django_tasks_db.models import DBTaskResult
 
     for todo in _daily:
@@ -249,7 +249,7 @@ def enqueue_daily() -> None:
 
 @contextmanager
 def _row_still_ours(row: Any) -> Iterator[bool]:
-    """Lock the row and tell whether our claim is still its last one."""
+    """Lock the row and yield whether our claim is still the current one."""
     with transaction.atomic():
         current = type(row).objects.select_for_update().filter(pk=row.pk).first()
         yield current is not None and current.status == row.status and current.worker_ids == row.worker_ids
@@ -257,7 +257,7 @@ def _row_still_ours(row: Any) -> Iterator[bool]:
 
 @contextmanager
 def _lease_kept(row: Any) -> Iterator[None]:
-    """Push the lease ahead while the block runs, from a thread that costs nothing for a short task."""
+    """Extend the lease while the block runs, from a thread that is only started for longer tasks."""
     done = threading.Event()
 
     def keep() -> None:
@@ -286,7 +286,7 @@ def _close_connections() -> None:
 
 
 class WorkerThreads:
-    """`TASK_THREADS` workers, and `PUSH_THREADS` for the queue `push`, beside whatever else this process does."""
+    """Worker threads in this process: `TASK_THREADS` for the default queue and `PUSH_THREADS` for `push`."""
 
     def __init__(self) -> None:
         self.workers = [
@@ -303,7 +303,7 @@ class WorkerThreads:
             thread.start()
 
     def stop(self, *, within_s: float) -> None:
-        """Let the tasks at hand finish; what takes longer is taken up by another worker once its lease has ended."""
+        """Let running tasks finish; one that takes longer is taken over by another worker when its lease ends."""
         for worker in self.workers:
             worker.stop.set()
         wake()

@@ -1,8 +1,8 @@
-"""Texts as people see them: which show nothing at all, and how names and words are compared."""
+"""Text utilities: detection of blank texts, and case folding for comparisons."""
 
 import unicodedata
 
-# Letters and marks that show as nothing: Default_Ignorable_Code_Point outside of category Cf, and the blank of Braille.
+# Invisible letters and marks: Default_Ignorable_Code_Point outside of category Cf, and the Braille blank.
 INVISIBLE = frozenset(
     {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10)}
     | {*range(0xE0000, 0xE1000)}
@@ -10,7 +10,7 @@ INVISIBLE = frozenset(
 
 
 def is_blank(text: str) -> bool:
-    """Return whether the text shows nothing: spaces, controls, format characters and other invisible ones."""
+    """Return whether the text has only white space, control, format and other invisible characters."""
     return all(
         char.isspace() or ord(char) in INVISIBLE or unicodedata.category(char) in {"Cc", "Cf", "Zs", "Zl", "Zp"}
         for char in text
@@ -18,5 +18,5 @@ def is_blank(text: str) -> bool:
 
 
 def fold(text: str) -> str:
-    """Return `text` as names are compared: NFKC and without case."""
+    """Return `text` folded for comparison: NFKC and case-folded."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())

@@ -1,6 +1,6 @@
-"""Texts of Django and DRF that people meet here and whose own French or Arabic catalogue lacks them.
+"""Texts of Django and DRF that their own French or Arabic catalogues lack, for translation in ours.
 
-Named so that our catalogues keep them; nothing imports this.
+Listed so that makemessages keeps them; nothing imports this module.
 """
 
 from django.utils.translation import gettext_lazy as _

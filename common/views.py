@@ -1,4 +1,4 @@
-"""What the views of every app share."""
+"""Base view and helpers for the views of all apps."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class OpenAPIView(APIView):
 
 
 def no_store(response: Any) -> Any:
-    """Mark an answer that carries a token (RFC 6749 §5.1)."""
+    """Forbid caching of a response with a token (RFC 6749 §5.1)."""
     response["Cache-Control"] = "no-store"
     response["Pragma"] = "no-cache"
     return response

@@ -1,16 +1,16 @@
-"""Places and devices as people read them."""
+"""Readable text for locations and devices."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def place(location: Mapping[str, Any] | None) -> str:
-    """Return `Algiers, Algeria` of a described location, or nothing for an address that has no place."""
+    """Return `Algiers, Algeria` for a described location, '' without a location."""
     return _joined(location, ("city", "region", "country_name"))
 
 
 def device(client: Mapping[str, Any] | None) -> str:
-    """Return `Firefox, Android, Pixel 8`, as much of it as is known."""
+    """Return `Firefox, Android, Pixel 8`, as far as known."""
     return _joined(client, ("browser", "os", "device"))
 
 

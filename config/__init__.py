@@ -1,3 +1,3 @@
-"""The wiring. `VERSION` is the release's, told by `/metrics`, the OpenAPI document and the image."""
+"""The Django project: settings, URLs, servers. `VERSION` appears in `/metrics`, the OpenAPI document and the image."""
 
 VERSION = "0.2.0"

@@ -1,4 +1,4 @@
-"""One log line, and one count, for each request."""
+"""Access log: one log line and one metric for each request."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ log = structlog.get_logger("access")
 
 
 class AccessLogMiddleware:
-    """Write one line for each request: method, path without its query, status, time, person."""
+    """Write one line for each request: method, path without the query, status, time, user."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -40,7 +40,7 @@ class AccessLogMiddleware:
 
 
 def _user_id(request: HttpRequest) -> Any:
-    """Return whom the view knew, without looking anybody up for the log's sake."""
+    """Return the id of the user that the view has loaded, without a query of its own."""
     user = getattr(request, "user", None)
     if isinstance(user, LazyObject) and user._wrapped is empty:  # type: ignore[attr-defined]
         return None

@@ -1,4 +1,4 @@
-"""What the launcher says of itself: a line of the JSON log in production, plain text at home. Loads no Django."""
+"""Messages of the launcher: JSON log lines in production, plain text otherwise. Does not load Django."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 @dataclass
 class Announcer:
-    """`log_format` and `log_level` are the settings of that name."""
+    """Writes the launcher's messages. `log_format` and `log_level` are the settings of that name."""
 
     log_format: str = "console"
     log_level: str = "INFO"

@@ -1,4 +1,4 @@
-"""What a server runs: HTTP in one hop to Django's WSGI handler, sockets to Channels, and the start and end of both."""
+"""The ASGI application: HTTP to Django's WSGI handler, WebSockets to Channels, and lifespan handling."""
 
 import asyncio
 import gc
@@ -50,9 +50,9 @@ async def lifespan_application(scope: dict[str, Any], receive: Callable[[], Any]
 
 
 def _spare_the_collector() -> None:
-    """Take what is loaded by now out of garbage collection, and let it run more rarely.
+    """Exclude all objects loaded so far from garbage collection, and run it less often.
 
-    Every full run walks all objects there are; at 5,000 sockets that was a tenth of the work of a connect.
+    Every full collection traverses all objects; with 5,000 sockets that was a tenth of the work of a connect.
     """
     gc.collect()
     gc.freeze()
@@ -60,9 +60,9 @@ def _spare_the_collector() -> None:
 
 
 def _drain_before(signum: int) -> None:
-    """Let the server's own handler of `signum` run once the sockets have been told to go; a second signal at once.
+    """Delay the server's own handler of `signum` until the sockets are closed; a second signal runs it at once.
 
-    A server stops listening to its sockets in that handler, so this is the last moment to say `bye`.
+    A server stops serving its sockets in that handler, so `bye` must be sent before it.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -84,12 +84,12 @@ def _drain_before(signum: int) -> None:
             loop.call_soon_threadsafe(lambda: loop.create_task(_drain()).add_done_callback(lambda _: stop()))
 
         signal.signal(signum, on_signal)
-    except ValueError:  # not the main thread: whoever started this one has the signals
+    except ValueError:  # not the main thread, which handles the signals
         log.debug("server.no_signals_here")
 
 
 def _hook_into_daphne() -> None:
-    """Do the same on daphne, which speaks no lifespan: Twisted's triggers, set while this module is imported."""
+    """Do the same on daphne, which has no lifespan: by Twisted's triggers, set while this module is imported."""
     from twisted.internet import reactor as _reactor
     from twisted.internet.defer import Deferred
 

@@ -1,4 +1,4 @@
-"""Refuse unsafe starts, for every way to start: the server, `manage.py` and a plain import of `config.asgi`."""
+"""System checks that refuse an unsafe start of the server, of `manage.py` and of a plain import of `config.asgi`."""
 
 from typing import Any
 
@@ -27,8 +27,8 @@ def line(message: CheckMessage) -> str:
 
 
 def faults_of(settings: Any) -> list[str]:
-    """Return the errors above for settings that Django has not taken, one line each."""
-    missing = {"alviar.E010"} if not settings.SECRET_KEY else set()  # it has a line of its own
+    """Return the errors above for settings that are not loaded by Django yet, one line each."""
+    missing = {"alviar.E010"} if not settings.SECRET_KEY else set()  # reported by its own line
     return [line(message) for message in _found(settings) if message.level >= 40 and message.id not in missing]
 
 
@@ -54,7 +54,7 @@ def _everywhere(settings: Any) -> list[CheckMessage]:
 
 
 def _push() -> list[CheckMessage]:
-    """Refuse keys of push services that cannot be used, before the first message shows it."""
+    """Report invalid keys of push services at start-up, not at the first message."""
     from sessions.push import apns, fcm, vapid
 
     found: list[CheckMessage] = []

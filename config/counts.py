@@ -1,4 +1,4 @@
-"""Counts for `/metrics` that signals tell of; what has no signal is counted where it happens."""
+"""Metrics that are counted by signals; events without a signal are counted where they happen."""
 
 from typing import Any
 

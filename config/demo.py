@@ -1,6 +1,6 @@
-"""The demo people: alice, bob, charlie and an admin, whose password everybody knows.
+"""Demo accounts: alice, bob, charlie and an admin, with a public password.
 
-They may sign in only while the database is the embedded SQLite file and the server listens on loopback alone.
+They can sign in only while the database is the embedded SQLite file and the server listens on loopback only.
 """
 
 from django.conf import settings
@@ -22,7 +22,7 @@ def address(username: str) -> str:
 
 @transaction.atomic
 def make() -> None:
-    """Create the demo people, or let them in again after `shut_out`; whoever changed a password keeps it."""
+    """Create the demo accounts, or enable them again after `shut_out`; changed passwords are kept."""
     User = get_user_model()
     for username, first_name in PEOPLE.items():
         user = User.objects.filter(username=username).first()
@@ -44,7 +44,7 @@ def make() -> None:
 
 
 def _introduce(one: str, other: str) -> None:
-    """Give two of them a conversation to begin with."""
+    """Create a conversation between two of them."""
     from chat.services import conversations
 
     ids = dict(get_user_model().objects.filter(username__in=[one, other], is_active=True).values_list("username", "pk"))
@@ -54,7 +54,7 @@ def _introduce(one: str, other: str) -> None:
 
 @transaction.atomic
 def shut_out() -> int:
-    """Shut out whoever still has the demo password, sessions included; return how many."""
+    """Disable accounts that still have the demo password and end their sessions; return how many."""
     from sessions.services import lifecycle
 
     User = get_user_model()

@@ -1,4 +1,4 @@
-"""The OpenAPI document and its two viewers, which load nothing from outside and run nothing inline."""
+"""The OpenAPI document and its two viewers, without external resources or inline scripts."""
 
 import secrets
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from common.errors import MethodNotAllowed, from_exception, respond
 
 
 class _Document:
-    """Made once in a process: it is the same for everybody and takes a fifth of a second."""
+    """The generated document, cached per process: it is the same for everybody and takes a fifth of a second."""
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -39,13 +39,13 @@ class SchemaView(SpectacularAPIView):
         return Response(_document.schema)
 
     def handle_exception(self, exc: Exception) -> Any:
-        """Answer errors in JSON: the renderers of this view are those of the document."""
+        """Return errors as JSON, since this view's renderers are only for the document."""
         error = from_exception(exc)
         return respond(error) if error else super().handle_exception(exc)
 
 
 def read_only(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Refuse what does not read, with the envelope (`require_safe` answers an empty page)."""
+    """Refuse methods other than GET and HEAD with the error envelope (`require_safe` returns an empty body)."""
 
     @csrf_exempt
     @wraps(view)
@@ -62,7 +62,7 @@ def read_only(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespon
 @read_only
 def swagger(request: HttpRequest) -> HttpResponse:
     response = render(request, "config/swagger.html")
-    # Swagger UI writes `style` attributes; its pictures are data: addresses.
+    # Swagger UI sets `style` attributes and uses data: URLs for images.
     return csp.strict(response, style_src_attr="'unsafe-inline'", style_src_elem="'self'")
 
 

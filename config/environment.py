@@ -1,4 +1,4 @@
-"""Read settings from the environment so that one refusal names every bad, missing and unknown one."""
+"""Reading of settings from the environment, reporting every bad, missing and unknown one in one error."""
 
 import difflib
 import importlib.util
@@ -14,11 +14,11 @@ from django.core.exceptions import ImproperlyConfigured
 from dotenv import dotenv_values
 from environs import validate
 
-# The methods below are called after the types that they return.
+# The methods below shadow the names of these types.
 Text = str
 Lines = list[str]
 
-# What `.env` may hold beside our settings: it is also read by compose, and by the libraries that we run on.
+# What `.env` may contain besides our settings: compose and libraries read it as well.
 NOT_OURS = re.compile(
     r"(COMPOSE|POSTGRES|DJANGO|PYTHON|SSL|OTEL|REQUESTS|AWS)_?|ALVIAR_(EXTRAS|IMAGE)$|(HTTPS?|NO|ALL)_PROXY$|TZ$|DOMAIN$"
 )
@@ -28,7 +28,7 @@ SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|URL|DSN")
 
 
 class SettingsRefused(ImproperlyConfigured):
-    """The settings do not allow a start. `faults` are readable lines that say what to change."""
+    """The settings are invalid. `faults` are readable lines that say what to change."""
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
@@ -36,7 +36,7 @@ class SettingsRefused(ImproperlyConfigured):
 
 
 class Environment:
-    """environs with ranges and choices. Where a value is bad its default stands in until `faults()` names them all.
+    """environs with ranges and choices. The default replaces a bad value until `faults()` reports them all.
 
     `declared` maps every variable that was asked for to its default; `.env.example` is tested against it. A variable
     `X` may also come from the file that `X_FILE` names (Docker and systemd secrets).
@@ -78,11 +78,11 @@ class Environment:
         return [value.strip() for value in values if value.strip()]
 
     def refuse(self, fault: Text) -> None:
-        """Add a fault that takes more than one variable to see."""
+        """Add a fault that concerns more than one variable."""
         self._more.append(fault)
 
     def faults(self) -> Lines:
-        """Return one line for each bad, missing or unknown variable; the environment must not be read any more."""
+        """Return one line for each bad, missing or unknown variable. Nothing may be read afterwards."""
         try:
             self._env.seal()
             bad: dict[Text, Any] = {}
@@ -91,7 +91,7 @@ class Environment:
         return [*(self._fault(name, said) for name, said in bad.items()), *self._more, *self._unknown()]
 
     def _fault(self, name: Text, said: Any) -> Text:
-        """Return one line: what is wrong with a variable, its default. A value that may be secret is not shown."""
+        """Return one line with a variable's fault and default. A value that may be secret is not shown."""
         value, wanted, default = os.environ.get(name), self._wanted.get(name, ""), self.declared.get(name, "")
         if wanted and value is not None and not SECRET.search(name):
             fault = f"{name} is {value!r}, which is not {wanted}"
@@ -103,7 +103,7 @@ class Environment:
         return fault.rstrip(".") + "." + ("" if default in ("", []) else f" Unset it for {default}.")
 
     def _unknown(self) -> Lines:
-        """Name what `.env` holds and nobody reads, and variables that are a setting but for a letter or two."""
+        """Return faults for unused names in `.env`, and for variables that look like a misspelt setting."""
         known = {*self.declared, *(f"{name}_FILE" for name in self.declared)}
         faults = []
         for name in sorted({*self._in_file, *os.environ} - known):
@@ -123,7 +123,7 @@ def _range(kind: str, low: float, high: float | None) -> str:
 
 
 def http_url(text: str) -> None:
-    """Refuse what is not `http(s)://host[:port][/path]`."""
+    """Raise ValidationError unless the text is `http(s)://host[:port][/path]`."""
     try:
         parts = urlsplit(text)
         sane = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1) and not parts.query
@@ -170,7 +170,7 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/:*?#@\[\]]+)(:\d
 
 
 def origin(text: str) -> None:
-    """Refuse what is not `scheme://host[:port]`: a path, a bare host or a `*` would match nothing.
+    """Raise ValidationError unless the text is `scheme://host[:port]`: a path, a bare host or `*` would never match.
 
     Web views have schemes of their own (`capacitor://localhost`).
     """
@@ -181,13 +181,13 @@ def origin(text: str) -> None:
 
 
 def contact(text: str) -> None:
-    """Refuse what a push service could not write to (RFC 8292 §2.1)."""
+    """Raise ValidationError unless the text is a contact for push services (RFC 8292 §2.1)."""
     if text and not text.startswith(("https://", "mailto:")):
         raise validate.ValidationError("Neither https:// nor mailto:.")
 
 
 def rate(text: str) -> None:
-    """Refuse what `common.rates` cannot parse."""
+    """Raise ValidationError if `common.rates` cannot parse the text."""
     from common.rates import parse
 
     try:
@@ -265,7 +265,7 @@ def email_url(text: str) -> None:
 
 
 def storage_url(text: str) -> None:
-    """Refuse what is not `s3[+http]://key:secret@host[:port]/bucket`."""
+    """Raise ValidationError unless the text is `s3[+http]://key:secret@host[:port]/bucket`."""
     if text and not (
         _is_address(text, {"s3", "s3+http"}) and (parts := urlsplit(text)).username and parts.password
         and re.fullmatch(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?", parts.path)
@@ -284,7 +284,7 @@ def needs(*modules: str, extra: str) -> None:
 
 
 def scan_url(text: str) -> None:
-    """Refuse what is not `tcp://host[:port]`."""
+    """Raise ValidationError unless the text is `tcp://host[:port]`."""
     if text and not (_is_address(text, {"tcp"}) and urlsplit(text).path in {"", "/"}):
         raise validate.ValidationError("Not an address such as tcp://127.0.0.1:3310.")
 

@@ -1,9 +1,9 @@
-"""`/healthz`: the process answers, whatever the database does. `/readyz`: what a request would meet.
+"""Health endpoints. `/healthz`: the process is alive, regardless of the database. `/readyz`: it can serve requests.
 
     {"database": "ok" | "away", "layer": "memory" | "ok" | "degraded",
      "migrations": "ok" | "pending" | "unknown", "tasks": "ok" | "behind" | "unknown"}
-`/readyz` is 503 where a request would be: the database is away, or its tables are older than the code. Redis away and
-tasks that wait are told and change nothing: requests are served.
+`/readyz` is 503 if a request would be: the database is down, or its tables are older than the code. A Redis outage and
+waiting tasks are reported but do not change the status, since requests are served.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from common import database_time, json
 from common.request_id import sane_request_id
 from config import metrics
 
-# A task that is due and has waited for so long: nobody works, or too few.
+# If a due task has waited this long, there are no workers or too few.
 BEHIND = timedelta(seconds=60)
-# A look at the stores that takes longer than this is one that found them away.
+# A check of the stores that takes longer than this counts as an outage.
 LOOK_SECONDS = 2.0
 
 Health = dict[str, str]
@@ -34,7 +34,7 @@ NOBODY_KNOWS: Health = {"database": "away", "layer": "unknown", "migrations": "u
 
 
 def look() -> Health:
-    """Look at everything that a request needs. Never raises."""
+    """Check everything that a request needs. Never raises."""
     found = {"database": "away", "layer": _layer(), "migrations": "unknown", "tasks": "unknown"}
     try:
         with connection.cursor() as cursor:
@@ -59,7 +59,7 @@ def _known_migrations() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None, ignore_no_migrations=True).graph.leaf_nodes())
 
 
-_migrated: list[bool] = []  # tables never become older while a process runs
+_migrated: list[bool] = []  # once migrated, it stays so while the process runs
 
 
 def _migrations() -> str:
@@ -77,7 +77,7 @@ def _tasks() -> str:
     from django_tasks_db.models import DBTaskResult
 
     now = timezone.now()
-    # `ready()` are those that are due; one that was to run at once has a date far ahead.
+    # `ready()` are the due tasks; a task without a time has a date far in the future.
     long_due = Q(run_after__lt=now - BEHIND) | Q(run_after__gt=now) | Q(run_after__isnull=True)
     waiting = DBTaskResult.objects.ready().filter(long_due, enqueued_at__lt=now - BEHIND)
     return "behind" if waiting.exists() else "ok"
@@ -106,7 +106,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 class ProbesGate:
-    """Answers probes and scrapes in front of Django: no busy thread, host name or redirect is in their way."""
+    """ASGI wrapper that answers probes and scrapes before Django, without its threads, host checks or redirects."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -137,7 +137,7 @@ class ProbesGate:
         return 200, "application/json", json.dumps({"status": "ok"})
 
     async def _readyz(self, scope: Scope, said: dict[str, str]) -> Answer:
-        """Look, or share the look that is under way: a store that hangs costs one thread, however many ask."""
+        """Check, or share a running check, so that a hanging store blocks only one thread."""
         if self.looking is None or self.looking.done():
             self.looking = asyncio.get_running_loop().run_in_executor(self.thread, _look_and_close)
         await asyncio.wait({self.looking}, timeout=LOOK_SECONDS)
@@ -145,7 +145,7 @@ class ProbesGate:
         return 200 if is_ready(found) else 503, "application/json", json.dumps(found)
 
     async def _metrics(self, scope: Scope, said: dict[str, str]) -> Answer | None:
-        """Return the figures to who may read them; anybody else meets Django's 404."""
+        """Return the metrics if the caller may read them; None leads to Django's 404."""
         allowed = metrics.may_read(
             authorization=said.get("authorization", ""),
             remote_addr=str((scope.get("client") or [""])[0]),
@@ -173,5 +173,5 @@ def _render_and_close() -> bytes:
 
 
 def _close() -> None:
-    if not settings.EMBEDDED_DATABASE:  # back to the pool; SQLite's stays open
+    if not settings.EMBEDDED_DATABASE:  # returns it to the pool; SQLite's stays open
         connections.close_all()

@@ -1,4 +1,4 @@
-"""HTTP and the socket's front door between an ASGI server and Django.
+"""Bridge from the ASGI server to Django's WSGI handler, and the gate for WebSocket handshakes.
 
 Django's own ASGI handler hops to a thread for every sync middleware and signal, which costs four to seven times its
 WSGI handler; so the whole request takes one hop to a fixed pool of threads (docs/adr/http-in-one-hop.md).
@@ -43,14 +43,14 @@ REFUSAL = "alviar.refusal"
 RECEIVED_AT = "alviar.received_at"
 TIMED_OUT = "alviar.timed_out"
 BLOCK_BYTES = 256 * 1024
-# What is read of a refused body and thrown away, so that its sender sees the answer and not a reset connection.
+# How much of a refused body is read and discarded, so that the client gets the response instead of a reset.
 DISCARD_BYTES, DISCARD_SECONDS = 64 * 1024 * 1024, 10.0
 
 Scope = dict[str, Any]
 Receive = Callable[[], Any]
 Send = Callable[[dict[str, Any]], Any]
 
-# The paths that hash a password, by method: they have threads of their own, so that logins hold up nothing else.
+# The paths that hash a password, by method: they have separate threads, so that logins delay nothing else.
 _HASHING = {
     "POST": re.compile(
         r"/api/(users/)?auth/(login|register|password-reset/confirm|password-change|email-change|reauthenticate)/"
@@ -58,10 +58,10 @@ _HASHING = {
     ),
     "DELETE": re.compile(r"/api/users/me/"),
 }
-_LOGOUT = re.compile(r"/api/(users/)?auth/logout/")  # ends the Bearer's session whatever the body is
+_LOGOUT = re.compile(r"/api/(users/)?auth/logout/")  # ends the Bearer's session regardless of the body
 _UPLOAD = re.compile(r"/api/chat/attachments/")
 _RESUMABLE = re.compile(r"/api/chat/uploads/[^/]+/")
-# What waits for a store of files or for a scanner: on threads of its own, so that a hanging one holds up nothing else.
+# Requests that wait for the file store or the scanner have separate threads, so that an outage delays nothing else.
 _STORING = re.compile(r"POST /api/chat/attachments/|(POST|PATCH|HEAD|DELETE) /api/chat/uploads/([^/]+/)?")
 
 
@@ -102,7 +102,7 @@ class HTTPBridge:
             log.debug("http.client_gone", path=scope["path"], error=type(error).__name__)
 
     async def _read(self, environ: dict[str, Any], body: IO[bytes], receive: Receive) -> None:
-        """Collect the body into `body`, or note the refusal of one that is too large, too slow, or not allowed."""
+        """Read the request body into `body`, or record its refusal: too large, too slow, or not allowed."""
         limit, refusal = await self._limit(environ)
         declared = environ["CONTENT_LENGTH"]
         expects_continue = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
@@ -121,7 +121,7 @@ class HTTPBridge:
                             refusal = _written(body, chunk)
                         elif size > limit + DISCARD_BYTES or time.monotonic() - started > DISCARD_SECONDS:
                             break
-                        if is_upload and settings.REQUEST_SECONDS:  # it may be slow, but not stand still
+                        if is_upload and settings.REQUEST_SECONDS:  # it may be slow, but must not stall
                             patience.reschedule(asyncio.get_running_loop().time() + settings.REQUEST_SECONDS)
             except TimeoutError:
                 if not _keeps_what_came(environ):
@@ -132,16 +132,16 @@ class HTTPBridge:
                     raise
         body.seek(0)
         environ["wsgi.input"] = body
-        # What came, not what was said: a lying header decides nothing.
+        # The received bytes decide, not the Content-Length header.
         environ["CONTENT_LENGTH"] = str(size)
         if refusal is not None:
             body.truncate(0)
             environ |= {"CONTENT_LENGTH": "0", REFUSAL: refusal}
 
     async def _limit(self, environ: dict[str, Any]) -> tuple[int, ApplicationError | None]:
-        """Return how large the body may be, and the refusal of somebody who may send none of this size.
+        """Return the size limit of the body, and the refusal of a client that may not send a body of this size.
 
-        Above the JSON limit a body goes to the disk, which strangers must not fill: they are refused before it is read.
+        A body above the JSON limit is written to disk. Clients that are not signed in are refused before it is read.
         """
         limit = _upload_limit(environ)
         if not limit or not _may_exceed(environ["CONTENT_LENGTH"]):
@@ -178,14 +178,14 @@ class HTTPBridge:
             self.storing -= 1
 
     async def _hash(self, loop: asyncio.AbstractEventLoop, environ: dict[str, Any], receive: Receive) -> Answer:
-        """Wait for a thread that may hash; a client that leaves the queue costs no hash."""
+        """Wait for a hashing thread; a client that disconnects meanwhile is dropped from the queue."""
         self._count_hashing(+1)
         gone = asyncio.ensure_future(receive())
         job = self.hash_pool.submit(self._call, environ)
         work = asyncio.wrap_future(job, loop=loop)
         try:
             await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
-            if job.cancel():  # not for one that runs: only the thread's own future knows
+            if job.cancel():  # fails for a running job: only the thread's own future knows
                 raise ClientGone
             return await work
         finally:
@@ -209,7 +209,7 @@ class HTTPBridge:
             close = getattr(response, "close", lambda: None)
             if getattr(response, "streaming", False):
                 for connection in connections.all(initialized_only=True):
-                    connection.close_if_unusable_or_obsolete()  # the blocks come from whichever thread is free
+                    connection.close_if_unusable_or_obsolete()  # blocks are read on any free thread
                 is_file = getattr(response, "file_to_stream", None) is not None
                 return Answer(head[0], head[1], b"", iter(response), is_file, close)
             try:
@@ -253,7 +253,7 @@ class HTTPBridge:
 
 
 def _next_block(answer: Answer) -> bytes:
-    """Return the next piece of a stream (on a thread): one as it comes, or 256 KiB of a file; empty at the end."""
+    """Return the next block of a stream (on a thread): a chunk, or 256 KiB of a file; empty at the end."""
     pieces, size = [], 0
     with database_time.limited():
         for piece in answer.stream or ():
@@ -275,20 +275,20 @@ async def _chunks(receive: Receive) -> Any:
 
 
 def _upload_limit(environ: dict[str, Any]) -> int:
-    """Return how many bytes an upload may bring, 0 for what is no upload."""
+    """Return the size limit of an upload, 0 if the request is no upload."""
     path = _path(environ)
     if _UPLOAD.fullmatch(path):
-        return int(settings.ATTACHMENT_BYTES) + 64 * 1024  # and the multipart wrapping
+        return int(settings.ATTACHMENT_BYTES) + 64 * 1024  # plus the multipart overhead
     return int(settings.UPLOAD_BYTES) if _RESUMABLE.fullmatch(path) else 0
 
 
 def _keeps_what_came(environ: dict[str, Any]) -> bool:
-    """Return whether a body that is cut is worth as much as came of it: a piece of a resumable upload."""
+    """Return whether an interrupted body is kept: a part of a resumable upload."""
     return environ["REQUEST_METHOD"] == "PATCH" and bool(_RESUMABLE.fullmatch(_path(environ)))
 
 
 def _written(body: IO[bytes], chunk: bytes) -> ApplicationError | None:
-    """Add to the body; return the refusal where the disk is full."""
+    """Append to the body; return a refusal if the disk is full."""
     try:
         body.write(chunk)
     except OSError as error:
@@ -298,12 +298,12 @@ def _written(body: IO[bytes], chunk: bytes) -> ApplicationError | None:
 
 
 def _may_exceed(declared: str) -> bool:
-    """Return whether a body may be above the JSON limit: it says so, or (chunked) does not say how large it is."""
+    """Return whether a body may exceed the JSON limit: by its Content-Length, or because it has none (chunked)."""
     return not declared.isdigit() or len(declared) > 15 or int(declared) > settings.BODY_LIMIT_BYTES
 
 
 def _require_signed_in(environ: dict[str, Any]) -> None:
-    """Raise what the API would answer to somebody who is not signed in (on a thread)."""
+    """Raise the API's error for a client that is not signed in (on a thread)."""
     kind, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if kind.lower() != "bearer" or not token:
         raise NotAuthenticated
@@ -327,7 +327,7 @@ def hashes_a_password(method: str, path: str) -> bool:
 
 
 def scheme_of(scope: Scope) -> str:
-    """Return `https` or `http` as the client used it; a proxy's word counts only where proxies are trusted."""
+    """Return the client's scheme, `https` or `http`; a proxy's header counts only if proxies are trusted."""
     if settings.TRUSTED_PROXY_COUNT:
         said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-proto").decode("latin-1")
         hops = [hop.strip().lower() for hop in said.split(",") if hop.strip()]
@@ -360,7 +360,7 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         RECEIVED_AT: time.perf_counter(),
     }
     for name, value in scope["headers"]:
-        # `X_Forwarded_For` and `X-Forwarded-For` are one name in WSGI: only the one with dashes may write it.
+        # `X_Forwarded_For` and `X-Forwarded-For` are the same name in WSGI: only the one with dashes is accepted.
         if b"_" in name:
             continue
         key = name.decode("latin-1").upper().replace("-", "_")
@@ -376,9 +376,9 @@ def environ_of(scope: Scope) -> dict[str, Any]:
 
 
 class RefusalMiddleware:
-    """Answer what the bridge refused, here, so that a refusal has its language, CORS headers and log line like any.
+    """Return the bridge's refusals as a middleware, so that they get language, CORS headers and a log line.
 
-    A compressed body is refused as well: it is read nowhere, and would be told of as JSON that is broken.
+    A compressed body is refused as well: it is not supported, and would be reported as invalid JSON.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -394,9 +394,9 @@ class RefusalMiddleware:
 
 
 class SocketGate:
-    """Refuse, before the handshake, what is no socket of ours: another path, or plain `ws` where HTTPS is a must.
+    """Refuse WebSocket handshakes for another path, or by plain `ws` if HTTPS is required.
 
-    `is_refused`: what the sockets' own door refuses; said here, its refusal has a body and a request id like any.
+    `is_refused`: the check of the chat's own handshake; refused here, the response has a body and a request id.
     """
 
     def __init__(self, inner: Any, urlpatterns: list[Any], is_refused: Callable[[Scope], bool] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""One log: a line of JSON in production, a readable one at home, with the request's id. No token, no query string."""
+"""Logging: JSON lines in production, readable text otherwise, with the request id; no tokens or query strings."""
 
 import logging
 import logging.config
@@ -42,19 +42,19 @@ def configure(wanted: dict[str, str]) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},
             "root": {"handlers": ["stderr"], "level": wanted["level"]},
             "loggers": {
-                # One line for each request is ours (below); these would add one more for every 4xx.
+                # Our access log has one line per request; these would add another for every 4xx.
                 "django.request": {"level": "ERROR"},
                 "django.security.DisallowedHost": {"level": "CRITICAL"},
                 "django.channels.server": {"level": "WARNING"},
                 "daphne": {"level": "WARNING"},
                 "uvicorn.access": {"level": "CRITICAL"},
                 "uvicorn.error": {"level": "WARNING"},
-                # At DEBUG these print frames and headers, which carry tokens.
+                # At DEBUG these log frames and headers, which contain tokens.
                 "websockets": {"level": "INFO"},
                 "asyncio": {"level": "INFO"},
-                # Warns at each attempt; that the database is away is said once (common/postgresql/monitor.py).
+                # Warns at each attempt; an outage of the database is logged once (common/postgresql/monitor.py).
                 "psycopg.pool": {"level": "CRITICAL"},
-                # A traceback for each try; that the layer is broken is said once (chat/hub/layer.py).
+                # Logs a traceback for each attempt; an outage of the layer is logged once (chat/hub/layer.py).
                 "channels_redis": {"level": "CRITICAL"},
                 "django_tasks": {"level": "WARNING"},  # common.tasks has its own line
             },

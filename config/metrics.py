@@ -1,7 +1,7 @@
-"""`/metrics` for Prometheus: what `common/metrics.py` declares, summed over all processes, and the tasks that wait.
+"""`/metrics` for Prometheus: the metrics of `common/metrics.py` summed over all processes, and the waiting tasks.
 
-It has a port of its own on 127.0.0.1 (`METRICS_PORT`), answered by a thread, so that a busy event loop is seen and not
-waited for. On the main port it takes `METRICS_TOKEN`; where neither is set, loopback may read it.
+`METRICS_PORT` is a separate port on 127.0.0.1, served by a thread, so that a busy event loop does not delay it. The
+main port requires `METRICS_TOKEN`; if neither is set, loopback may read the metrics.
 """
 
 import hmac
@@ -32,7 +32,7 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 def count(request: HttpRequest, status: int, seconds: float) -> None:
-    """Count one answer under its pattern: a path as typed would make a new series for every stranger's typing."""
+    """Count a response by its URL pattern: raw paths would let anybody create new time series."""
     match = request.resolver_match
     method = request.method if request.method in METHODS else "other"
     REQUESTS.labels(method, match.route if match else "unknown", status).inc()
@@ -40,7 +40,7 @@ def count(request: HttpRequest, status: int, seconds: float) -> None:
 
 
 class FromTheDatabase(Collector):
-    """What no process counts: the tasks by state. Nothing of it while the database is away."""
+    """Collector of the tasks by state, from the database; empty while it is down."""
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -64,7 +64,7 @@ class FromTheDatabase(Collector):
 
 
 def render() -> bytes:
-    """Return all figures of all processes in Prometheus' text format."""
+    """Return the metrics of all processes in Prometheus' text format."""
     registry = CollectorRegistry()
     if IS_SHARED:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -73,10 +73,10 @@ def render() -> bytes:
 
 
 def may_read(*, authorization: str, remote_addr: str, forwarded: bool) -> bool:
-    """Return whether somebody at the main port may see the figures."""
+    """Return whether a client of the main port may read the metrics."""
     if settings.METRICS_TOKEN:
         return hmac.compare_digest(authorization.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
-    # Through a proxy everybody comes from loopback.
+    # Behind a proxy every client seems to be on loopback.
     if forwarded or settings.TRUSTED_PROXY_COUNT or settings.METRICS_PORT:
         return False
     try:
@@ -122,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class MetricsServer(ThreadingHTTPServer):
-    """Serves a listening socket that the other processes serve as well: any of them has the figures of all."""
+    """HTTP server on a listening socket shared by all processes, each of which has the metrics of all."""
 
     daemon_threads = True
 
@@ -133,7 +133,7 @@ class MetricsServer(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, name="metrics", daemon=True).start()
 
     def stop(self) -> None:
-        """Take no more; returns at once."""
+        """Stop accepting requests; returns at once."""
         threading.Thread(target=self.shutdown, daemon=True).start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

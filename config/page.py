@@ -11,7 +11,7 @@ from config import demo
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """Render the shell; the demo people stand in it only while they may sign in."""
+    """Render the page; the demo accounts are shown only while they can sign in."""
     language = translation.get_language() or "en"
     context = {
         "language": language,
@@ -23,5 +23,5 @@ def page(request: HttpRequest) -> HttpResponse:
     response["Content-Language"] = language
     response["Cache-Control"] = "no-cache"
     response["Cross-Origin-Opener-Policy"] = "same-origin"
-    # Attachments are fetched with the token and shown from memory.
+    # Attachments are fetched with the token and shown as blob: URLs.
     return csp.strict(response, img_src="'self' data: blob:", media_src="blob:")

@@ -1,10 +1,10 @@
-"""The parent of `serve`: one listening socket, kept while the processes behind it come and go. Loads no Django.
+"""The parent process of `serve`: keeps the listening socket and supervises the processes. Does not load Django.
 
     bind -> prepare (settings, stores, migrations, static files) -> WORKERS servers and one task worker
-    SIGHUP  prepare again, then replace the processes one by one; where that fails the old ones go on
+    SIGHUP  prepare again, then replace the processes one by one; if that fails the old ones continue
     SIGTERM stop all of them together
-A process that dies is started again. What a process needs to know comes by its environment: the socket
-(`ALVIAR_LISTEN_FD`), the metrics' socket, its name in the metrics, where it says that it is ready.
+A process that dies is restarted. Processes are configured by environment variables: the socket
+(`ALVIAR_LISTEN_FD`), the metrics' socket, the process's name in the metrics, and how to report readiness.
 """
 
 import ctypes
@@ -25,9 +25,9 @@ from typing import Any, NoReturn
 from config.announce import Announcer
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-# A process that dies is started again after this long, doubled each time up to the last; forgotten after a good minute.
+# Delay before a process that died is restarted, doubled up to the maximum; reset after a minute without failure.
 RESTART_SECONDS, RESTART_SECONDS_MAX, GOOD_SECONDS = 0.5, 30.0, 60.0
-READY_SECONDS = 60.0  # a replacement that is not ready by then is none
+READY_SECONDS = 60.0  # a replacement that is not ready by then has failed
 LISTEN_BACKLOG = 2048
 DONE = object()
 
@@ -38,16 +38,16 @@ def stop(text: str) -> NoReturn:
 
 
 def die_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent is gone, however it went (elsewhere: nothing)."""
+    """Ask Linux to send SIGTERM when the parent exits for any reason (no-op elsewhere)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
     parent = os.environ.get("ALVIAR_PARENT")
-    if parent and os.getppid() != int(parent):  # it went before we asked
+    if parent and os.getppid() != int(parent):  # the parent exited before the call
         raise SystemExit(1)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket: the one that systemd handed over (LISTEN_FDS), or a new one."""
+    """Return a listening socket: systemd's (LISTEN_FDS) or a new one."""
     if os.environ.get("LISTEN_PID") == str(os.getpid()) and int(os.environ.get("LISTEN_FDS", "0")) >= 1:
         return _listening(socket.socket(fileno=3))
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -70,13 +70,13 @@ def _listening(listener: socket.socket) -> socket.socket:
 
 
 def inherited(name: str) -> socket.socket | None:
-    """Return the socket that the parent left in the environment variable `name`."""
+    """Return the socket that the parent passed in the environment variable `name`."""
     number = os.environ.get(name)
     return socket.socket(fileno=int(number)) if number else None
 
 
 def say_ready() -> None:
-    """Tell the parent, where there is one, that this process does its work."""
+    """Report to the parent, if there is one, that this process is ready."""
     number = os.environ.pop("ALVIAR_READY_FD", "")
     if number:
         with suppress(OSError):
@@ -85,7 +85,7 @@ def say_ready() -> None:
 
 
 class Process:
-    """One running process of ours."""
+    """One running child process."""
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str], sockets: list[int]) -> None:
         self.name = name
@@ -93,7 +93,7 @@ class Process:
         os.set_blocking(self.ready_fd, False)
         environment = {**environment, "ALVIAR_READY_FD": str(theirs), "ALVIAR_PARENT": str(os.getpid())}
         try:
-            # A session of its own: Ctrl-C reaches the parent alone, which then stops its children in order.
+            # A separate session: Ctrl-C reaches only the parent, which then stops its children in order.
             self.popen = subprocess.Popen(
                 command,
                 cwd=BASE_DIR,
@@ -113,7 +113,7 @@ class Process:
         return self.popen.pid
 
     def look(self) -> None:
-        """Take in what has become of it."""
+        """Update its state: ready or exited."""
         if self.ready_fd >= 0:
             with suppress(BlockingIOError):
                 self.is_ready = bool(os.read(self.ready_fd, 16)) or self.is_ready
@@ -128,7 +128,7 @@ class Process:
 
 
 class Slot:
-    """A place for one process that is kept alive, and for its replacement while both are there."""
+    """A slot for one supervised process, and for its replacement while both run."""
 
     def __init__(self, name: str, label: str, make: Callable[[str], Process]) -> None:
         self.name, self.label, self.make = name, label, make
@@ -137,13 +137,13 @@ class Slot:
         self.back_off, self.start_at = RESTART_SECONDS, 0.0
 
     def start(self) -> Process:
-        # Two names in the metrics, in turn: a replacement and what it replaces count side by side.
+        # Two alternating names in the metrics: a replacement and its predecessor count separately.
         self.generation += 1
         return self.make(f"{self.label}{'ab'[self.generation % 2]}")
 
 
 class Parent:
-    """Looks after the processes until it is told to stop."""
+    """Supervises the processes until it is told to stop."""
 
     def __init__(self, pid_folder: Path) -> None:
         self.say = Announcer()
@@ -158,7 +158,7 @@ class Parent:
         self.reload: Iterator[None] = iter(())
         self.reloading = False
         self.reloads = 0
-        self.failed: str | None = None  # why the last reload was none
+        self.failed: str | None = None  # why the last reload failed
         self.preparing: subprocess.Popen[bytes] | None = None
         self.noted: dict[str, Any] = {}
 
@@ -179,7 +179,7 @@ class Parent:
                 preparing.wait()
                 return
         if preparing.returncode:
-            raise SystemExit(1)  # it has said why
+            raise SystemExit(1)  # it has reported the reason
         self._clear_metrics()
         self._arrange()
         count = self.facts["workers"]
@@ -204,7 +204,7 @@ class Parent:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def _wait(self, seconds: float = 0.5) -> None:
-        """Wait until a signal comes, a process says that it is ready, or some time is over."""
+        """Wait for a signal, a process's readiness, or the timeout."""
         pipes: list[Any] = [p.ready_fd for p in self._processes() if p.ready_fd >= 0]
         found, _, _ = select.select([self.wake, *pipes], [], [], seconds)
         if self.wake in found:
@@ -215,7 +215,7 @@ class Parent:
         return signal.SIGTERM in self.signals or signal.SIGINT in self.signals
 
     def _prepare(self) -> "subprocess.Popen[bytes]":
-        """Start the process that reads the settings, tells them, waits for us and brings everything up to date."""
+        """Start the `prepare` process: it reports the settings, waits for our reply, then migrates."""
         environment = {**os.environ, "ALVIAR_PARENT": str(os.getpid())}
         return subprocess.Popen(
             [sys.executable, "-m", "config.server", "prepare"],
@@ -227,7 +227,7 @@ class Parent:
         )
 
     def _learn(self, preparing: "subprocess.Popen[bytes]") -> None:
-        """Take in the settings that `prepare` tells."""
+        """Read the settings that `prepare` reports."""
         assert preparing.stdout is not None  # noqa: S101
         line = preparing.stdout.readline()
         if not line:
@@ -244,7 +244,7 @@ class Parent:
             preparing.stdin.close()
 
     def _clear_metrics(self) -> None:
-        """Start with no counts: those of an earlier run would be taken for ours."""
+        """Delete the metrics files of an earlier run, which would be added to ours."""
         folder = self._metrics_folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for file in folder.glob("*.db"):
@@ -255,7 +255,7 @@ class Parent:
         return self.pid_folder / f"metrics-{self.facts['port']}"
 
     def _arrange(self) -> None:
-        """Have a slot for each process that the settings ask for; what is too many ends."""
+        """Create a slot for each configured process; end surplus ones."""
         wanted = [(f"server {n + 1}", f"server{n + 1}", self._server) for n in range(self.facts["workers"])]
         if self.facts["tasks"]:
             wanted.append(("task worker", "tasks", self._task_worker))
@@ -326,7 +326,7 @@ class Parent:
         slot.back_off = min(slot.back_off * 2, RESTART_SECONDS_MAX)
 
     def _end(self, process: Process) -> None:
-        """Let a process go: it says goodbye to its sockets, finishes what it is at, and is killed if it does not."""
+        """Stop a process gracefully: it drains its sockets and finishes its work; it is killed after a timeout."""
         process.send(signal.SIGTERM)
         self.ending[process.pid] = (process, time.monotonic() + self._patience_s)
 
@@ -344,7 +344,7 @@ class Parent:
                 process.send(signal.SIGKILL)
 
     def _forget(self, process: Process) -> None:
-        """Drop what a process that is gone last said of itself (its counts stay)."""
+        """Drop the gauges of a process that has exited (its counters stay)."""
         if process.ready_fd >= 0:
             os.close(process.ready_fd)
             process.ready_fd = -1
@@ -352,7 +352,7 @@ class Parent:
             file.unlink(missing_ok=True)
 
     def _reload(self) -> Iterator[None]:
-        """Replace every process by one with the code and settings of now; a generator that yields while it waits."""
+        """Replace every process by one with the current code and settings; a generator that yields while it waits."""
         self.say("server.reloading", "Reloading …", pid=os.getpid())
         self.failed = None
         self.preparing = preparing = self._prepare()
@@ -378,10 +378,10 @@ class Parent:
         self._arrange()
         for slot in self.slots:
             old = slot.current
-            if old is None:  # new, or starting again by itself
+            if old is None:  # new, or already being restarted
                 continue
             replacement = slot.start()
-            self.ending[replacement.pid] = (replacement, time.monotonic() + READY_SECONDS)  # looked after until ready
+            self.ending[replacement.pid] = (replacement, time.monotonic() + READY_SECONDS)  # supervised until ready
             while not replacement.is_ready and replacement.ended is None:
                 yield
             if not replacement.is_ready:
@@ -401,7 +401,7 @@ class Parent:
         self.say("server.reload_failed", f"Not reloaded: {why}.", level="error", reason=why)
 
     def _note(self) -> None:
-        """Write down the process ids, where they have changed."""
+        """Write the process ids to the file if they have changed."""
         servers = [slot.current for slot in self.slots if slot.label != "tasks"]
         tasks = next((slot.current for slot in self.slots if slot.label == "tasks"), None)
         pids = {
@@ -430,7 +430,7 @@ class Parent:
                 process.send(signal.SIGTERM)
         while self.ending:
             self._wait(0.2)
-            if self._stop_is_asked():  # a second time: at once
+            if self._stop_is_asked():  # a second signal: stop at once
                 self.signals.clear()
                 for process, _ in self.ending.values():
                     process.send(signal.SIGINT)
@@ -444,7 +444,7 @@ class Parent:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that whoever reads it sees all of it or the one before."""
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(text)
@@ -452,7 +452,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def reload(folder: Path) -> None:
-    """Ask the running parent to reload and wait until it has; exit 1 where it could not."""
+    """Tell the running parent to reload and wait for it; exit 1 if it fails."""
     port = os.environ.get("PORT", "*")
     found = sorted(folder.glob(f"serve-{port}.json"))
     if len(found) != 1:

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the whole API: one prefix, one way in, one error body for every operation."""
+"""Hooks for the OpenAPI document: one prefix, one authentication scheme, common error responses."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 ALIASES = ("/api/users/auth/",)
 
-# Every operation may answer these, so that no answer of ours is outside the document.
+# Every operation may return these, so that the document covers all responses.
 ANSWERS = {
     "400": ("BadRequest", "The request is malformed or a field is not valid."),
     "401": ("Unauthorized", "No valid access token; `action` says whether to refresh or to sign in."),
@@ -73,12 +73,12 @@ class BearerExtension(OpenApiAuthenticationExtension):
 
 
 def canonical_paths(endpoints: list[Any], **kwargs: Any) -> list[Any]:
-    """Leave out the second prefix: the views are the same (a preprocessing hook)."""
+    """Drop the second prefix, which has the same views (a preprocessing hook)."""
     return [endpoint for endpoint in endpoints if not endpoint[0].startswith(ALIASES)]
 
 
 def one_error_body(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[str, Any]:
-    """Add the error answers to every operation, and leave out the admin's cookie (a postprocessing hook)."""
+    """Add the error responses to every operation, and drop the admin's cookie (a postprocessing hook)."""
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Error"] = ERROR
     components["responses"] = {
@@ -106,7 +106,7 @@ def one_error_body(result: dict[str, Any], generator: Any, **kwargs: Any) -> dic
 
 
 def _must_be_given(operation: dict[str, Any], schemas: dict[str, Any]) -> bool:
-    """Return whether the body has a required key: spectacular does not look into alternatives and plain schemas."""
+    """Return whether the body has a required key, also in `oneOf` and plain schemas, which spectacular ignores."""
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     schema = schemas.get(body.get("$ref", "").rpartition("/")[2], body)
     return bool(schema.get("required") or schema.get("oneOf"))

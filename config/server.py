@@ -58,7 +58,7 @@ def check(*, warn: bool) -> None:
 
 
 def wait_for(name: str, ready: Callable[[], Any], *, seconds: float) -> None:
-    """Call `ready` until it no longer raises; give up with one clear line after `seconds`."""
+    """Call `ready` until it no longer raises; exit with an error line after `seconds`."""
     deadline, told = time.monotonic() + seconds, False
     while True:
         try:
@@ -94,7 +94,7 @@ def wait_for_stores(settings: Any) -> None:
 
 
 def migrate() -> None:
-    """Bring the tables up to date; several hosts that start together take turns (PostgreSQL)."""
+    """Run the migrations, under a lock for hosts that start at the same time (PostgreSQL)."""
     from django.core.management import call_command
     from django.db import connection
 
@@ -127,14 +127,14 @@ def serve_here(listener: socket.socket, metrics_listener: socket.socket | None =
         "config.asgi:application",
         http="config.protocols:HTTPProtocol",
         ws="config.protocols:SocketProtocol",
-        # Deflate halves the deliveries a second and doubles the memory of a socket.
+        # Deflate halves the throughput and doubles the memory per socket.
         ws_per_message_deflate=False,
         ws_max_size=settings.CHAT_FRAME_BYTES,
         lifespan="on",
-        # The trusted proxies are counted by us (TRUSTED_PROXY_COUNT); uvicorn would believe any on loopback.
+        # We count trusted proxies ourselves (TRUSTED_PROXY_COUNT); uvicorn would trust any on loopback.
         proxy_headers=False,
         server_header=False,
-        # uvicorn's own lines hold query strings; ours (config/logs.py) do not.
+        # uvicorn's access log contains query strings; ours (config/logs.py) does not.
         access_log=False,
         log_config=None,
         backlog=processes.LISTEN_BACKLOG,
@@ -149,7 +149,7 @@ def serve_here(listener: socket.socket, metrics_listener: socket.socket | None =
             processes.say_ready()
 
         async def accept_no_more(self) -> None:
-            """Leave new connections to the others on the same socket, and have the open ones end with their answer."""
+            """Stop accepting connections, and close open ones after their response."""
             for server in self.servers:
                 server.close()
             if metrics_server is not None:
@@ -167,7 +167,7 @@ def serve_here(listener: socket.socket, metrics_listener: socket.socket | None =
 
 
 def run() -> None:
-    """The embedded server: migrate, make the demo people, say where everything is, serve."""
+    """Run the embedded server: migrate, create the demo accounts, print the URLs, serve."""
     settings = set_up("embedded")
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     if os.environ.get("MAKELEVEL"):
@@ -201,9 +201,9 @@ def run() -> None:
 
 
 def prepare() -> None:
-    """Before `serve` starts its processes: tell it the settings that it needs, wait for its word, bring all up to date.
+    """Prepare for `serve`: report the settings it needs, wait for its reply, then migrate and collect static files.
 
-    The parent takes the port in between, so that nothing is migrated by a server that cannot start.
+    The parent binds the port in between, so that a server that cannot start migrates nothing.
     """
     die_with_parent()
     settings = set_up("production")
@@ -221,7 +221,7 @@ def prepare() -> None:
     print(json.dumps(facts), flush=True)  # noqa: T201
     if not sys.stdin.readline():
         raise SystemExit(1)  # the parent stopped
-    os.dup2(2, 1)  # what else is printed is for people
+    os.dup2(2, 1)  # other output goes to stderr
     wait_for_stores(settings)
     migrate()
     from django.core.management import call_command
@@ -233,7 +233,7 @@ def prepare() -> None:
 def worker() -> None:
     """One server process of `serve`."""
     die_with_parent()
-    settings = set_up("production", warn=False)  # `prepare` has said it
+    settings = set_up("production", warn=False)  # `prepare` has logged the warnings
     listener = processes.inherited("ALVIAR_LISTEN_FD") or processes.listen(settings.HOST, settings.PORT)
     listener.setblocking(False)
     serve_here(listener, processes.inherited("ALVIAR_METRICS_FD"))

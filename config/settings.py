@@ -1,7 +1,7 @@
-"""Every setting, read once from the environment, with its default beside it.
+"""All settings, read once from the environment, each with its default.
 
-`.env.example` lists them for people. A bad, missing or unknown one stops the start with one line each, an unsafe
-combination is refused by `config/checks.py`.
+`.env.example` lists them. A bad, missing or unknown one aborts the start with one line each; `config/checks.py` refuses
+unsafe combinations.
 """
 
 import contextlib
@@ -38,16 +38,16 @@ WORKERS: int = env.int("WORKERS", 2 if PRODUCTION else 1, low=1, high=256)
 SERVE_TASKS = env.bool("SERVE_TASKS", True)
 SECRET_KEY: str = env.str("SECRET_KEY", "")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [] if PRODUCTION else ["*"])
-# Browsers write an origin in lower case.
+# Browsers send origins in lower case.
 ALLOWED_ORIGINS: list[str] = [o.lower() for o in env.list("ALLOWED_ORIGINS", [], check=environment.origin)]
-# Where a browser on this machine finds it, whatever HOST it listens on.
+# The URL for a browser on this machine, for any HOST.
 LISTEN_URL = f"http://{f'[{HOST}]' if ':' in HOST else HOST}:{PORT}"
 LISTEN_URL = LISTEN_URL.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
-# On this machine the site has the name `localhost`: WebAuthn knows no relying party that is an IP address.
+# On this machine the host is `localhost`: a WebAuthn relying party cannot be an IP address.
 OWN_URL = f"http://localhost:{PORT}" if is_loopback(HOST) else LISTEN_URL
 PUBLIC_URL: str = env.str("PUBLIC_URL", OWN_URL, check=environment.http_url).rstrip("/")
 HTTPS_ONLY = env.bool("HTTPS_ONLY", PRODUCTION)
-# How many reverse proxies of our own stand in front: that many entries of X-Forwarded-For are believed, from the right.
+# The number of our own reverse proxies in front: as many entries of X-Forwarded-For are trusted, from the right.
 TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", 0, high=10)
 BODY_LIMIT_BYTES: int = env.int("BODY_LIMIT_BYTES", 1024 * 1024, low=1024)
 # All header lines of a request together; how long a connection may say nothing, and a request may take to arrive.
@@ -57,10 +57,10 @@ REQUEST_SECONDS: int = env.int("REQUEST_SECONDS", 30)
 ATTACHMENT_BYTES: int = env.int("ATTACHMENT_BYTES", 10 * 1024 * 1024, low=1024)
 UPLOAD_BYTES: int = env.int("UPLOAD_BYTES", 100 * 1024 * 1024, low=1024)
 HTTP_THREADS: int = env.int("HTTP_THREADS", 8, low=1, high=256)
-# The paths that hash a password have their own threads; beyond so many that wait, the answer is 503.
+# Requests that hash a password have separate threads; if too many wait, the response is 503.
 HASH_THREADS: int = env.int("HASH_THREADS", 2, low=1, high=64)
 HASH_QUEUE: int = env.int("HASH_QUEUE", 64, high=100_000)
-# Uploads wait for a store and a scanner on threads of their own; beyond so many that wait, the answer is 503.
+# Uploads wait for store and scanner on separate threads; if too many wait, the response is 503.
 MEDIA_THREADS: int = env.int("MEDIA_THREADS", 4, low=1, high=64)
 MEDIA_QUEUE: int = env.int("MEDIA_QUEUE", 64, high=100_000)
 # How long SIGTERM lets sockets and requests end, and how long a start waits for the database and Redis.
@@ -105,9 +105,9 @@ REDIS_URLS = [url.strip() for url in REDIS_URL.split(",") if url.strip()]
 
 
 def own_file(path: Path) -> None:
-    """Make the database file nobody else's before SQLite makes it; its -wal and -shm take its mode."""
+    """Create the database file with mode 600 before SQLite does; -wal and -shm inherit its mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(OSError):  # somebody else's, or a read-only place: SQLite says what it cannot do
+    with contextlib.suppress(OSError):  # another owner, or read-only: SQLite reports the problem
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         for one in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
             if one.exists() and one.stat().st_mode & 0o077:
@@ -133,7 +133,7 @@ def database() -> dict[str, Any]:
                 "reconnect_timeout": 3,
             },
             "connect_timeout": 3,
-            # A server that is gone without a word is noticed within seconds, not after the system's quarter of an hour.
+            # Detects a dead server within seconds instead of the system's quarter of an hour.
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 10,
             "keepalives_interval": 3,
@@ -141,7 +141,7 @@ def database() -> dict[str, Any]:
             # Statements of the hot paths are prepared. Arrays of any length share one plan: planned anew for each they
             # would cost three times as much. Not with PgBouncer in transaction mode, which keeps none.
             "prepare_threshold": 5 if DATABASE_PREPARE else None,
-            # And a statement whose client has given up ends soon after.
+            # Ends statements whose client has given up.
             "options": f"-c lock_timeout={DATABASE_LOCK_TIMEOUT_MS} -c client_connection_check_interval=2000"
             " -c plan_cache_mode=force_generic_plan",
         }
@@ -171,7 +171,7 @@ if REDIS_URLS:
         }
     }
 else:
-    # By default 300 entries, after which a stranger could push the count of a rate out of memory.
+    # The default is 300 entries, with which an attacker could evict a rate's count.
     CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
@@ -302,7 +302,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT_BYTES
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
-# A browser keeps to this for as long as it says, whatever we change: nobody gets it without having asked for it.
+# Off by default: browsers enforce HSTS for its whole duration, even if we change it.
 SECURE_HSTS_SECONDS: int = env.int("HSTS_SECONDS", 0, high=2 * 31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_SUBDOMAINS", False)
 SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", False)
@@ -377,7 +377,7 @@ SESSION_IDLE_LIFETIME: int = env.int("SESSION_IDLE_LIFETIME", 7 * 86_400, low=1)
 SESSION_ABSOLUTE_LIFETIME: int = env.int("SESSION_ABSOLUTE_LIFETIME", 30 * 86_400, low=1)
 REMEMBER_ME_IDLE_LIFETIME: int = env.int("REMEMBER_ME_IDLE_LIFETIME", 30 * 86_400, low=1)
 REMEMBER_ME_ABSOLUTE_LIFETIME: int = env.int("REMEMBER_ME_ABSOLUTE_LIFETIME", 90 * 86_400, low=1)
-# A proof of who one is counts as fresh for so long.
+# How long an authentication counts as fresh.
 REAUTH_SECONDS: int = env.int("REAUTH_SECONDS", 900, low=1)
 REFRESH_REUSE_INTERVAL: int = env.int("REFRESH_REUSE_INTERVAL", 30, high=60)  # 0 to 60 seconds
 JWT_ALGORITHM: str = env.str("JWT_ALGORITHM", "HS256", choices=("HS256", "EdDSA", "RS256"))
@@ -424,7 +424,7 @@ PUBLIC_APP_URL: str = env.str("PUBLIC_APP_URL", "", check=environment.app_url)
 # The name that authenticator apps, passkey managers and text messages show.
 RP_NAME: str = env.str("RP_NAME", PRODUCT_NAME)
 TOTP_ISSUER: str = env.str("TOTP_ISSUER", RP_NAME)
-# Whose passkeys they are: the host of PUBLIC_URL or a domain above it. Changing it makes every passkey useless.
+# The relying party of passkeys: the host of PUBLIC_URL or a parent domain. Changing it invalidates every passkey.
 RP_ID: str = env.str("RP_ID", ways_in.host_of(PUBLIC_URL))
 # Native apps that share them: ios:TEAM.bundle and android:package:SHA256 of the signing certificate.
 PASSKEY_APPS: list[str] = env.list("PASSKEY_APPS", [], check=ways_in.passkey_app)
@@ -433,12 +433,12 @@ EMAIL_CODE_LOGIN = env.bool("EMAIL_CODE_LOGIN", True)
 # Providers for sign-in: google, apple, or any NAME with SOCIAL_NAME_ISSUER and SOCIAL_NAME_CLIENT_IDS.
 SOCIAL_PROVIDERS: list[str] = env.list("SOCIAL_PROVIDERS", [], check=ways_in.provider_name)
 SOCIAL: dict[str, dict[str, Any]] = ways_in.social(env, SOCIAL_PROVIDERS)
-# Who carries text messages (users/phone/senders.py). Embedded: files in var/sms.
+# The SMS sender (users/phone/senders.py). Embedded: files in var/sms.
 SMS_URL: str = env.str("SMS_URL", "" if PRODUCTION else f"file://{VAR_DIR / 'sms'}", check=ways_in.sms_url)
 SMS_BODY: str = env.str("SMS_BODY", "")
 SMS_TOKEN: str = env.str("SMS_TOKEN", "")
 SMS_COUNTRIES: list[str] = [code.upper() for code in env.list("SMS_COUNTRIES", [], check=ways_in.country)]
-# Count/unit as with rates; 0 is none. Past one nothing leaves.
+# Count/unit like rates; 0 means no limit. Beyond one no SMS is sent.
 SMS_BUDGETS: dict[str, str] = {
     name: env.str(f"SMS_BUDGET_{name.upper()}", default, check=environment.rate)
     for name, default in default_rates.SMS_BUDGETS.items()
@@ -457,7 +457,7 @@ MAIL_DIR: str = env.str("MAIL_DIR", "")
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", formataddr((PRODUCT_NAME, "no-reply@localhost")))
 EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", 10, low=1)
 if EMAIL_URL:
-    # The URL's own timeout wins; without one a mail server that hangs would hold the worker for ever.
+    # The URL's own timeout has priority; without any, a hanging mail server would block the worker for ever.
     vars().update({"EMAIL_TIMEOUT": EMAIL_TIMEOUT, **environment.email_settings(EMAIL_URL)})
 else:
     EMAIL_BACKEND = "users.mail.file_backend.EmailBackend"
@@ -467,7 +467,7 @@ TASKS = {"default": {"BACKEND": "common.tasks.DatabaseBackend", "QUEUES": ["defa
 # The worker is a thread of the one embedded process, and a process of its own in production.
 TASKS_IN_PROCESS = env.bool("TASKS_IN_PROCESS", not PRODUCTION)
 TASK_THREADS: int = env.int("TASK_THREADS", 2, low=1, high=64)
-# Pushes have threads of their own: a push service that hangs holds up no mail.
+# Pushes have separate threads, so that a hanging push service does not delay mails.
 PUSH_THREADS: int = env.int("PUSH_THREADS", 2, low=1, high=64)
 TASK_RETENTION_DAYS: int = env.int("TASK_RETENTION_DAYS", 7, low=1)
 
@@ -489,13 +489,13 @@ APNS_SANDBOX_URL: str = env.str(
 EXPO_PUSH = env.bool("EXPO_PUSH", True)
 EXPO_ACCESS_TOKEN: str = env.str("EXPO_ACCESS_TOKEN", "")
 EXPO_URL: str = env.str("EXPO_URL", "https://exp.host", check=environment.http_url).rstrip("/")
-# Requests side by side of each task, seconds that one may take, seconds for which a service keeps what it cannot hand
-# over yet, attempts in all.
+# Parallel requests of each task, seconds per request, seconds for which a push service keeps an undelivered push,
+# attempts in all.
 PUSH_CONCURRENCY: int = env.int("PUSH_CONCURRENCY", 8, low=1, high=256)
 PUSH_TIMEOUT: int = env.int("PUSH_TIMEOUT", 10, low=1, high=60)
 PUSH_TTL: int = env.int("PUSH_TTL", 86_400, high=2_419_200)
 PUSH_ATTEMPTS: int = env.int("PUSH_ATTEMPTS", 6, low=1, high=20)
-# Messages that come within so many milliseconds are decided on together.
+# Messages within this many milliseconds are handled together.
 PUSH_COLLECT_MS: int = env.int("PUSH_COLLECT_MS", 150, high=10_000)
 
 # --- Chat -------------------------------------------------------------------------------------------------------------
@@ -514,14 +514,14 @@ CHAT_SOCKETS_PER_USER: int = env.int("CHAT_SOCKETS_PER_USER", 10)
 CHAT_BAD_FRAMES_PER_MINUTE: int = env.int("CHAT_BAD_FRAMES_PER_MINUTE", 5)
 CHAT_TYPING_SECONDS: int = env.int("CHAT_TYPING_SECONDS", 6, low=1)
 CHAT_STUCK_SECONDS: int = env.int("CHAT_STUCK_SECONDS", 5, low=1)
-# What one `resume` tells of a conversation and in all; what is more is a `gap`.
+# Events sent by one `resume` per conversation and in total; a conversation with more gets a `gap`.
 CHAT_RESUME_EVENTS_EACH: int = env.int("CHAT_RESUME_EVENTS_EACH", 200, low=1)
 CHAT_RESUME_EVENTS: int = env.int("CHAT_RESUME_EVENTS", 1_000, low=1)
 CHAT_DATABASE_THREADS: int = env.int("CHAT_DATABASE_THREADS", 4, low=1)
-# Write frames to uvicorn's transport with their header on; other servers get them by ASGI in any case.
+# Write complete frames to uvicorn's transport; other servers get them by ASGI in any case.
 CHAT_PREFRAMED = env.bool("CHAT_PREFRAMED", True)
 CHAT_GROUP_MEMBERS: int = env.int("CHAT_GROUP_MEMBERS", 1_000)
-# Days after which messages are taken back for everybody, by kind of conversation; 0: never.
+# Days after which messages are deleted for everybody, by kind of conversation; 0: never.
 CHAT_RETENTION_DIRECT_DAYS: int = env.int("CHAT_RETENTION_DIRECT_DAYS", 0)
 CHAT_RETENTION_GROUP_DAYS: int = env.int("CHAT_RETENTION_GROUP_DAYS", 0)
 CHAT_EDIT_WINDOW: int = env.int("CHAT_EDIT_WINDOW", 0)  # seconds in which a message may be edited; 0: always
@@ -534,9 +534,9 @@ LOGGING_CONFIG = "config.logs.configure"
 LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}
 # Who may read /metrics: `Authorization: Bearer <METRICS_TOKEN>`; without one, loopback alone.
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
-# A port of its own on 127.0.0.1 that serves /metrics and nothing else; 0: none.
+# A separate port on 127.0.0.1 that serves only /metrics; 0: none.
 METRICS_PORT: int = env.int("METRICS_PORT", 0, high=65_535)
 
 if faults := env.faults():
-    # Those of the values that could be read as well, so that one start names them all.
+    # Includes the checks of the values that could be read, so that one start reports everything.
     raise environment.SettingsRefused([*faults, *checks.faults_of(SimpleNamespace(**vars()))])

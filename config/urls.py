@@ -1,4 +1,4 @@
-"""The map: who answers which path."""
+"""Root URL configuration: which app serves which path."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path

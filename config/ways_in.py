@@ -1,4 +1,4 @@
-"""Settings of the ways to sign in: providers, passkeys, text messages. Each is checked at start-up."""
+"""Settings of sign-in methods (providers, passkeys, SMS), validated at start-up."""
 
 import base64
 import re
@@ -27,7 +27,7 @@ def host_of(url: str) -> str:
 
 
 def passkey_app(text: str) -> None:
-    """Refuse what is neither `ios:TEAM.bundle` nor `android:package:SHA256`."""
+    """Raise ValidationError unless the text is `ios:TEAM.bundle` or `android:package:SHA256`."""
     text = text.strip()
     match = _ANDROID.fullmatch(text)
     if not _IOS.fullmatch(text) and not (match and len(match[2].replace(":", "")) == 64):
@@ -45,7 +45,7 @@ def android_apps(apps: Sequence[str]) -> list[tuple[str, bytes]]:
 
 
 def passkey_origins(public_url: str, origins: Sequence[str], rp_id: str, apps: Sequence[str]) -> list[str]:
-    """Return the origins whose passkey answers count: pages of ours, and native apps (WebAuthn; Android's own form)."""
+    """Return the accepted origins of passkeys: our pages, and native apps (Android has a format of its own)."""
     from urllib.parse import urlsplit
 
     parts = urlsplit(public_url)
@@ -63,7 +63,7 @@ def provider_name(text: str) -> None:
 
 
 def issuer(text: str) -> None:
-    """Refuse what is not `https://`; `http://` only on this machine."""
+    """Raise ValidationError unless the text is `https://`, or `http://` on this machine."""
     environment.http_url(text)
     if not text.startswith("https://") and not is_loopback(host_of(text)):
         raise validate.ValidationError("An issuer is https://; http:// only on this machine.")
@@ -84,7 +84,7 @@ def _ec_key(text: str) -> None:
 
 
 def social(env: environment.Environment, offered: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return issuer, accepted `iss` and client ids of each provider; `client` where we may act towards it (Apple)."""
+    """Return issuer, accepted `iss` and client ids of each provider, and `client` for Apple's token endpoint."""
     found: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys([*_BUILT_IN, *offered]):
         prefix = f"SOCIAL_{name.upper().replace('-', '_')}"

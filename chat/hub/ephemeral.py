@@ -29,7 +29,7 @@ class Receipts:
         key = (receipt.conversation_id, receipt.user_id)
         if key in self.waiting:
             before = self.waiting[key]
-            if before is not None and before.shared and not receipt.shared:  # the shared position is sent first
+            if before is not None and before.shared and not receipt.shared:  # the merged receipt stays shared
                 receipt = dataclasses.replace(receipt, shared=True)
             self.waiting[key] = receipt
             return

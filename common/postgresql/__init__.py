@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend with a limit of how long one request may wait, and a view of outages (`monitor`)."""
+"""Django's PostgreSQL backend with a time limit per request and detection of outages (`monitor`)."""

@@ -1,4 +1,4 @@
-"""The backend: Django's, with a pool that does not wait while the database is known to be away."""
+"""PostgreSQL backend: Django's, with a pool that fails at once while the database is known to be down."""
 
 from time import monotonic
 from typing import Any, TypeVar
@@ -13,11 +13,11 @@ from common.postgresql import monitor
 
 T = TypeVar("T")
 POOL_SECONDS = 3.0  # how long a request waits for a connection
-_INTERVAL = 0.1  # psycopg's own: how often it looks for a signal
+_INTERVAL = 0.1  # psycopg's own interval for checking signals
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection whose every wait ends within the time that its thread has left."""
+    """A connection whose waits end within the remaining time of the thread's limit."""
 
     def wait(self, gen: Any, interval: float = _INTERVAL, timeout: float | None = None) -> Any:
         left = database_time.left()
@@ -27,7 +27,7 @@ class Connection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, left)
         except _WaitTimeout:
-            self.pgconn.finish()  # in the middle of an answer: of no further use
+            self.pgconn.finish()  # in the middle of a result: not usable any more
             monitor.look_now()
             raise psycopg.OperationalError("the database did not answer in time") from None
         except psycopg.OperationalError:
@@ -46,12 +46,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             pool.setdefault("connection_class", Connection)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Take a connection of the pool. Raises OperationalError at once while the database is away, PoolTimeout."""
+        """Take a connection from the pool. Raises OperationalError at once while the database is down, PoolTimeout."""
         left = database_time.left()
         if not self.pool:
             return super().get_new_connection(conn_params)
         monitor.require()
-        self.isolation_level = IsolationLevel.READ_COMMITTED  # the superclass's; we never set another
+        self.isolation_level = IsolationLevel.READ_COMMITTED  # set by the superclass; we never change it
         self.pool.open()
         try:
             with database_time.waiting():

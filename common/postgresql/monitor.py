@@ -1,7 +1,7 @@
-"""One thread that asks the database every two seconds whether it is there, so that no request has to find out.
+"""Monitor thread that checks the database every two seconds, so that requests do not have to wait to find out.
 
-While it is away requests are refused at once (503) instead of waiting for a connection, one line is logged when it
-goes and one when it is back, and the pool's stale connections are thrown away then. Only servers start it.
+While it is down, requests are refused at once (503) instead of waiting for a connection. One line is logged when it
+goes down and one when it is back; then the pool's stale connections are dropped. Only servers start the monitor.
 """
 
 import threading
@@ -18,12 +18,12 @@ from common.metrics import DATABASE_AWAY, DATABASE_REFUSED
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
-AWAY_SECONDS = 0.5  # how often while it is away
+AWAY_SECONDS = 0.5  # interval while it is down
 ANSWER_SECONDS = 2  # connect_timeout takes whole seconds, at least two
 
 
 class DatabaseAway(OperationalError):
-    """The database is known to be away."""
+    """The database is known to be down."""
 
 
 class Monitor:
@@ -58,18 +58,18 @@ class Monitor:
                 log.exception("database.monitor_failed")
             self._look_now.wait(LOOK_SECONDS if self.away_since is None else AWAY_SECONDS)
             if self.away_since is not None:
-                self._stop.wait(AWAY_SECONDS)  # whoever asks again and again: not more often
+                self._stop.wait(AWAY_SECONDS)  # at most this often, however many requests call `look_now`
             self._look_now.clear()
         self._close()
 
     def _look(self) -> None:
-        """Ask on our own connection; where it has died, on a new one before anything is concluded."""
+        """Check on the monitor's own connection; if that has died, on a new one before deciding."""
         started = time.monotonic()
         error = self._ask()
-        if error is not None and time.monotonic() - started < ANSWER_SECONDS / 2:  # not by waiting in vain
+        if error is not None and time.monotonic() - started < ANSWER_SECONDS / 2:  # not after a timeout
             error = self._ask()
             if error is None:
-                self._renew_pool()  # it was away for a moment, and what the pool holds has died with ours
+                self._renew_pool()  # it restarted, and the pool's connections died like ours
         if error is None:
             self._is_back()
         elif self.away_since is None:
@@ -118,7 +118,7 @@ _monitor: Monitor | None = None
 
 
 async def start() -> None:
-    """Start watching, where there is a PostgreSQL to watch (a hook of `common.lifespan`)."""
+    """Start the monitor if the database is PostgreSQL (a hook of `common.lifespan`)."""
     global _monitor
     if connections["default"].vendor == "postgresql" and _monitor is None:
         _monitor = Monitor()
@@ -133,7 +133,7 @@ async def stop() -> None:
 
 
 def require() -> None:
-    """Raise DatabaseAway while the database is known to be away."""
+    """Raise DatabaseAway while the database is known to be down."""
     if _monitor is not None and _monitor.away_since is not None:
         DATABASE_REFUSED.inc()
         raise DatabaseAway("the database is away")
@@ -144,6 +144,6 @@ def is_away() -> bool:
 
 
 def look_now() -> None:
-    """Ask again now: something looks as if the database had gone."""
+    """Check now: an error suggests that the database is down."""
     if _monitor is not None:
         _monitor.look_now()

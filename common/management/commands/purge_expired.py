@@ -1,4 +1,4 @@
-"""Remove what has ended: sessions after their retention, spent tokens, expired blacklist rows, old security events."""
+"""Delete expired data: ended sessions, spent tokens, expired blacklist rows, old security events."""
 
 from typing import Any
 

@@ -11,6 +11,7 @@ import uuid
 import msgspec
 import structlog
 from asgiref.sync import sync_to_async
+from django.db import connection
 from django.utils import timezone
 from django_tasks import task
 
@@ -91,6 +92,13 @@ def report(message_uuid: str) -> None:
         log.info("moderation.word_found", report=str(row.uuid), message=message_uuid)
 
 
+def _load_in_a_thread() -> None:
+    try:
+        load()
+    finally:
+        connection.close()  # back to the pool: each time it may be another thread
+
+
 async def start() -> None:
     """Begin to read the list in the background (a lifespan hook)."""
     _reading.append(asyncio.create_task(_read_again_and_again(), name="word-list"))
@@ -107,7 +115,7 @@ async def stop() -> None:
 async def _read_again_and_again() -> None:
     while True:
         try:
-            await sync_to_async(load, thread_sensitive=False)()
+            await sync_to_async(_load_in_a_thread, thread_sensitive=False)()
         except Exception as error:
             log.debug("word_list.database_away", error=type(error).__name__)
         await asyncio.sleep(READ_SECONDS)

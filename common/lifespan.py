@@ -5,7 +5,8 @@ do not, so that only a server has background work.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import structlog
 
@@ -60,3 +61,21 @@ async def _bounded(name: str, hooks: list[Hook], within_s: float) -> None:
     for task in done:
         if error := task.exception():
             log.error(f"lifespan.{name}_failed", exc_info=error)
+
+
+async def end(tasks: Iterable["asyncio.Task[Any]"], *, within_s: float = 2.0) -> None:
+    """Cancel the tasks and wait for their ends, `within_s` seconds at most, then once more.
+
+    Some libraries swallow a cancellation that meets an answer; what goes on after the second is logged and left.
+    """
+    living = {task for task in tasks if not task.done()}
+    for _ in range(2):
+        for task in living:
+            task.cancel()
+        if living:
+            done, living = await asyncio.wait(living, timeout=within_s)
+            for task in done:
+                if not task.cancelled() and (error := task.exception()):
+                    log.warning("lifespan.task_failed_at_its_end", error=repr(error))
+    if living:
+        log.warning("lifespan.tasks_go_on", tasks=[repr(task.get_coro()) for task in living])

@@ -18,6 +18,7 @@ from django.conf import settings
 from redis import asyncio as aioredis
 from redis.asyncio.client import PubSub
 
+from common import lifespan
 from common.metrics import LAYER_BREAKS, LAYER_BROKEN
 
 log = structlog.get_logger(__name__)
@@ -113,9 +114,7 @@ class Layer:
         self.tasks = [create(self._receive()), create(self._publish()), create(self._listen_to_oneself())]
 
     async def stop(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await lifespan.end(self.tasks, within_s=TIMEOUT_SECONDS)
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 await self.channels.flush()

@@ -32,6 +32,7 @@ from chat.hub.together import Together
 from chat.hub.writer import Writer
 from chat.log.published import Published
 from chat.protocol.close_codes import Close
+from common import lifespan
 from sessions.authentication import Authenticated
 
 log = structlog.get_logger(__name__)
@@ -82,10 +83,7 @@ class Process:
         self.writer.stop()
         if self.tasks:  # sockets that are being removed from the counts
             await asyncio.wait(list(self.tasks), timeout=2)
-        ending = [*self.loops, *self.tasks]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        await lifespan.end([*self.loops, *self.tasks])
         if self.layer is not None:
             await self.layer.stop()
         database.close()

@@ -16,7 +16,7 @@ from typing import Any
 from corsheaders.defaults import default_headers
 
 from common.loopback import is_loopback
-from config import VERSION, checks, environment, ways_in
+from config import VERSION, checks, environment, static_files, ways_in
 from config import rates as default_rates
 from config.rates import RATES
 
@@ -294,6 +294,7 @@ STATIC_ROOT = str(env.str("STATIC_ROOT", str(VAR_DIR / "static")))
 DOCS_ROOT = str(env.str("DOCS_ROOT", str(BASE_DIR / "site")))
 WHITENOISE_USE_FINDERS = not PRODUCTION
 WHITENOISE_AUTOREFRESH = False
+WHITENOISE_ADD_HEADERS_FUNCTION = static_files.headers
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_LIMIT_BYTES
 

@@ -4,10 +4,13 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from chat.protocol import asyncapi
-from config import documentation, guides, health, metrics, page
+from config import documentation, guides, health, metrics, page, social_sign_in
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page.page, name="page"),
+    path("manifest.webmanifest", page.manifest),
+    path("sw.js", page.service_worker),
+    path("sign-in/<slug:provider>/", social_sign_in.begin),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),

@@ -1,19 +1,21 @@
 import { useEffect, useRef, useState } from 'react';
 
-import { ChatProvider, useAuth, useChat, useConversation, useUnread } from 'alviar-client/react';
+import { ChatProvider, useAuth, useChat, useConversation, useConversations, useUnread } from 'alviar-client/react';
 import { indexedDbStore } from 'alviar-client/stores';
+import { AccountMenu } from './AccountMenu';
 import { problemText } from './chat';
-import { drafts } from './Composer';
 import { Conversation } from './Conversation';
 import { ConversationList } from './ConversationList';
-import { Devices } from './Devices';
+import { dropDrafts } from './drafts';
 import { useText } from './i18n';
+import { Settings, Shortcuts } from './later';
 import { useNotifications } from './notify';
-import { Preferences } from './Preferences';
-import { SecurityTimeline } from './SecurityTimeline';
-import { Settings } from './Settings';
+import { usePushUpkeep } from './push';
+import { ConnectionBanner, ConnectionButton } from './settings/Connection';
+import { useShortcuts } from './keys';
 import { SignIn } from './SignIn';
-import { StatusBar } from './StatusBar';
+import { useCounting } from './tally';
+import { Icon, type IconName } from './ui/icons';
 
 /** Chats and what was typed are there again after a kill, also without a network. */
 const kept = indexedDbStore();
@@ -30,7 +32,7 @@ export function App({ as }: { as: string | null }) {
   );
 }
 
-/** Where one is stands in the address (`#/chat/…`, `#/devices`), so that Back works as on any page. */
+/** Where one is stands in the address (`#/chat/…`, `#/settings/devices`), so that Back works as on any page. */
 export function useRoute(): string[] {
   const [hash, setHash] = useState(location.hash);
   useEffect(() => {
@@ -43,15 +45,17 @@ export function useRoute(): string[] {
 
 function Messenger() {
   const { t } = useText();
-  const { user, logout } = useAuth();
   const [section = 'chat', uuid, seq] = useRoute();
   const conversation = useConversation(section === 'chat' ? uuid : undefined);
   const chat = useChat();
   const unread = useUnread();
-  const page = useRef<HTMLElement>(null);
+  const [shortcuts, setShortcuts] = useState(false);
+  const settings = section !== 'chat';
   useNotifications();
-  // Nothing of one person stays for the next.
-  useEffect(() => () => drafts.clear(), []);
+  usePushUpkeep();
+  useCounting();
+  useShortcuts(() => setShortcuts(true));
+  useEffect(() => dropDrafts, []);
 
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Alviar` : 'Alviar';
@@ -59,64 +63,84 @@ function Messenger() {
 
   // An address that was kept, or of an archived conversation: not in the list.
   useEffect(() => {
-    if (section === 'chat' && uuid && !conversation) void chat.reloadConversation(uuid).catch(() => {});
-  }, [chat, section, uuid]);
+    if (!settings && uuid && !conversation) void chat.reloadConversation(uuid).catch(() => {});
+  }, [chat, settings, uuid]);
 
-  // A screen reader is told that the page has changed.
-  useEffect(() => {
-    if (section !== 'chat') page.current?.focus();
-  }, [section]);
-
-  const tab = (name: string, label: string) => (
-    <a href={`#/${name}`} aria-current={section === name ? 'page' : undefined}>
-      {label}
-    </a>
-  );
+  const open = settings ? Boolean(uuid) || section !== 'settings' : Boolean(conversation);
   return (
-    <div className="app" data-section={section} data-open={conversation ? 'true' : 'false'}>
-      <a className="skip" href="#main" onClick={(event) => {
-        event.preventDefault();
-        (document.getElementById('messages') ?? document.getElementById('main'))?.focus();
-      }}>
+    <div className="app" data-section={settings ? 'settings' : 'chat'} data-open={open}>
+      <a
+        className="skip"
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault();
+          (document.getElementById('messages') ?? document.getElementById('main'))?.focus();
+        }}
+      >
         {t(conversation ? 'skip' : 'skipToContent')}
       </a>
-      <header className="bar">
-        <strong className="brand">Alviar</strong>
+      <header className="rail">
+        <img className="logo" src="/static/app/icon.svg" alt="" width="36" height="36" />
         <nav aria-label="Alviar">
-          {tab('chat', t('chats'))}
-          {tab('devices', t('devices'))}
-          {tab('security', t('security'))}
-          {tab('settings', t('settings'))}
+          <RailLink to="chat" icon="chats" label={t('chats')} current={!settings} count={unread} />
+          <RailLink to="settings" icon="settings" label={t('settings')} current={settings} />
         </nav>
-        <StatusBar />
-        <Preferences />
-        <span className="me">{user?.username}</span>
-        <button type="button" className="quiet" aria-label={t('signOut')} onClick={() => void logout()}>
-          <span className="wide">{t('signOut')}</span>
-          <span className="narrow" aria-hidden="true">
-            ⏻
-          </span>
-        </button>
+        <ConnectionButton />
+        <AccountMenu onShortcuts={() => setShortcuts(true)} />
       </header>
-      <ConfirmMail />
-      {section === 'chat' ? (
-        <div className="panes">
-          <ConversationList selected={conversation?.uuid} />
-          {conversation ? (
-            <Conversation key={conversation.uuid} conversation={conversation} place={Number(seq) || null} />
-          ) : (
-            <main className="empty" id="main" tabIndex={-1}>
-              <h1 className="hidden">{t('chats')}</h1>
-              <p>{t('choose')}</p>
-            </main>
-          )}
-        </div>
-      ) : (
-        <main className="sheet" id="main" tabIndex={-1} ref={page}>
-          {section === 'devices' ? <Devices /> : section === 'settings' ? <Settings /> : <SecurityTimeline />}
-        </main>
-      )}
+      <div className="body">
+        <ConnectionBanner />
+        <ConfirmMail />
+        {settings ? (
+          <Settings section={section === 'settings' ? uuid : section} />
+        ) : (
+          <div className="panes">
+            <ConversationList selected={conversation?.uuid} />
+            {conversation ? (
+              <Conversation key={conversation.uuid} conversation={conversation} place={Number(seq) || null} />
+            ) : (
+              <Nothing />
+            )}
+          </div>
+        )}
+      </div>
+      {shortcuts && <Shortcuts onClose={() => setShortcuts(false)} />}
     </div>
+  );
+}
+
+function RailLink(props: { to: string; icon: IconName; label: string; current: boolean; count?: number }) {
+  const { t } = useText();
+  const { to, icon, label, current, count = 0 } = props;
+  return (
+    <a href={`#/${to}`} aria-current={current ? 'page' : undefined} title={label}>
+      <span className="rail-icon">
+        <Icon name={icon} />
+        {count > 0 && (
+          <span className="badge">
+            <span aria-hidden="true">{count > 99 ? '99+' : count}</span>
+            <span className="hidden">{t('unread', { n: count })}</span>
+          </span>
+        )}
+      </span>
+      <span>{label}</span>
+    </a>
+  );
+}
+
+/** No conversation is open: what one may do, or how to begin. */
+function Nothing() {
+  const { t } = useText();
+  const any = useConversations().length > 0;
+  return (
+    <main className="nothing" id="main" tabIndex={-1}>
+      <h1 className="hidden">{t('chats')}</h1>
+      <div className="empty-state">
+        <Icon name="chats" />
+        <p>{t('choose')}</p>
+        <small>{any ? t('shortcutsHint') : t('chooseAbout')}</small>
+      </div>
+    </main>
   );
 }
 
@@ -125,20 +149,25 @@ function ConfirmMail() {
   const { t } = useText();
   const { user, client } = useAuth();
   const [answer, setAnswer] = useState('');
-  if (!user || user.email_verified !== false) return null;
+  const [closed, setClosed] = useState(false);
+  const strip = useRef<HTMLParagraphElement>(null);
+  if (!user || user.email_verified !== false || closed) return null;
   const resend = () =>
     client.api<{ detail?: string }>('POST', '/api/auth/resend-verification/', {}).then(
       ({ detail }) => setAnswer(detail ?? t('linkSent')),
       (error: unknown) => setAnswer(problemText(error, t)),
-    );
+    ).then(() => strip.current?.focus());
   return (
-    <p className="strip" role="status">
-      {answer || t('confirmMail', { email: user.email })}{' '}
+    <p className="strip" role="status" tabIndex={-1} ref={strip}>
+      <span>{answer || t('confirmMail', { email: user.email })}</span>
       {!answer && (
         <button type="button" className="link" onClick={() => void resend()}>
           {t('sendAgain')}
         </button>
       )}
+      <button type="button" className="icon-button" aria-label={t('close')} onClick={() => setClosed(true)}>
+        <Icon name="close" />
+      </button>
     </p>
   );
 }

@@ -3,11 +3,12 @@ import { useEffect, useState } from 'react';
 
 import { ApiError, type Attachment as AttachmentType, type AuthClient } from 'alviar-client';
 import { useAuth } from 'alviar-client/react';
-import { problemText } from './chat';
-import { Dialog } from './form';
+import { lengthOf, problemText, sizeOf } from './chat';
 import { useText } from './i18n';
+import { AudioPlayer, Viewer } from './later';
+import { Icon } from './ui/icons';
 
-async function read(client: AuthClient, url: string): Promise<Blob> {
+export async function readBytes(client: AuthClient, url: string): Promise<Blob> {
   const { pathname, search } = new URL(url, location.href);
   const response = await client.fetch(pathname + search);
   if (!response.ok) throw await ApiError.from(response);
@@ -15,7 +16,7 @@ async function read(client: AuthClient, url: string): Promise<Blob> {
 }
 
 /** An address for the bytes, for as long as it is shown. */
-function useBytes(url: string | null): { source: string; problem: string } {
+export function useBytes(url: string | null): { source: string; problem: string } {
   const { t } = useText();
   const { client } = useAuth();
   const [source, setSource] = useState('');
@@ -24,110 +25,116 @@ function useBytes(url: string | null): { source: string; problem: string } {
     if (!url) return;
     let made = '';
     let gone = false;
-    read(client, url).then(
+    readBytes(client, url).then(
       (bytes) => !gone && setSource((made = URL.createObjectURL(bytes))),
       (error: unknown) => !gone && setProblem(problemText(error, t)),
     );
     return () => {
       gone = true;
+      setSource('');
       URL.revokeObjectURL(made);
     };
   }, [client, url]);
   return { source, problem };
 }
 
-export function Attachment({ attachment }: { attachment: AttachmentType }) {
+export function Attachment({ attachment, conversation }: { attachment: AttachmentType; conversation: string }) {
   const { t } = useText();
-  const { kind, name, size, state } = attachment;
-  if (state === 'processing') return <p className="file hint">{t('processing', { name })}</p>;
-  return (
-    <figure className="attachment">
-      {kind === 'image' && <Picture attachment={attachment} />}
-      {(kind === 'video' || kind === 'audio') && <Player attachment={attachment} />}
-      <figcaption className="file">
-        <span>
-          <bdi>{name}</bdi> <small dir="ltr">{sizeOf(size)}</small>
+  const { kind, name, state } = attachment;
+  if (state === 'processing') {
+    return (
+      <p className="file processing">
+        <span className="file-icon">
+          <Icon name="clock" />
         </span>
-        <Download attachment={attachment} />
-      </figcaption>
-    </figure>
-  );
+        {t('processing', { name })}
+      </p>
+    );
+  }
+  if (kind === 'image') return <Picture attachment={attachment} conversation={conversation} />;
+  if (kind === 'audio') return <AudioPlayer attachment={attachment} />;
+  if (kind === 'video') return <Film attachment={attachment} />;
+  return <FileRow attachment={attachment} />;
 }
 
-function Picture({ attachment }: { attachment: AttachmentType }) {
+const WIDEST_PX = 320;
+const TALLEST_PX = 360;
+
+/** The place is kept before the bytes are there, so that nothing jumps. */
+function roomFor(width: number | null, height: number | null) {
+  const [w, h] = [width ?? 240, height ?? 160];
+  const scale = Math.min(1, WIDEST_PX / w, TALLEST_PX / h);
+  return { width: Math.max(96, Math.round(w * scale)), aspectRatio: `${w} / ${h}` };
+}
+
+export function Picture({ attachment, conversation }: { attachment: AttachmentType; conversation: string }) {
   const { name, width, height, thumbnail_url, url } = attachment;
   const { source, problem } = useBytes(thumbnail_url ?? url);
   const [open, setOpen] = useState(false);
   return (
-    <>
-      <button type="button" className="picture" aria-label={name} onClick={() => setOpen(true)}>
-        {/* The place is kept before the bytes are there, so that nothing jumps. */}
-        <img src={source || undefined} alt={name} width={width ?? 240} height={height ?? 160} />
+    <div className="attachment">
+      <button type="button" tabIndex={0} className="picture" aria-label={name} onClick={() => setOpen(true)}>
+        <img src={source || undefined} alt={name} style={roomFor(width, height)} />
       </button>
       {problem && <p className="bad">{problem}</p>}
-      {open && <Whole attachment={attachment} onClose={() => setOpen(false)} />}
-    </>
-  );
-}
-
-function Whole({ attachment, onClose }: { attachment: AttachmentType; onClose: () => void }) {
-  const { t } = useText();
-  const { source, problem } = useBytes(attachment.url);
-  return (
-    <Dialog title={attachment.name} onClose={onClose}>
-      {source && <img className="whole" src={source} alt={attachment.name} />}
-      {problem && <p className="bad">{problem}</p>}
-      <div className="actions">
-        <button type="button" onClick={onClose}>
-          {t('close')}
-        </button>
-      </div>
-    </Dialog>
+      {open && <Viewer first={attachment} conversation={conversation} onClose={() => setOpen(false)} />}
+    </div>
   );
 }
 
 /** Read when it is asked for: a film may be large. */
-function Player({ attachment }: { attachment: AttachmentType }) {
+function Film({ attachment }: { attachment: AttachmentType }) {
   const { t } = useText();
-  const { kind, name, thumbnail_url, url, duration_ms } = attachment;
+  const { name, thumbnail_url, url, duration_ms, width, height } = attachment;
   const [asked, setAsked] = useState(false);
-  const poster = useBytes(kind === 'video' ? thumbnail_url : null);
+  const poster = useBytes(thumbnail_url);
   const { source, problem } = useBytes(asked ? url : null);
-  const label = duration_ms ? `${name} (${lengthOf(duration_ms)})` : name;
-  if (source) {
-    return kind === 'video' ? (
-      <video controls autoPlay src={source} aria-label={name} />
-    ) : (
-      <audio controls autoPlay src={source} aria-label={name} />
-    );
-  }
+  const length = duration_ms ? lengthOf(duration_ms) : '';
   return (
-    <>
-      {poster.source && <img src={poster.source} alt="" width={attachment.width ?? 240} height={attachment.height ?? 160} />}
-      <button type="button" disabled={asked && !problem} aria-label={`${t('play')}: ${label}`} onClick={() => setAsked(true)}>
-        ▶ {duration_ms ? <span dir="ltr">{lengthOf(duration_ms)}</span> : t('play')}
-      </button>
+    <div className="attachment">
+      {source ? (
+        <video controls autoPlay src={source} aria-label={name} style={roomFor(width, height)} />
+      ) : (
+        <button type="button" className="picture film" disabled={asked && !problem} aria-label={`${t('play')}: ${name} ${length}`} onClick={() => setAsked(true)}>
+          <img src={poster.source || undefined} alt="" style={roomFor(width, height)} />
+          <span className="play-over">
+            <Icon name={asked && !problem ? 'clock' : 'play'} />
+          </span>
+          {length && (
+            <span className="film-length" dir="ltr">
+              {length}
+            </span>
+          )}
+        </button>
+      )}
       {problem && <p className="bad">{problem}</p>}
-    </>
+    </div>
   );
 }
 
-function Download({ attachment: { name, url } }: { attachment: AttachmentType }) {
+export function FileRow({ attachment: { name, url, size } }: { attachment: AttachmentType }) {
   const { t } = useText();
   const { client } = useAuth();
   const [problem, setProblem] = useState('');
   const save = async () => {
     setProblem('');
     try {
-      saveAs(await read(client, url), name);
+      saveAs(await readBytes(client, url), name);
     } catch (error) {
       setProblem(problemText(error, t));
     }
   };
   return (
     <>
-      <button type="button" className="link" aria-label={`${t('download')}: ${name}`} onClick={() => void save()}>
-        {t('download')}
+      <button type="button" className="file" aria-label={`${t('download')}: ${name}`} onClick={() => void save()}>
+        <span className="file-icon">
+          <Icon name="file" />
+        </span>
+        <span className="file-name">
+          <bdi>{name}</bdi>
+          <small dir="ltr">{sizeOf(size)}</small>
+        </span>
+        <Icon name="download" />
       </button>
       {problem && <span className="bad">{problem}</span>}
     </>
@@ -140,15 +147,4 @@ export function saveAs(bytes: Blob, name: string): void {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
-export function sizeOf(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB'];
-  const step = bytes < 1 ? 0 : Math.min(3, Math.floor(Math.log10(bytes) / 3));
-  return `${Number((bytes / 1000 ** step).toFixed(1))} ${units[step]}`;
-}
-
-function lengthOf(ms: number): string {
-  const seconds = Math.round(ms / 1000);
-  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
 }

@@ -2,17 +2,19 @@ import { useEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 
 
 import type { TimelineMessage } from 'alviar-client';
 import { useChat } from 'alviar-client/react';
-import { nameOf, problemText } from './chat';
+import { excerptOf, nameOf, problemText } from './chat';
+import { dropDraft, draftOf, keepDraft } from './drafts';
 import { useText } from './i18n';
-import { useUploads } from './uploads';
+import { EmojiPicker, Recorder } from './later';
+import { Icon } from './ui/icons';
+import { useUploads, type Upload } from './uploads';
 
 export type ComposerMode =
   | { kind: 'write' }
   | { kind: 'reply'; message: TimelineMessage }
   | { kind: 'edit'; message: TimelineMessage };
 
-/** What was begun in each conversation, while the page is open. */
-export const drafts = new Map<string, string>();
+const canRecord = typeof MediaRecorder !== 'undefined' && Boolean(navigator.mediaDevices?.getUserMedia);
 
 /** Enter sends, Shift+Enter breaks the line, ↑ in an empty field edits the last message, Escape leaves. */
 export function Composer(props: {
@@ -24,13 +26,16 @@ export function Composer(props: {
   const { conversation, mode, onMode, onEditLast } = props;
   const { t } = useText();
   const chat = useChat();
-  const [text, setText] = useState(drafts.get(conversation) ?? '');
+  const [text, setText] = useState(draftOf(conversation));
   const [problem, setProblem] = useState('');
+  const [recording, setRecording] = useState(false);
+  const [picker, setPicker] = useState<HTMLElement | null>(null);
   const field = useRef<HTMLTextAreaElement>(null);
-  const picker = useRef<HTMLInputElement>(null);
+  const files = useRef<HTMLInputElement>(null);
   const { uploads, add, drop, clear } = useUploads();
   const ready = uploads.flatMap(({ attachment }) => attachment ?? []);
   const complete = ready.length === uploads.length && (text.trim() !== '' || (ready.length > 0 && mode.kind !== 'edit'));
+  const empty = text === '' && uploads.length === 0 && mode.kind !== 'edit';
 
   // Files may be let fall anywhere on the conversation.
   useEffect(() => {
@@ -55,15 +60,13 @@ export function Composer(props: {
   }, [mode]);
 
   useEffect(() => {
-    if (mode.kind === 'edit') return;
-    if (text) drafts.set(conversation, text);
-    else drafts.delete(conversation);
+    if (mode.kind !== 'edit') keepDraft(conversation, text);
   }, [conversation, mode, text]);
 
   useEffect(() => () => chat.setTyping(conversation, false), [conversation]);
 
   const leave = () => {
-    if (mode.kind === 'edit') setText(drafts.get(conversation) ?? '');
+    if (mode.kind === 'edit') setText(draftOf(conversation));
     setProblem('');
     onMode({ kind: 'write' });
   };
@@ -80,12 +83,13 @@ export function Composer(props: {
           ...(mode.kind === 'reply' && { reply_to: mode.message.uuid }),
           ...(ready.length > 0 && { attachments: ready }),
         });
+        dropDraft(conversation);
         clear();
       }
     } catch (error) {
       return setProblem(problemText(error, t));
     }
-    setText(mode.kind === 'edit' ? (drafts.get(conversation) ?? '') : '');
+    setText(mode.kind === 'edit' ? draftOf(conversation) : '');
     onMode({ kind: 'write' });
     chat.setTyping(conversation, false);
   };
@@ -103,55 +107,48 @@ export function Composer(props: {
     }
   };
 
+  const insert = (emoji: string) => {
+    const element = field.current!;
+    const { selectionStart: from, selectionEnd: to } = element;
+    setText(text.slice(0, from) + emoji + text.slice(to));
+    requestAnimationFrame(() => element.setSelectionRange(from + emoji.length, from + emoji.length));
+  };
+
+  if (recording) {
+    return (
+      <Recorder
+        conversation={conversation}
+        onDone={() => {
+          setRecording(false);
+          // The field is there again with the next rendering.
+          setTimeout(() => field.current?.focus());
+        }}
+      />
+    );
+  }
   return (
     <form className="composer" onSubmit={(event) => void submit(event)} aria-label={t('message')}>
       {mode.kind !== 'write' && (
         <div className="about-message">
+          <Icon name={mode.kind} />
           <span dir="auto">
             <strong>
               {mode.kind === 'edit' ? t('editing') : t('replyingTo', { who: nameOf(mode.message.sender, t) })}
-            </strong>{' '}
-            {mode.message.content}
+            </strong>
+            <span>{excerptOf(mode.message)}</span>
           </span>
-          <button type="button" className="quiet" aria-label={t('cancel')} onClick={leave}>
-            ✕
+          <button type="button" className="icon-button" aria-label={t('cancel')} onClick={leave}>
+            <Icon name="close" />
           </button>
         </div>
       )}
       <p role="alert" className="bad" hidden={!problem}>
         {problem}
       </p>
-      {uploads.length > 0 && (
-        <ul className="uploads">
-          {uploads.map(({ id, name, progress, attachment, problem }) => (
-            <li key={id}>
-              <bdi>{name}</bdi>
-              {problem ? (
-                <span className="bad" role="alert">
-                  {problem}
-                </span>
-              ) : attachment ? (
-                <span aria-label={t('uploaded')} role="img">
-                  ✓
-                </span>
-              ) : (
-                <progress value={progress} aria-label={t('uploading', { name })} />
-              )}
-              <button type="button" className="quiet" aria-label={`${t('remove')}: ${name}`} onClick={() => drop(id)}>
-                ✕
-              </button>
-            </li>
-          ))}
-        </ul>
-      )}
+      <Uploads uploads={uploads} onDrop={drop} />
       <div className="composer-line">
-        {mode.kind !== 'edit' && (
-          <button type="button" className="quiet" aria-label={t('attach')} title={t('attach')} onClick={() => picker.current?.click()}>
-            +
-          </button>
-        )}
         <input
-          ref={picker}
+          ref={files}
           type="file"
           multiple
           hidden
@@ -160,30 +157,94 @@ export function Composer(props: {
             event.currentTarget.value = '';
           }}
         />
-        <textarea
-          ref={field}
-          rows={1}
-          dir="auto"
-          aria-label={t('message')}
-          placeholder={t('message')}
-          maxLength={4000}
-          value={text}
-          onInput={(event) => {
-            setText(event.currentTarget.value);
-            chat.setTyping(conversation, event.currentTarget.value !== '');
-          }}
-          onKeyDown={keyDown}
-          onPaste={(event) => {
-            const { files } = event.clipboardData;
-            if (files.length === 0 || mode.kind === 'edit') return;
-            event.preventDefault();
-            add(files);
+        <div className="composer-field">
+          {mode.kind !== 'edit' && (
+            <button type="button" className="icon-button" aria-label={t('attach')} title={t('attach')} onClick={() => files.current?.click()}>
+              <Icon name="attach" />
+            </button>
+          )}
+          <textarea
+            ref={field}
+            rows={1}
+            dir="auto"
+            aria-label={t('message')}
+            placeholder={t('message')}
+            maxLength={4000}
+            value={text}
+            onInput={(event) => {
+              setText(event.currentTarget.value);
+              chat.setTyping(conversation, event.currentTarget.value !== '');
+            }}
+            onKeyDown={keyDown}
+            onPaste={(event) => {
+              const pasted = event.clipboardData.files;
+              if (pasted.length === 0 || mode.kind === 'edit') return;
+              event.preventDefault();
+              add(pasted);
+            }}
+          />
+          <button
+            type="button"
+            className="icon-button"
+            aria-label={t('emoji')}
+            title={t('emoji')}
+            aria-haspopup="dialog"
+            aria-expanded={picker !== null}
+            onClick={(event) => setPicker(event.currentTarget)}
+          >
+            <Icon name="smile" />
+          </button>
+        </div>
+        {empty && canRecord ? (
+          <button type="button" className="round primary" aria-label={t('record')} title={t('record')} onClick={() => setRecording(true)}>
+            <Icon name="mic" />
+          </button>
+        ) : (
+          <button type="submit" className="round primary" aria-label={t(mode.kind === 'edit' ? 'save' : 'send')} title={t(mode.kind === 'edit' ? 'save' : 'send')} disabled={!complete}>
+            <Icon name={mode.kind === 'edit' ? 'check' : 'send'} />
+          </button>
+        )}
+      </div>
+      {picker && (
+        <EmojiPicker
+          anchor={picker}
+          onClose={() => setPicker(null)}
+          onPick={(emoji) => {
+            setPicker(null);
+            insert(emoji);
+            field.current?.focus();
           }}
         />
-        <button type="submit" className="primary" disabled={!complete}>
-          {t(mode.kind === 'edit' ? 'save' : 'send')}
-        </button>
-      </div>
+      )}
     </form>
+  );
+}
+
+function Uploads({ uploads, onDrop }: { uploads: readonly Upload[]; onDrop: (id: number) => void }) {
+  const { t } = useText();
+  if (uploads.length === 0) return null;
+  return (
+    <ul className="uploads">
+      {uploads.map(({ id, name, progress, attachment, problem }) => (
+        <li key={id}>
+          <Icon name="file" />
+          <bdi>{name}</bdi>
+          {problem ? (
+            <span className="bad" role="alert">
+              {problem}
+            </span>
+          ) : attachment ? (
+            <span className="good">
+              <Icon name="check" label={t('uploaded')} />
+            </span>
+          ) : (
+            <progress value={progress} aria-label={t('uploading', { name })} />
+          )}
+          <button type="button" className="icon-button" aria-label={`${t('remove')}: ${name}`} onClick={() => onDrop(id)}>
+            <Icon name="close" />
+          </button>
+        </li>
+      ))}
+    </ul>
   );
 }

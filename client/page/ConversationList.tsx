@@ -1,51 +1,97 @@
-import { useEffect, useState, type FormEvent } from 'react';
+import { useState, type KeyboardEvent } from 'react';
 
-import type { Conversation, Page, Person } from 'alviar-client';
-import { useAuth, useChat, useConversations, usePresence, useTyping } from 'alviar-client/react';
-import { nameOf, others, problemText, titleOf } from './chat';
+import { ConnectionState, type Conversation, type Page } from 'alviar-client';
+import { useAuth, useChat, useConnectionState, useConversations, usePresence, useTyping } from 'alviar-client/react';
+import { identityOf, isMuted, memberOf, nameOf, others, problemText, titleOf } from './chat';
+import { useDraft } from './drafts';
 import { useText } from './i18n';
-import { Search } from './Search';
+import { NewChat, Search } from './later';
+import { Receipt } from './Message';
+import { Avatar } from './ui/Avatar';
+import { Icon } from './ui/icons';
 
 export function ConversationList({ selected }: { selected: string | undefined }) {
   const { t } = useText();
   const { user } = useAuth();
   const all = useConversations();
+  const connection = useConnectionState();
   const [query, setQuery] = useState('');
+  const [composing, setComposing] = useState(false);
   const wanted = query.trim();
   const named = (conversation: Conversation) =>
     wanted.length < 2 || titleOf(conversation, user?.id, t).toLowerCase().includes(wanted.toLowerCase());
   const conversations = all.filter((conversation) => !conversation.archived && named(conversation));
-  const [composing, setComposing] = useState(false);
+  const waiting = all.length === 0 && connection === ConnectionState.Connecting;
   return (
     <nav className="list" aria-label={t('chats')}>
       <div className="list-head">
         <h1>{t('chats')}</h1>
-        <button type="button" className="primary" onClick={() => setComposing(true)}>
-          {t('newChat')}
+        <button type="button" data-key="new" className="icon-button" aria-label={t('newChat')} title={t('newChat')} onClick={() => setComposing(true)}>
+          <Icon name="edit" />
         </button>
       </div>
       {composing && <NewChat onClose={() => setComposing(false)} />}
-      <div className="search">
+      <div className="search-field">
+        <Icon name="search" />
         <input
           type="search"
+          data-key="search"
           dir="auto"
           aria-label={t('searchMessages')}
           placeholder={t('searchMessages')}
           value={query}
           onInput={(event) => setQuery(event.currentTarget.value)}
+          onKeyDown={(event) => event.key === 'Escape' && setQuery('')}
         />
       </div>
-      {wanted.length > 1 && <Search query={wanted} />}
-      {all.length === 0 && <p className="hint">{t('noChats')}</p>}
-      <ul>
-        {conversations.map((conversation) => (
-          <li key={conversation.uuid}>
-            <Row conversation={conversation} selected={conversation.uuid === selected} />
-          </li>
-        ))}
-      </ul>
-      {wanted.length < 2 && <Archived selected={selected} />}
+      <div className="rows" tabIndex={-1} onKeyDown={walk}>
+        {wanted.length > 1 && <Search query={wanted} />}
+        {waiting && <Skeletons />}
+        {all.length === 0 && !waiting && (
+          <div className="empty-state">
+            <Icon name="group" />
+            <p>{t('noChats')}</p>
+            <button type="button" className="primary" onClick={() => setComposing(true)}>
+              {t('begin')}
+            </button>
+          </div>
+        )}
+        <ul>
+          {conversations.map((conversation) => (
+            <li key={conversation.uuid}>
+              <Row conversation={conversation} selected={conversation.uuid === selected} />
+            </li>
+          ))}
+        </ul>
+        {wanted.length < 2 && all.length > 0 && <Archived selected={selected} />}
+      </div>
     </nav>
+  );
+}
+
+/** The arrows go from row to row. */
+function walk(event: KeyboardEvent<HTMLDivElement>): void {
+  if (event.altKey || (event.key !== 'ArrowDown' && event.key !== 'ArrowUp')) return;
+  const rows = [...event.currentTarget.querySelectorAll<HTMLElement>('a.row')].filter((row) => row.checkVisibility());
+  const next = rows[rows.indexOf(document.activeElement as HTMLElement) + (event.key === 'ArrowDown' ? 1 : -1)];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+}
+
+function Skeletons() {
+  return (
+    <div aria-hidden="true">
+      {[60, 45, 70, 50, 62, 40].map((width, index) => (
+        <div key={index} className="row">
+          <span className="skeleton round-skeleton" />
+          <span className="row-text">
+            <span className={`skeleton w-${width}`} />
+            <span className="skeleton w-75" />
+          </span>
+        </div>
+      ))}
+    </div>
   );
 }
 
@@ -69,7 +115,9 @@ function Archived({ selected }: { selected: string | undefined }) {
       className="archived"
       onToggle={(event) => event.currentTarget.open && void load().catch((error: unknown) => setProblem(problemText(error, t)))}
     >
-      <summary>{t('archived')}</summary>
+      <summary>
+        <Icon name="archive" /> {t('archived')}
+      </summary>
       <p role="alert" className="bad" hidden={!problem}>
         {problem}
       </p>
@@ -85,47 +133,57 @@ function Archived({ selected }: { selected: string | undefined }) {
 }
 
 function Row({ conversation, selected }: { conversation: Conversation; selected: boolean }) {
-  const { t, time } = useText();
+  const { t, shortTime, time } = useText();
   const { user } = useAuth();
-  const { uuid, last_message: last, unread_count: unread } = conversation;
+  const { uuid, last_message: last, unread_count: unread, mention_count: mentions, pinned } = conversation;
   const typing = useTyping(uuid);
+  const draft = useDraft(uuid);
   const partner = conversation.kind === 'direct' ? others(conversation, user?.id)[0]?.user.id : undefined;
   const online = usePresence(partner)?.online ?? false;
   const title = titleOf(conversation, user?.id, t);
-  const muted = conversation.muted_until !== null && Date.parse(conversation.muted_until) > Date.now();
-  const preview = !last ? '' : last.deleted_at ? t('deletedMessage') : last.content || last.attachments[0]?.name || '';
+  const muted = isMuted(conversation);
+  const mine = last?.sender?.id === user?.id;
   return (
-    <a className="row" href={`#/chat/${uuid}`} aria-current={selected ? 'true' : undefined}>
-      <Avatar name={title} online={online} />
+    <a className="row" href={`#/chat/${uuid}`} aria-current={selected ? 'true' : undefined} data-unread={unread > 0 && !muted}>
+      <Avatar name={title} id={identityOf(conversation, user?.id)} online={online} />
       <span className="row-text">
         <span className="row-title">
           <strong dir="auto">{title}</strong>
-          {last && <time dateTime={last.created_at}>{time(last.created_at)}</time>}
+          {muted && <Icon name="mute" label={t('muted')} />}
+          {last && (
+            <time dateTime={last.created_at} title={time(last.created_at)}>
+              {shortTime(last.created_at)}
+            </time>
+          )}
         </span>
         <span className="row-preview">
           <span dir="auto">
             {typing.length > 0 ? (
               <em>{t('isTyping', { who: nameOf(memberOf(conversation, typing[0]!), t) })}</em>
-            ) : (
+            ) : draft && !selected ? (
               <>
-                {last?.sender?.id === user?.id && last && `${t('you')}: `}
-                <bdi>{preview}</bdi>
+                <span className="draft">{t('draft')}: </span>
+                <bdi>{draft}</bdi>
               </>
+            ) : (
+              last && (
+                <>
+                  {mine && !last.deleted_at && <Receipt message={last} conversation={conversation} brief />}
+                  {!mine && conversation.kind === 'group' && <span>{nameOf(last.sender, t)}: </span>}
+                  <Preview message={last} />
+                </>
+              )
             )}
           </span>
-          {muted && (
-            <span role="img" aria-label={t('muted')} title={t('muted')}>
-              ⊘
-            </span>
-          )}
-          {conversation.pinned && (
-            <span role="img" aria-label={t('pinned')} title={t('pinned')}>
-              ★
+          {pinned && unread === 0 && <Icon name="pin" label={t('pinned')} />}
+          {mentions > 0 && (
+            <span className="badge" role="img" aria-label={t('mentioned')}>
+              @
             </span>
           )}
           {unread > 0 && (
-            <span className="badge" aria-label={t('unread', { n: unread })}>
-              {unread}
+            <span className={muted ? 'badge quiet-badge' : 'badge'} role="img" aria-label={t('unread', { n: unread })}>
+              {unread > 999 ? '999+' : unread}
             </span>
           )}
         </span>
@@ -134,105 +192,14 @@ function Row({ conversation, selected }: { conversation: Conversation; selected:
   );
 }
 
-export function memberOf(conversation: Conversation, userId: number): Person | null {
-  return conversation.members.find(({ user }) => user.id === userId)?.user ?? null;
-}
-
-export function Avatar({ name, online = false }: { name: string; online?: boolean }) {
+function Preview({ message }: { message: NonNullable<Conversation['last_message']> }) {
   const { t } = useText();
-  const hue = [...name].reduce((sum, letter) => sum + letter.codePointAt(0)!, 0) % 6;
+  if (message.deleted_at) return <i>{t('deletedMessage')}</i>;
+  const [first] = message.attachments;
   return (
-    <span className={`avatar hue-${hue}`}>
-      <span aria-hidden="true">{[...name][0]?.toUpperCase()}</span>
-      {online && (
-        <span className="dot" role="img" aria-label={t('online')} />
-      )}
-    </span>
-  );
-}
-
-function NewChat({ onClose }: { onClose: () => void }) {
-  const { t } = useText();
-  const { user } = useAuth();
-  const chat = useChat();
-  const [query, setQuery] = useState('');
-  const [found, setFound] = useState<Person[] | null>(null);
-  const [chosen, setChosen] = useState<Person[]>([]);
-  const [title, setTitle] = useState('');
-  const [problem, setProblem] = useState('');
-
-  useEffect(() => {
-    if (query.trim().length < 2) return setFound(null);
-    const timer = setTimeout(() => {
-      chat.searchPeople(query.trim()).then(
-        (people) => setFound(people.filter(({ id }) => id !== user?.id)),
-        (error: unknown) => setProblem(problemText(error, t)),
-      );
-    }, 200);
-    return () => clearTimeout(timer);
-  }, [query]);
-
-  const toggle = (person: Person) =>
-    setChosen((before) =>
-      before.some(({ id }) => id === person.id) ? before.filter(({ id }) => id !== person.id) : [...before, person],
-    );
-
-  const start = async (event: FormEvent) => {
-    event.preventDefault();
-    if (chosen.length === 0) return;
-    try {
-      const made =
-        chosen.length === 1 && !title
-          ? await chat.openDirect(chosen[0]!.id)
-          : await chat.createGroup(title || chosen.map((person) => nameOf(person, t)).join(', '), chosen.map(({ id }) => id));
-      location.hash = `#/chat/${made.uuid}`;
-      onClose();
-    } catch (error) {
-      setProblem(problemText(error, t));
-    }
-  };
-
-  const shown = [...chosen, ...(found ?? []).filter(({ id }) => !chosen.some((person) => person.id === id))];
-  return (
-    <form className="new-chat" aria-label={t('newChat')} onSubmit={start} onKeyDown={(event) => event.key === 'Escape' && onClose()}>
-      <label className="field">
-        <span>{t('findPeople')}</span>
-        <input autoFocus type="search" dir="auto" value={query} onInput={(event) => setQuery(event.currentTarget.value)} />
-      </label>
-      <ul aria-live="polite">
-        {shown.map((person) => (
-          <li key={person.id}>
-            <label className="check">
-              <input
-                type="checkbox"
-                checked={chosen.some(({ id }) => id === person.id)}
-                onChange={() => toggle(person)}
-              />
-              <span dir="auto">
-                {nameOf(person, t)} <small>{person.username}</small>
-              </span>
-            </label>
-          </li>
-        ))}
-        {found?.length === 0 && <li className="hint">{t('nobodyFound')}</li>}
-      </ul>
-      {chosen.length > 1 && (
-        <label className="field">
-          <span>{t('groupTitle')}</span>
-          <input maxLength={100} dir="auto" value={title} onInput={(event) => setTitle(event.currentTarget.value)} />
-        </label>
-      )}
-      <p role="alert" className="bad" hidden={!problem}>
-        {problem}
-      </p>
-      <div className="actions">
-        <button type="submit" className="primary" disabled={chosen.length === 0}>
-          {t('start')}
-        </button>
-        <button type="button" onClick={onClose}>
-          {t('cancel')}
-        </button>
-      </div>
-    </form>
+    <>
+      {first && <Icon name={first.kind === 'audio' ? 'mic' : first.kind === 'image' ? 'image' : 'file'} />}{' '}
+      <bdi>{message.content || (first?.kind === 'audio' ? t('voiceMessage') : first?.kind === 'image' ? t('picture') : (first?.name ?? ''))}</bdi>
+    </>
   );
 }

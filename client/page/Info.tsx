@@ -1,13 +1,15 @@
-/** Beside a conversation: who is in it, and what one may do with it. */
-import { useEffect, useState } from 'react';
+/** Beside a conversation: who is in it, what was shared, and what one may do with it. */
+import { useEffect, useRef, useState } from 'react';
 
 import type { Conversation, Member, Page, Person, Role } from 'alviar-client';
 import { useAuth, useChat } from 'alviar-client/react';
-import { nameOf, others, titleOf } from './chat';
-import { Avatar } from './ConversationList';
-import { Field, fieldsOf, useWork } from './form';
+import { identityOf, isMuted, nameOf, others, titleOf } from './chat';
 import { useText } from './i18n';
 import { usePeople } from './people';
+import { SharedMedia } from './SharedMedia';
+import { Avatar } from './ui/Avatar';
+import { Field, Form, useWork } from './ui/form';
+import { Icon, type IconName } from './ui/icons';
 
 const RANK: Record<Role, number> = { owner: 2, admin: 1, member: 0 };
 const EIGHT_HOURS_MS = 8 * 3_600_000;
@@ -20,12 +22,17 @@ export function Info({ conversation, onClose }: { conversation: Conversation; on
   const chat = useChat();
   const { busy, run, outcome } = useWork();
   const [sure, setSure] = useState(false);
+  const [renaming, setRenaming] = useState(false);
+  const panel = useRef<HTMLElement>(null);
   const { uuid, my_role } = conversation;
   const path = `/api/chat/conversations/${uuid}/`;
   const group = conversation.kind === 'group';
   const governs = group && RANK[my_role] > 0;
-  const muted = conversation.muted_until !== null && Date.parse(conversation.muted_until) > Date.now();
+  const muted = isMuted(conversation);
   const partner = group ? undefined : others(conversation, user?.id)[0]?.user;
+  const title = titleOf(conversation, user?.id, t);
+
+  useEffect(() => panel.current?.querySelector('button')?.focus(), []);
 
   const change = (body: object, to = `${path}settings/`) =>
     run(async () => {
@@ -39,76 +46,102 @@ export function Info({ conversation, onClose }: { conversation: Conversation; on
     });
 
   return (
-    <aside className="info" aria-label={t('info')} onKeyDown={(event) => event.key === 'Escape' && onClose()}>
-      <div className="list-head">
+    <aside className="info" ref={panel} aria-label={t('info')} onKeyDown={(event) => event.key === 'Escape' && onClose()}>
+      <div className="info-head">
         <h2>{t('info')}</h2>
-        <button type="button" className="quiet" aria-label={t('close')} onClick={onClose}>
-          ✕
+        <button type="button" className="icon-button" aria-label={t('close')} onClick={onClose}>
+          <Icon name="close" />
         </button>
       </div>
-      <h3 dir="auto">{titleOf(conversation, user?.id, t)}</h3>
-      {partner && <p className="hint">{partner.username}</p>}
-      {governs && (
-        <form
-          key={conversation.title}
-          onSubmit={(event) => {
-            event.preventDefault();
-            void change({ title: fieldsOf(event).title }, path);
-          }}
-        >
-          <Field name="title" label={t('groupTitle')} value={conversation.title} maxLength={100} />
-          <button type="submit" disabled={busy}>
+      <div className="info-who">
+        <Avatar name={title} id={identityOf(conversation, user?.id)} />
+        <h3 dir="auto">{title}</h3>
+        <small>{partner ? `@${partner.username}` : t('members', { n: conversation.members_count })}</small>
+        {governs && !renaming && (
+          <button type="button" className="link" onClick={() => setRenaming(true)}>
             {t('rename')}
           </button>
-        </form>
+        )}
+      </div>
+      {governs && renaming && (
+        <Form
+          key={conversation.title}
+          submit={t('rename')}
+          keep
+          work={async ({ title: wanted }) => {
+            await client.api('PATCH', path, { title: wanted });
+            await chat.reloadConversation(uuid);
+            setRenaming(false);
+          }}
+          more={
+            <button type="button" onClick={() => setRenaming(false)}>
+              {t('cancel')}
+            </button>
+          }
+        >
+          <Field name="title" label={t('groupTitle')} value={conversation.title} maxLength={100} />
+        </Form>
       )}
       {outcome}
-      <div className="actions">
-        <button type="button" disabled={busy} aria-pressed={conversation.pinned} onClick={() => void change({ pinned: !conversation.pinned })}>
-          {t(conversation.pinned ? 'unpin' : 'pin')}
-        </button>
-        <button type="button" disabled={busy} aria-pressed={conversation.archived} onClick={() => void change({ archived: !conversation.archived })}>
-          {t(conversation.archived ? 'unarchive' : 'archive')}
-        </button>
+      <div className="info-actions">
+        <Action icon="pin" label={t(conversation.pinned ? 'unpin' : 'pin')} on={conversation.pinned} busy={busy} act={() => void change({ pinned: !conversation.pinned })} />
         {muted ? (
-          <button type="button" disabled={busy} onClick={() => void change({ muted_until: null })}>
-            {t('unmute')}
-          </button>
+          <Action icon="bell" label={t('unmute')} on busy={busy} act={() => void change({ muted_until: null })} />
         ) : (
-          <>
-            <button
-              type="button"
-              disabled={busy}
-              onClick={() => void change({ muted_until: new Date(Date.now() + EIGHT_HOURS_MS).toISOString() })}
-            >
-              {t('muteHours')}
-            </button>
-            <button type="button" disabled={busy} onClick={() => void change({ muted_until: FOR_GOOD })}>
-              {t('mute')}
-            </button>
-          </>
+          <Action icon="mute" label={t('mute')} busy={busy} act={() => void change({ muted_until: FOR_GOOD })} />
         )}
+        <Action
+          icon="archive"
+          label={t(conversation.archived ? 'unarchive' : 'archive')}
+          on={conversation.archived}
+          busy={busy}
+          act={() => void change({ archived: !conversation.archived })}
+        />
+      </div>
+      {!muted && (
+        <button
+          type="button"
+          className="menu-item"
+          disabled={busy}
+          onClick={() => void change({ muted_until: new Date(Date.now() + EIGHT_HOURS_MS).toISOString() })}
+        >
+          <Icon name="clock" /> {t('muteHours')}
+        </button>
+      )}
+      {muted && conversation.muted_until! < FOR_GOOD && <p className="hint">{t('mutedUntil', { when: time(conversation.muted_until!) })}</p>}
+      <SharedMedia conversation={conversation} />
+      {group && <Members conversation={conversation} />}
+      <section className="info-end">
         {partner && <Block person={partner} />}
         {group && !sure && (
-          <button type="button" className="bad" onClick={() => setSure(true)}>
-            {t('leave')}
+          <button type="button" className="menu-item bad" onClick={() => setSure(true)}>
+            <Icon name="leave" /> {t('leave')}
           </button>
         )}
         {sure && (
           <>
-            <span>{t('leaveSure')}</span>
-            <button type="button" className="bad" disabled={busy} onClick={() => void leave()}>
-              {t('leave')}
-            </button>
-            <button type="button" onClick={() => setSure(false)}>
-              {t('cancel')}
-            </button>
+            <p>{t('leaveSure')}</p>
+            <div className="actions">
+              <button type="button" className="bad" disabled={busy} onClick={() => void leave()}>
+                {t('leave')}
+              </button>
+              <button type="button" onClick={() => setSure(false)}>
+                {t('cancel')}
+              </button>
+            </div>
           </>
         )}
-      </div>
-      {muted && conversation.muted_until! < FOR_GOOD && <p className="hint">{t('mutedUntil', { when: time(conversation.muted_until!) })}</p>}
-      {group && <Members conversation={conversation} />}
+      </section>
     </aside>
+  );
+}
+
+function Action(props: { icon: IconName; label: string; on?: boolean; busy: boolean; act: () => void }) {
+  return (
+    <button type="button" className="info-action" aria-disabled={props.busy} data-on={props.on ?? false} onClick={() => !props.busy && props.act()}>
+      <Icon name={props.icon} />
+      <span>{props.label}</span>
+    </button>
   );
 }
 
@@ -137,8 +170,8 @@ function Block({ person }: { person: Person }) {
     });
   return (
     <>
-      <button type="button" className="bad" disabled={busy || blocked === null} onClick={() => void change()}>
-        {t(blocked ? 'unblock' : 'block')}
+      <button type="button" className="menu-item bad" disabled={busy || blocked === null} onClick={() => void change()}>
+        <Icon name="block" /> {t(blocked ? 'unblock' : 'block')}
       </button>
       {outcome}
     </>
@@ -176,15 +209,16 @@ function Members({ conversation }: { conversation: Conversation }) {
       <h3>{t('members', { n: members_count })}</h3>
       {governs && (
         <>
-          <label className="field">
-            <span>{t('addPeople')}</span>
-            <input type="search" dir="auto" value={adding} onInput={(event) => setAdding(event.currentTarget.value)} />
-          </label>
+          <div className="search-field">
+            <Icon name="plus" />
+            <input type="search" dir="auto" aria-label={t('addPeople')} placeholder={t('addPeople')} value={adding} onInput={(event) => setAdding(event.currentTarget.value)} />
+          </div>
           <ul aria-live="polite">
             {found
               ?.filter(({ id }) => !inside.has(id))
               .map((person) => (
                 <li key={person.id} className="member">
+                  <Avatar name={nameOf(person, t)} id={person.id} small />
                   <span dir="auto">{nameOf(person, t)}</span>
                   <button
                     type="button"
@@ -206,7 +240,7 @@ function Members({ conversation }: { conversation: Conversation }) {
           const below = person.id !== user?.id && RANK[role] < RANK[my_role];
           return (
             <li key={person.id} className="member">
-              <Avatar name={name} online={online ?? false} />
+              <Avatar name={name} id={person.id} online={online ?? false} small />
               <span dir="auto">
                 {name} {person.id === user?.id && <small>({t('you')})</small>}{' '}
                 {!(my_role === 'owner' && below) && role !== 'member' && <small className="tag">{t(`role_${role}`)}</small>}
@@ -228,12 +262,12 @@ function Members({ conversation }: { conversation: Conversation }) {
               {below && governs && (
                 <button
                   type="button"
-                  className="quiet bad"
+                  className="icon-button bad"
                   disabled={busy}
                   aria-label={t('removeWho', { who: name })}
                   onClick={() => void change('DELETE', `${path}${person.id}/`)}
                 >
-                  ✕
+                  <Icon name="close" />
                 </button>
               )}
             </li>

@@ -1,123 +1,216 @@
-import { useEffect, useRef, useState } from 'react';
+import { memo, useRef, useState, type PointerEvent } from 'react';
 
 import type { Conversation, TimelineMessage } from 'alviar-client';
 import { useAuth, useChat } from 'alviar-client/react';
 import { Attachment } from './Attachment';
-import { nameOf, others } from './chat';
+import { excerptOf, nameOf, others } from './chat';
 import type { ComposerMode } from './Composer';
-import { Dialog, Field, fieldsOf, useWork } from './form';
 import { useText } from './i18n';
+import { EmojiPicker, Forward, MessageMenu, Report } from './later';
+import { Avatar } from './ui/Avatar';
+import { Icon } from './ui/icons';
 import { Words } from './Words';
 
-const EMOJI = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
 /** Messages of one person within this time stand together under one name. */
 const TOGETHER_MS = 5 * 60_000;
+const LONG_PRESS_MS = 450;
 
 interface MessageProps {
   message: TimelineMessage;
   previous: TimelineMessage | undefined;
+  next: TimelineMessage | undefined;
   conversation: Conversation;
+  index: number;
+  /** The first one that had not been seen when the conversation was opened. */
+  firstUnread: boolean;
+  found: boolean;
   onMode: (mode: ComposerMode) => void;
+  /** To the message that this one answers. */
+  onQuote: (uuid: string) => void;
 }
 
-export function Message({ message, previous, conversation, onMode }: MessageProps) {
-  const { t, time, day } = useText();
+type Open = 'menu' | 'emoji' | 'report' | 'forward' | null;
+
+export const Message = memo(function Message(props: MessageProps) {
+  const { message, previous, next, conversation, index, firstUnread, found, onMode, onQuote } = props;
+  const { t, clock, time, day } = useText();
   const { user } = useAuth();
   const chat = useChat();
-  const [menu, setMenu] = useState(false);
-  const [reporting, setReporting] = useState(false);
+  const [open, setOpen] = useState<Open>(null);
+  const row = useRef<HTMLLIElement>(null);
+  const press = useRef<ReturnType<typeof setTimeout>>(undefined);
   const mine = message.sender !== null && message.sender.id === user?.id;
-  const follows =
-    previous?.sender?.id === message.sender?.id &&
-    dayOf(previous?.created_at) === dayOf(message.created_at) &&
-    Date.parse(message.created_at) - Date.parse(previous?.created_at ?? '') < TOGETHER_MS;
   const stored = message.status === 'stored';
-
+  const can = stored && !message.deleted_at;
   const newDay = dayOf(message.created_at) !== dayOf(previous?.created_at);
+  const follows = !firstUnread && together(previous, message);
+  const last = !together(message, next);
+  const name = nameOf(message.sender, t);
+  const showAvatar = !mine && conversation.kind === 'group';
+  const onlyEmoji = /^(?:\p{Extended_Pictographic}[\u{FE0F}\u{1F3FB}-\u{1F3FF}]?(?:\u{200D}\p{Extended_Pictographic}\u{FE0F}?)*\s?){1,3}$/u.test(message.content);
+
+  const close = () => setOpen(null);
+  const bubble = () => row.current!.querySelector<HTMLElement>('.bubble')!;
+  /** Android and the right button say `contextmenu`; iOS says nothing, so the finger is timed. */
+  const begin = (event: PointerEvent) => {
+    if (event.pointerType === 'touch' && can) press.current = setTimeout(() => setOpen('menu'), LONG_PRESS_MS);
+  };
+  const cancel = () => clearTimeout(press.current);
 
   return (
-    <>
-    {newDay && (
-      <li className="day">
-        <time dateTime={message.created_at}>{day(message.created_at)}</time>
-      </li>
-    )}
-    <li className={`message${mine ? ' mine' : ''}${follows ? ' follows' : ''}`} data-status={message.status} data-seq={stored ? message.seq : undefined}>
-      {!mine && !follows && conversation.kind === 'group' && (
-        <strong className="sender" dir="auto">
-          {nameOf(message.sender, t)}
-        </strong>
-      )}
-      <div className="bubble-line">
-        <div className="bubble">
-          <span className="hidden">{mine ? t('you') : nameOf(message.sender, t)}: </span>
-          {message.reply_to && (
-            <blockquote dir="auto">
-              <span>
-                <strong>{nameOf(message.reply_to.sender, t)}</strong> {message.reply_to.excerpt}
-              </span>
-            </blockquote>
-          )}
-          {message.deleted_at ? (
-            <em className="gone">{t('deletedMessage')}</em>
-          ) : (
-            message.content && (
-              <p className="content" dir="auto">
-                <Words text={message.content} />
-              </p>
-            )
-          )}
-          {message.attachments.map((attachment) => (
-            <Attachment key={attachment.uuid} attachment={attachment} />
-          ))}
-          <span className="meta">
-            {message.edited_at && !message.deleted_at && <span>{t('edited')}</span>}
-            <time dateTime={message.created_at}>{time(message.created_at)}</time>
-            {mine && <Receipt message={message} conversation={conversation} />}
-          </span>
-        </div>
-        {stored && !message.deleted_at && (
-          <button
-            type="button"
-            className="more"
-            aria-label={`${t('actions')}: ${excerptOf(message)}`}
-            aria-expanded={menu}
-            onClick={() => setMenu(!menu)}
-          >
-            ⋯
-          </button>
-        )}
-      </div>
-      {message.reactions.length > 0 && (
-        <div className="reactions">
-          {message.reactions.map(({ emoji, count, mine: own }) => (
-            <button
-              type="button"
-              key={emoji}
-              aria-pressed={own ?? false}
-              aria-label={t('reactions', { emoji, n: count })}
-              onClick={() => void chat.react(message.uuid, emoji, own).catch(() => {})}
-            >
-              {emoji} {count}
-            </button>
-          ))}
-        </div>
-      )}
-      {message.status === 'failed' && (
-        <p className="bad" role="alert">
-          {t('failed')}: {message.problem}{' '}
-          <button type="button" className="link" onClick={() => chat.retry(message.uuid)}>
-            {t('retry')}
-          </button>{' '}
-          <button type="button" className="link" onClick={() => chat.discard(message.uuid)}>
-            {t('discard')}
-          </button>
+    <li
+      ref={row}
+      data-index={index}
+      data-seq={stored ? message.seq : undefined}
+      data-status={message.status}
+      tabIndex={-1}
+      className={`message${mine ? ' mine' : ''}${follows ? ' follows' : ''}${last ? ' last' : ''}${found ? ' found' : ''}`}
+      onKeyDown={(event) => {
+        if (event.target !== event.currentTarget || !can) return;
+        if (event.key === 'Enter' || event.key === ' ' || event.key === 'ContextMenu') setOpen('menu');
+        else if (event.key === 'r') onMode({ kind: 'reply', message });
+        else if (event.key === 'e' && mine) onMode({ kind: 'edit', message });
+        else return;
+        event.preventDefault();
+      }}
+    >
+      {newDay && (
+        <p className="day">
+          <time dateTime={message.created_at}>{day(message.created_at)}</time>
         </p>
       )}
-      {menu && <Menu message={message} mine={mine} onMode={onMode} onClose={() => setMenu(false)} onReport={() => (setMenu(false), setReporting(true))} />}
-      {reporting && <Report message={message} onClose={() => setReporting(false)} />}
+      {firstUnread && (
+        <p className="unread-line">
+          <span>{t('newMessages')}</span>
+        </p>
+      )}
+      <div className="line">
+        {showAvatar && (last ? <Avatar name={name} id={message.sender?.id ?? 0} small /> : <span className="avatar small none" />)}
+        <div className="stack">
+          <div className="bubble-line">
+            <div
+              className={`bubble${onlyEmoji && !message.reply_to && message.attachments.length === 0 ? ' big' : ''}`}
+              onContextMenu={(event) => {
+                if (!can || (event.target as Element).closest('a')) return;
+                event.preventDefault();
+                setOpen('menu');
+              }}
+              onPointerDown={begin}
+              onPointerUp={cancel}
+              onPointerMove={(event) => (Math.abs(event.movementX) + Math.abs(event.movementY) > 3) && cancel()}
+              onPointerCancel={cancel}
+            >
+              {!mine && !follows && conversation.kind === 'group' ? (
+                <strong className="sender" dir="auto">
+                  {name}
+                </strong>
+              ) : (
+                <span className="hidden">{mine ? t('you') : name}: </span>
+              )}
+              {message.reply_to && (
+                <button type="button" tabIndex={-1} className="quote" dir="auto" onClick={() => onQuote(message.reply_to!.uuid)}>
+                  <blockquote>
+                    <strong>{nameOf(message.reply_to.sender, t)}</strong>
+                    <span>{message.reply_to.excerpt || t('attachment')}</span>
+                  </blockquote>
+                </button>
+              )}
+              {message.attachments.map((attachment) => (
+                <Attachment key={attachment.uuid} attachment={attachment} conversation={message.conversation_uuid} />
+              ))}
+              {message.deleted_at ? (
+                <em className="gone">{t('deletedMessage')}</em>
+              ) : (
+                message.content && (
+                  <p className="content" dir="auto">
+                    <Words text={message.content} />
+                  </p>
+                )
+              )}
+              <span className="meta">
+                {message.edited_at && !message.deleted_at && <span>{t('edited')}</span>}
+                <time dateTime={message.created_at} title={time(message.created_at)}>
+                  {clock(message.created_at)}
+                </time>
+                {mine && <Receipt message={message} conversation={conversation} />}
+              </span>
+            </div>
+            {can && (
+              <span className="tools">
+                <button type="button" tabIndex={-1} className="tool" aria-label={`${t('addReaction')}: ${excerptOf(message)}`} title={t('addReaction')} onClick={() => setOpen('emoji')}>
+                  <Icon name="smile" />
+                </button>
+                <button type="button" tabIndex={-1} className="tool" aria-label={`${t('reply')}: ${excerptOf(message)}`} title={t('reply')} onClick={() => onMode({ kind: 'reply', message })}>
+                  <Icon name="reply" />
+                </button>
+                <button
+                  type="button"
+                  tabIndex={-1}
+                  className="tool"
+                  aria-haspopup="menu"
+                  aria-label={`${t('actions')}: ${excerptOf(message)}`}
+                  title={t('actions')}
+                  aria-expanded={open === 'menu'}
+                  onClick={() => setOpen('menu')}
+                >
+                  <Icon name="more" />
+                </button>
+              </span>
+            )}
+          </div>
+          {message.reactions.length > 0 && (
+            <div className="reactions">
+              {message.reactions.map(({ emoji, count, mine: own }) => (
+                <button
+                  type="button"
+                  tabIndex={-1}
+                  key={emoji}
+                  aria-pressed={own ?? false}
+                  aria-label={t('reactions', { emoji, n: count })}
+                  onClick={() => void chat.react(message.uuid, emoji, own).catch(() => {})}
+                >
+                  {emoji} <span>{count}</span>
+                </button>
+              ))}
+            </div>
+          )}
+          {message.status === 'failed' && (
+            <p className="failed" role="alert">
+              <Icon name="warn" /> {t('failed')}: {message.problem}{' '}
+              <button type="button" className="link" onClick={() => chat.retry(message.uuid)}>
+                {t('retry')}
+              </button>{' '}
+              <button type="button" className="link" onClick={() => chat.discard(message.uuid)}>
+                {t('discard')}
+              </button>
+            </p>
+          )}
+        </div>
+      </div>
+      {open === 'menu' && <MessageMenu anchor={bubble()} back={row.current!} {...{ message, mine, onMode }} onClose={close} onOpen={setOpen} />}
+      {open === 'emoji' && (
+        <EmojiPicker
+          anchor={bubble()}
+          onClose={close}
+          onPick={(emoji) => {
+            close();
+            void chat.react(message.uuid, emoji).catch(() => {});
+          }}
+        />
+      )}
+      {open === 'report' && <Report message={message} onClose={close} />}
+      {open === 'forward' && <Forward message={message} onClose={close} />}
     </li>
-    </>
+  );
+});
+
+function together(one: TimelineMessage | undefined, other: TimelineMessage | undefined): boolean {
+  return (
+    one !== undefined &&
+    other !== undefined &&
+    one.sender?.id === other.sender?.id &&
+    dayOf(one.created_at) === dayOf(other.created_at) &&
+    Date.parse(other.created_at) - Date.parse(one.created_at) < TOGETHER_MS
   );
 }
 
@@ -126,147 +219,29 @@ function dayOf(iso: string | undefined): string {
   return iso === undefined ? '' : new Date(iso).toDateString();
 }
 
-/** Tells fifty buttons apart for somebody who hears them. */
-function excerptOf({ content, attachments }: TimelineMessage): string {
-  const text = content || (attachments[0]?.name ?? '');
-  return text.length > 40 ? `${[...text].slice(0, 40).join('')}…` : text;
-}
-
-function Menu(props: {
-  message: TimelineMessage;
-  mine: boolean;
-  onMode: (mode: ComposerMode) => void;
-  onClose: () => void;
-  onReport: () => void;
+/** A clock: on its way; one check: stored; two: seen. */
+export function Receipt(props: {
+  message: Pick<TimelineMessage, 'seq'> & { status?: string };
+  conversation: Conversation;
+  /** Says that it was seen, and not by whom. */
+  brief?: boolean;
 }) {
-  const { message, mine, onMode, onClose, onReport } = props;
-  const { t } = useText();
-  const chat = useChat();
-  const element = useRef<HTMLDivElement>(null);
-
-  useEffect(() => {
-    element.current?.scrollIntoView({ block: 'nearest' });
-    element.current?.querySelector('button')?.focus();
-    const leave = (event: Event) => {
-      const target = event.target as Element;
-      if (!element.current?.contains(target) && !target.closest?.('.more')) onClose();
-    };
-    document.addEventListener('pointerdown', leave);
-    return () => document.removeEventListener('pointerdown', leave);
-  }, []);
-
-  const act = (work: () => unknown) => () => {
-    void Promise.resolve(work()).catch(() => {});
-    onClose();
-  };
-  return (
-    <div
-      className="menu"
-      role="group"
-      aria-label={t('actions')}
-      ref={element}
-      onKeyDown={(event) => event.key === 'Escape' && onClose()}
-    >
-      <div className="emoji">
-        {EMOJI.map((emoji) => {
-          const own = message.reactions.some((reaction) => reaction.emoji === emoji && reaction.mine);
-          return (
-            <button
-              type="button"
-              key={emoji}
-              aria-label={t('react', { emoji })}
-              aria-pressed={own}
-              onClick={act(() => chat.react(message.uuid, emoji, own))}
-            >
-              {emoji}
-            </button>
-          );
-        })}
-      </div>
-      <button type="button" onClick={act(() => onMode({ kind: 'reply', message }))}>
-        {t('reply')}
-      </button>
-      {mine && (
-        <button type="button" onClick={act(() => onMode({ kind: 'edit', message }))}>
-          {t('edit')}
-        </button>
-      )}
-      {message.content && (
-        <button type="button" onClick={act(() => navigator.clipboard?.writeText(message.content))}>
-          {t('copy')}
-        </button>
-      )}
-      {!mine && (
-        <button type="button" onClick={onReport}>
-          {t('report')}
-        </button>
-      )}
-      {mine && (
-        <button type="button" className="bad" onClick={act(() => chat.remove(message.uuid))}>
-          {t('delete')}
-        </button>
-      )}
-    </div>
-  );
-}
-
-/** To those who look after this server; nobody in the conversation learns of it. */
-function Report({ message, onClose }: { message: TimelineMessage; onClose: () => void }) {
-  const { t } = useText();
-  const { client } = useAuth();
-  const { busy, run, outcome } = useWork();
-  const [done, setDone] = useState(false);
-  const send = (reason: string) =>
-    run(async () => {
-      await client.api('POST', '/api/chat/reports/', { message_uuid: message.uuid, reason });
-      setDone(true);
-      return t('reported');
-    });
-  return (
-    <Dialog title={t('report')} onClose={onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          void send(fieldsOf(event).reason!);
-        }}
-      >
-        <blockquote dir="auto">
-          <span>{excerptOf(message)}</span>
-        </blockquote>
-        {!done && <Field name="reason" label={t('reportReason')} maxLength={500} />}
-        {outcome}
-        <div className="actions">
-          {!done && (
-            <button type="submit" className="primary" disabled={busy}>
-              {t('report')}
-            </button>
-          )}
-          <button type="button" onClick={onClose}>
-            {t(done ? 'close' : 'cancel')}
-          </button>
-        </div>
-      </form>
-    </Dialog>
-  );
-}
-
-/** ◷ on its way, ✓ stored, ✓✓ seen. */
-function Receipt({ message, conversation }: { message: TimelineMessage; conversation: Conversation }) {
+  const { message, conversation, brief = false } = props;
   const { t, list } = useText();
   const { user } = useAuth();
   if (message.status === 'failed') return null;
-  if (message.status === 'sending') return <span role="img" aria-label={t('sending')}>◷</span>;
+  if (message.status === 'sending') return <Icon name="clock" label={t('sending')} />;
   const readers = others(conversation, user?.id).filter(({ seen_seq }) => (seen_seq ?? 0) >= message.seq);
   const everyone = readers.length > 0 && readers.length === conversation.members_count - 1;
   const label =
     readers.length === 0
       ? t('sent')
-      : conversation.kind === 'direct'
+      : brief || conversation.kind === 'direct'
         ? t('seen')
         : t('seenBy', { who: list(readers.map((reader) => nameOf(reader.user, t))) });
   return (
-    <span role="img" className={everyone ? 'seen' : ''} aria-label={label} title={label}>
-      {readers.length > 0 ? '✓✓' : '✓'}
+    <span className={everyone ? 'receipt seen' : 'receipt'}>
+      <Icon name={readers.length > 0 ? 'checks' : 'check'} label={label} />
     </span>
   );
 }

@@ -2,12 +2,13 @@ import { useEffect, useState } from 'react';
 
 import { searchMessages, type SearchResult } from 'alviar-client/media';
 import { useAuth, useChat } from 'alviar-client/react';
-import { nameOf, problemText, titleOf } from './chat';
+import { identityOf, nameOf, problemText, titleOf } from './chat';
 import { useText } from './i18n';
+import { Avatar } from './ui/Avatar';
 
 /** Messages with these words, newest first; following one opens its conversation at that place. */
 export function Search({ query }: { query: string }) {
-  const { t, time } = useText();
+  const { t, shortTime } = useText();
   const { client, user } = useAuth();
   const chat = useChat();
   const [results, setResults] = useState<SearchResult[] | null>(null);
@@ -44,6 +45,7 @@ export function Search({ query }: { query: string }) {
 
   return (
     <section aria-label={t('searchResults')} aria-busy={results === null}>
+      <h2 className="list-title">{t('searchResults')}</h2>
       <p role="alert" className="bad" hidden={!problem}>
         {problem}
       </p>
@@ -56,10 +58,11 @@ export function Search({ query }: { query: string }) {
           return (
             <li key={message.uuid}>
               <a className="row" href={`#/chat/${message.conversation_uuid}/${message.seq}`}>
+                <Avatar name={conversation ? titleOf(conversation, user?.id, t) : nameOf(message.sender, t)} id={conversation ? identityOf(conversation, user?.id) : message.conversation_uuid} />
                 <span className="row-text">
                   <span className="row-title">
                     <strong dir="auto">{conversation ? titleOf(conversation, user?.id, t) : nameOf(message.sender, t)}</strong>
-                    <time dateTime={message.created_at}>{time(message.created_at)}</time>
+                    <time dateTime={message.created_at}>{shortTime(message.created_at)}</time>
                   </span>
                   <span className="found-text" dir="auto">
                     <small>{nameOf(message.sender, t)}: </small>

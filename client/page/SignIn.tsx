@@ -3,61 +3,66 @@ import { useEffect, useRef, useState, type FormEvent } from 'react';
 import { ApiError } from 'alviar-client';
 import { mfaRequired, type MfaRequired } from 'alviar-client/accounts';
 import { useAuth } from 'alviar-client/react';
-import { problemText } from './chat';
-import { hasPasskeys, useAccounts } from './form';
-import { useText, type Word } from './i18n';
-import { Preferences } from './Preferences';
+import { useText } from './i18n';
+import { Preferences } from './settings/Preferences';
+import { leaveFor, offered, takeReturned } from './social';
+import { Avatar } from './ui/Avatar';
+import { FaultsProvider, Field, fieldsOf, hasPasskeys, useAccounts, useWork } from './ui/form';
+import { Icon } from './ui/icons';
 
-type Form = 'signIn' | 'register' | 'forgot';
+type Form = 'signIn' | 'register' | 'forgot' | 'byCode';
 
 /** The server writes the demo people into the page, and only while they may sign in. */
 const shell = document.getElementById('app')!.dataset;
 const demoPeople = shell.demoPeople?.split(' ').filter(Boolean) ?? [];
 
 export function SignIn({ as }: { as: string | null }) {
-  const { t, has, language, time } = useText();
+  const { t, has, language } = useText();
   const { login, register, client, signedOutReason } = useAuth();
   const [form, setForm] = useState<Form>('signIn');
-  const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState('');
-  /** What is wrong with each field, by its name. */
-  const [faults, setFaults] = useState<Record<string, string>>({});
+  const { busy, run, faults, clear, outcome } = useWork();
   const element = useRef<HTMLFormElement>(null);
-  const [notice, setNotice] = useState('');
-  /** The second step, while the right password alone is not enough. */
+  /** The second step, while the first alone is not enough. */
   const [mfa, setMfa] = useState<MfaRequired | null>(null);
+  /** A code that was mailed is waited for. */
+  const [challenge, setChallenge] = useState('');
   const accounts = useAccounts();
 
-  const attempt = async (work: () => Promise<unknown>) => {
-    setBusy(true);
-    setProblem('');
-    setFaults({});
-    setNotice('');
-    try {
-      await work();
-    } catch (error) {
-      const second = mfaRequired(error);
-      if (second) return setMfa(second);
-      // Spent by too many wrong codes, or too old: back to the password.
-      if (error instanceof ApiError && error.code === 'invalid_or_expired_token') setMfa(null);
-      // Somebody who closes the browser's passkey window has done nothing wrong.
-      if (error instanceof DOMException && error.name === 'NotAllowedError') return;
-      const { faults, rest } = atFields(error, element.current);
-      setFaults(faults);
-      const when = error instanceof ApiError && error.lockedUntil;
-      setProblem(rest.join(' ') || (Object.keys(faults).length > 0 ? '' : problemText(error, t)) + (when ? ` ${t('lockedUntil', { when: time(when) })}` : ''));
-    } finally {
-      setBusy(false);
-    }
-  };
+  const attempt = (work: () => Promise<unknown>) =>
+    run(async () => {
+      try {
+        return await work();
+      } catch (error) {
+        const second = mfaRequired(error);
+        if (second) return setMfa(second);
+        // Spent by too many wrong codes, or too old: back to the beginning.
+        if (error instanceof ApiError && error.code === 'invalid_or_expired_token') {
+          setMfa(null);
+          setChallenge('');
+        }
+        throw error;
+      }
+    }, element.current ?? undefined);
 
-  // The first field with a fault, once it may be typed in again.
+  // Each step begins at its field.
+  const step = mfa ? 'mfa' : challenge ? 'code' : form;
+  const firstStep = useRef(true);
   useEffect(() => {
-    if (!busy) element.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
-  }, [faults, busy]);
+    if (!firstStep.current) element.current?.querySelector<HTMLElement>('input')?.focus();
+    firstStep.current = false;
+  }, [step]);
+
+  // Back from a provider's page.
   useEffect(() => {
-    if (mfa) element.current?.querySelector<HTMLElement>('input')?.focus();
-  }, [mfa]);
+    const returned = takeReturned('signIn');
+    if (returned) {
+      const { provider, id_token, nonce } = returned;
+      void attempt(async () => {
+        if (!id_token) throw new Error(t('providerFailed'));
+        return accounts.signInWith(provider, { id_token, nonce });
+      });
+    }
+  }, []);
 
   // The demo person that this window was opened for.
   useEffect(() => {
@@ -68,70 +73,52 @@ export function SignIn({ as }: { as: string | null }) {
 
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const fields = Object.fromEntries(new FormData(event.currentTarget)) as Record<string, string>;
+    if (busy) return;
+    const fields = fieldsOf(event);
     const { username = '', email = '', password = '', password_confirm = '', code = '' } = fields;
     void attempt(async () => {
       if (mfa) return accounts.verifyMfa(mfa.mfa_token, { code });
+      if (challenge) return accounts.signInWithEmailCode(challenge, code);
       if (form === 'forgot') {
         const answer = await client.open<{ detail?: string }>('POST', '/api/auth/password-reset/', { email });
-        setNotice(answer.detail ?? t('linkSent'));
-        return;
+        return answer.detail ?? t('linkSent');
       }
+      if (form === 'byCode') return setChallenge((await accounts.requestEmailCode(email)).challenge);
       if (form === 'register') {
         const timezone = Intl.DateTimeFormat().resolvedOptions().timeZone;
         await register({ username, email, password, password_confirm, language, ...(timezone && { timezone }) });
-        setNotice(t('registered'));
       }
       await login({ username, password, remember_me: fields.remember === 'on' });
     });
   };
 
-  const field = (name: string, label: Word, type: string, autoComplete: string) => (
-    <div key={name}>
-      <label className="field">
-        <span>{t(label)}</span>
-        <input
-          name={name}
-          type={type}
-          autoComplete={autoComplete}
-          required
-          dir="auto"
-          autoCapitalize="none"
-          aria-invalid={faults[name] ? 'true' : undefined}
-          aria-describedby={faults[name] ? `${name}-fault` : undefined}
-        />
-      </label>
-      {faults[name] && (
-        <small className="bad" id={`${name}-fault`}>
-          {faults[name]}
-        </small>
-      )}
-    </div>
-  );
   const change = (to: Form) => () => {
     setForm(to);
     setMfa(null);
-    setProblem('');
-    setFaults({});
-    setNotice('');
+    setChallenge('');
+    clear();
   };
   const ended = `ended_${signedOutReason ?? ''}`;
+
+  const titles = { mfa: 'secondStep', code: 'byCode', signIn: 'signIn', register: 'register', forgot: 'forgotTitle', byCode: 'byCode' } as const;
+  const buttons = { mfa: 'continue', code: 'continue', signIn: 'signIn', register: 'register', forgot: 'sendLink', byCode: 'sendCode' } as const;
 
   return (
     <main className="sign-in">
       <header>
         <h1>
-          <img src="/static/app/icon.svg" alt="" width="40" height="40" /> Alviar
+          <img src="/static/app/icon.svg" alt="" width="44" height="44" /> Alviar
         </h1>
         <Preferences />
       </header>
       <p className="about">{t('about')}</p>
       {signedOutReason && signedOutReason !== 'logout' && (
         <p role="alert" className="notice bad">
-          {t(has(ended) ? ended : 'ended_other')}
+          <Icon name="info" />
+          <span>{t(has(ended) ? ended : 'ended_other')}</span>
         </p>
       )}
-      {demoPeople.length > 0 && form === 'signIn' && !mfa && (
+      {demoPeople.length > 0 && step === 'signIn' && (
         <section aria-label={t('demoPeople')}>
           <h2>{t('demoPeople')}</h2>
           <div className="people">
@@ -142,16 +129,17 @@ export function SignIn({ as }: { as: string | null }) {
                 disabled={busy}
                 onClick={() => void attempt(() => login({ username: name, password: shell.demoPassword ?? '' }))}
               >
+                <Avatar name={name} id={name} />
                 {name}
               </button>
             ))}
           </div>
           {as === null && (
-            <p className="links">
+            <p className="links close">
               <span>{t('sideBySide')}</span>
               {demoPeople.map((name) => (
-                <a key={name} href={`/?as=${name}`} target="_blank" rel="noopener">
-                  {t('windowOf', { who: name })}
+                <a key={name} href={`/?as=${name}`} target="_blank" rel="noopener" aria-label={t('windowOf', { who: name })}>
+                  {name}
                 </a>
               ))}
             </p>
@@ -159,52 +147,53 @@ export function SignIn({ as }: { as: string | null }) {
           <p className="divider">{t('or')}</p>
         </section>
       )}
-      <form ref={element} onSubmit={submit} aria-label={t(mfa ? 'secondStep' : form)} key={mfa ? 'mfa' : form}>
-        {(mfa || form !== 'signIn') && <h2>{t(mfa ? 'secondStep' : form)}</h2>}
-        {mfa ? (
-          <>
-            <p>{t('codeAbout')}</p>
-            {field('code', 'code', 'text', 'one-time-code')}
-          </>
-        ) : (
-          <>
-            {form === 'signIn' && field('username', 'username', 'text', 'username')}
-            {form === 'register' && field('username', 'newUsername', 'text', 'username')}
-            {form !== 'signIn' && field('email', 'email', 'email', 'email')}
-            {form === 'signIn' && field('password', 'password', 'password', 'current-password')}
-            {form === 'register' && field('password', 'password', 'password', 'new-password')}
-            {form === 'register' && field('password_confirm', 'passwordAgain', 'password', 'new-password')}
-          </>
-        )}
-        {form !== 'forgot' && !mfa && (
-          <label className="check">
-            <input name="remember" type="checkbox" /> {t('remember')}
-          </label>
-        )}
-        <p role="alert" className="bad" hidden={!problem}>
-          {problem}
-        </p>
-        <p role="status" className="notice" hidden={!notice}>
-          {notice}
-        </p>
-        <button type="submit" className="primary" disabled={busy}>
-          {t(mfa ? 'continue' : form === 'forgot' ? 'sendLink' : form)}
-        </button>
-        {hasPasskeys && (mfa ? mfa.methods.includes('passkey') : form === 'signIn') && (
-          <button
-            type="button"
-            className="other"
-            disabled={busy}
-            onClick={() =>
-              void attempt(() => (mfa ? accounts.verifyMfaByPasskey(mfa.mfa_token) : accounts.signInWithPasskey()))
-            }
-          >
-            {t('usePasskey')}
+      <FaultsProvider value={faults}>
+        <form ref={element} onSubmit={submit} aria-label={t(titles[step])} aria-busy={busy} key={step} noValidate>
+          {step !== 'signIn' && <h2>{t(titles[step])}</h2>}
+          {step === 'mfa' && <p className="hint">{t('codeAbout')}</p>}
+          {step === 'code' && <p className="hint">{t('codeMailed')}</p>}
+          {step === 'byCode' && <p className="hint">{t('byCodeAbout')}</p>}
+          {(step === 'mfa' || step === 'code') && <Field name="code" label={t('code')} autoComplete="one-time-code" />}
+          {step === 'signIn' && <Field name="username" label={t('username')} autoComplete="username" />}
+          {step === 'register' && <Field name="username" label={t('newUsername')} autoComplete="username" />}
+          {(step === 'register' || step === 'forgot' || step === 'byCode') && <Field name="email" label={t('email')} type="email" autoComplete="email" />}
+          {step === 'signIn' && <Field name="password" label={t('password')} type="password" autoComplete="current-password" />}
+          {step === 'register' && <Field name="password" label={t('password')} type="password" autoComplete="new-password" />}
+          {step === 'register' && <Field name="password_confirm" label={t('passwordAgain')} type="password" autoComplete="new-password" />}
+          {(step === 'signIn' || step === 'register') && (
+            <label className="check">
+              <input name="remember" type="checkbox" /> {t('remember')}
+            </label>
+          )}
+          {outcome}
+          <button type="submit" className="primary" aria-disabled={busy}>
+            {t(buttons[step])}
           </button>
-        )}
-      </form>
+          {hasPasskeys && (mfa ? mfa.methods.includes('passkey') : step === 'signIn') && (
+            <button
+              type="button"
+              className="other"
+              disabled={busy}
+              onClick={() => void attempt(() => (mfa ? accounts.verifyMfaByPasskey(mfa.mfa_token) : accounts.signInWithPasskey()))}
+            >
+              <Icon name="key" /> {t('usePasskey')}
+            </button>
+          )}
+          {step === 'signIn' && shell.emailCode === 'on' && (
+            <button type="button" className="other" onClick={change('byCode')}>
+              <Icon name="mail" /> {t('byCode')}
+            </button>
+          )}
+          {step === 'signIn' &&
+            offered.map(({ provider, name }) => (
+              <button type="button" key={provider} className="other" onClick={() => leaveFor(provider, 'signIn')}>
+                <Icon name="globe" /> {t('continueWith', { name })}
+              </button>
+            ))}
+        </form>
+      </FaultsProvider>
       <p className="links">
-        {form === 'signIn' && !mfa ? (
+        {step === 'signIn' ? (
           <>
             <button type="button" className="link" onClick={change('register')}>
               {t('register')}
@@ -227,16 +216,4 @@ export function SignIn({ as }: { as: string | null }) {
       )}
     </main>
   );
-}
-
-/** The faults of fields that the form shows, and the texts that belong to none of them. */
-function atFields(error: unknown, form: HTMLFormElement | null): { faults: Record<string, string>; rest: string[] } {
-  const faults: Record<string, string> = {};
-  const rest: string[] = [];
-  for (const [name, found] of Object.entries(error instanceof ApiError ? error.errors : {})) {
-    const text = found.map(({ message }) => message).join(' ');
-    if (form?.elements.namedItem(name)) faults[name] = text;
-    else rest.push(text);
-  }
-  return { faults, rest };
 }

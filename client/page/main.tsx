@@ -1,11 +1,11 @@
-/** The page at `/`: an example of the client, small enough to be read in one sitting. Begin with App.tsx. */
+/** The page at `/`: an example of the client, a messenger to read and to take from. Begin with App.tsx. */
 import { createRoot } from 'react-dom/client';
 
 import { defaultStorage, localStorageAdapter, uuid4, type TokenStorage } from 'alviar-client';
 import { AuthProvider } from 'alviar-client/react';
 import { tabSocket } from 'alviar-client/tabs';
 import { App } from './App';
-import { LanguageProvider } from './i18n';
+import { firstWords, LanguageProvider } from './i18n';
 import { applyTheme, storedTheme } from './theme';
 import './style.css';
 
@@ -26,7 +26,7 @@ function deviceFingerprint(): string {
 }
 
 applyTheme(storedTheme());
-void (as === null ? Promise.resolve() : leaveCopiedSignIn()).then(() =>
+void Promise.all([firstWords(), as === null ? undefined : leaveCopiedSignIn()]).then(([words]) =>
   createRoot(document.getElementById('app')!).render(
     <AuthProvider
       baseUrl={location.origin}
@@ -34,7 +34,7 @@ void (as === null ? Promise.resolve() : leaveCopiedSignIn()).then(() =>
       storage={as === null ? defaultStorage() : windowStorage()}
       WebSocket={tabSocket()}
     >
-      <LanguageProvider>
+      <LanguageProvider first={words}>
         <App as={as} />
       </LanguageProvider>
     </AuthProvider>,

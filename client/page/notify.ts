@@ -2,7 +2,7 @@
 import { useEffect } from 'react';
 
 import { useAuth, useChat } from 'alviar-client/react';
-import { nameOf, titleOf } from './chat';
+import { isMuted, nameOf, titleOf } from './chat';
 import { useText } from './i18n';
 
 const WISH = 'notify';
@@ -31,14 +31,14 @@ export function useNotifications(): void {
         if (kind !== 'message.created' || !('content' in data) || !document.hidden || !notifies()) return;
         const conversation = chat.conversation(data.conversation_uuid);
         if (!conversation || data.sender?.id === user?.id) return;
-        if (conversation.muted_until !== null && Date.parse(conversation.muted_until) > Date.now()) return;
+        if (isMuted(conversation)) return;
         const who = nameOf(data.sender, t);
         const body = data.content || (data.attachments[0]?.name ?? '');
         // One for each conversation: a later message takes the place of the one before.
         const shown = new Notification(titleOf(conversation, user?.id, t), {
           body: conversation.kind === 'group' ? `${who}: ${body}` : body,
           tag: conversation.uuid,
-          icon: '/static/app/icon.svg',
+          icon: '/static/app/icon-192.png',
         });
         shown.onclick = () => {
           focus();

@@ -5,7 +5,7 @@ import { defineConfig } from 'vite';
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 /**
- * One script and one stylesheet under fixed names, served by Django as /static/app/. Preact stands in for React;
+ * Under fixed names, served by Django as /static/app/: `app.js` and `shared.js` for everybody, the rest when it is wanted. Preact stands in for React;
  * the package is taken as it is published, from `dist` (`npm run build` comes first).
  */
 export default defineConfig({
@@ -28,7 +28,7 @@ export default defineConfig({
       // The package says `'use client'` for Next.js; here everything is.
       onwarn: (warning, warn) => warning.code !== 'MODULE_LEVEL_DIRECTIVE' && warn(warning),
       input: here('./main.tsx'),
-      output: { entryFileNames: 'app.js', assetFileNames: 'app[extname]', codeSplitting: false },
+      output: { entryFileNames: 'app.js', chunkFileNames: ({ name }) => (name === 'i18n' ? 'shared.js' : '[name].js'), assetFileNames: 'app[extname]' },
     },
   },
 });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
+const FIRST_LOAD_BYTES = 60_000;
 const root = new URL('..', import.meta.url).pathname;
 const committed = join(root, '../config/static/app');
 const built = mkdtempSync(join(tmpdir(), 'page-'));
@@ -21,6 +22,13 @@ try {
   const different = [...names].filter((name) => !ours[name] || !theirs[name] || !ours[name].equals(theirs[name]));
   for (const [name, bytes] of Object.entries(theirs)) {
     console.log(`config/static/app/${name}: ${bytes.length} bytes, ${gzipSync(bytes).length} gzipped`);
+  }
+  // What everybody loads before the first picture; the rest comes when it is wanted.
+  const first = ['app.js', 'shared.js', 'app.css'].reduce((sum, name) => sum + gzipSync(ours[name], { level: 9 }).length, 0);
+  console.log(`first load: ${first} bytes gzipped of ${FIRST_LOAD_BYTES}`);
+  if (first > FIRST_LOAD_BYTES) {
+    console.error('The page has grown past its budget: load what few need later (client/page/later.tsx).');
+    process.exitCode = 1;
   }
   if (different.length > 0) {
     console.error(`config/static/app is not what client/page builds: ${different.join(', ')}. Run: npm run build:page`);

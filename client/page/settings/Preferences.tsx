@@ -2,8 +2,9 @@ import { useState } from 'react';
 
 import type { User } from 'alviar-client';
 import { useAuth } from 'alviar-client/react';
-import { LANGUAGES, useText, type Language } from './i18n';
-import { applyTheme, storedTheme, THEMES, type Theme } from './theme';
+import { LANGUAGES, useText, type Language } from '../i18n';
+import { Icon } from '../ui/icons';
+import { applyTheme, storedTheme, THEMES, type Theme } from '../theme';
 
 export function Preferences() {
   const { t, language, setLanguage } = useText();
@@ -20,6 +21,8 @@ export function Preferences() {
 
   return (
     <span className="preferences">
+      <span className="icon-select">
+      <Icon name="globe" />
       <select
         aria-label={t('language')}
         value={language}
@@ -31,6 +34,9 @@ export function Preferences() {
           </option>
         ))}
       </select>
+      </span>
+      <span className="icon-select">
+      <Icon name="sun" />
       <select
         aria-label={t('theme')}
         value={theme}
@@ -46,6 +52,7 @@ export function Preferences() {
           </option>
         ))}
       </select>
+      </span>
     </span>
   );
 }

@@ -2,8 +2,11 @@ import { useCallback, useEffect, useState } from 'react';
 
 import type { DeviceClient, Location, Page, UserSession } from 'alviar-client';
 import { useAuth } from 'alviar-client/react';
-import { problemText } from './chat';
-import { useText } from './i18n';
+import { problemText } from '../chat';
+import { useText } from '../i18n';
+import { Icon } from '../ui/icons';
+
+const PHONES = /android|ios|ipados/i;
 
 export function Devices() {
   const { t } = useText();
@@ -30,14 +33,17 @@ export function Devices() {
   const revokeOthers = act(() => client.api('POST', '/api/auth/logout-all/', { keep_current: true }));
 
   return (
-    <section aria-busy={sessions === null}>
-      <h1>{t('devices')}</h1>
+    <div aria-busy={sessions === null}>
+      <p className="hint">{t('devicesAbout')}</p>
       <p role="alert" className="bad" hidden={!problem}>
         {problem}
       </p>
       <ul className="cards">
         {sessions?.map((session) => (
           <li key={session.id} data-current={session.is_current}>
+            <span className="card-icon">
+              <Icon name={PHONES.test(session.client.os ?? '') ? 'device' : 'globe'} />
+            </span>
             <Device session={session} />
             {!session.is_current && (
               <button type="button" onClick={revoke(session.id)}>
@@ -52,7 +58,7 @@ export function Devices() {
           {t('revokeOthers')}
         </button>
       )}
-    </section>
+    </div>
   );
 }
 

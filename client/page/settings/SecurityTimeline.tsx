@@ -2,10 +2,11 @@ import { useEffect, useState } from 'react';
 
 import type { Page, SecurityEvent } from 'alviar-client';
 import { useAuth } from 'alviar-client/react';
-import { problemText } from './chat';
+import { problemText } from '../chat';
 import { Place, systemOf } from './Devices';
 import { Factors } from './Factors';
-import { useText } from './i18n';
+import { useText } from '../i18n';
+import { Icon } from '../ui/icons';
 
 const ALARMING = new Set(['login_failed', 'lockout', 'refresh_reused', 'new_device']);
 
@@ -23,8 +24,7 @@ export function SecurityTimeline() {
   }, [client]);
 
   return (
-    <section aria-busy={events === null}>
-      <h1>{t('security')}</h1>
+    <div aria-busy={events === null}>
       <Factors />
       <h2>{t('activity')}</h2>
       <p role="alert" className="bad" hidden={!problem}>
@@ -36,6 +36,9 @@ export function SecurityTimeline() {
           const word = `event_${event.kind}`;
           return (
             <li key={event.id} data-alarming={ALARMING.has(event.kind)}>
+              <span className="card-icon">
+                <Icon name={ALARMING.has(event.kind) ? 'warn' : 'shield'} />
+              </span>
               <div>
                 <h3>{has(word) ? t(word) : event.kind}</h3>
                 <p>
@@ -47,6 +50,6 @@ export function SecurityTimeline() {
           );
         })}
       </ol>
-    </section>
+    </div>
   );
 }

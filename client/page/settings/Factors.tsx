@@ -3,8 +3,9 @@ import { useEffect, useState } from 'react';
 
 import type { Factors as FactorList } from 'alviar-client/accounts';
 import { useAuth } from 'alviar-client/react';
-import { Field, fieldsOf, hasPasskeys, Section, useAccounts, useWork } from './form';
-import { useText } from './i18n';
+import { Field, Form, hasPasskeys, Section, useAccounts, useWork } from '../ui/form';
+import { useText } from '../i18n';
+import { leaveFor, offered, takeReturned } from '../social';
 
 export function Factors() {
   const accounts = useAccounts();
@@ -20,7 +21,7 @@ export function Factors() {
       {codes.length > 0 && <RecoveryCodes codes={codes} onClose={() => setCodes([])} />}
       {factors && <Totp factors={factors} onChange={load} onCodes={setCodes} />}
       {factors && <Passkeys factors={factors} onChange={load} />}
-      {factors && factors.social.length > 0 && <Linked factors={factors} onChange={load} />}
+      {factors && (factors.social.length > 0 || offered.length > 0) && <Linked factors={factors} onChange={load} />}
       <Phone />
     </>
   );
@@ -62,13 +63,12 @@ function Totp({ factors, onChange, onCodes }: Part & { onCodes: (codes: string[]
   const [begun, setBegun] = useState<{ secret: string; qr_svg: string } | null>(null);
 
   const begin = () => run(async () => setBegun(await accounts.beginTotp()));
-  const confirm = (code: string) =>
-    run(async () => {
-      const { recovery_codes } = await accounts.confirmTotp(code);
-      setBegun(null);
-      onCodes(recovery_codes);
-      await onChange();
-    });
+  const confirm = async ({ code }: Record<string, string>) => {
+    const { recovery_codes } = await accounts.confirmTotp(code!);
+    setBegun(null);
+    onCodes(recovery_codes);
+    await onChange();
+  };
   const remove = () => run(() => accounts.removeTotp().then(onChange));
   const renew = () => run(async () => (onCodes((await accounts.makeRecoveryCodes()).recovery_codes), onChange()));
 
@@ -77,11 +77,14 @@ function Totp({ factors, onChange, onCodes }: Part & { onCodes: (codes: string[]
       <p>{factors.totp ? t('totpOn', { when: time(factors.totp.created_at) }) : t('totpOff')}</p>
       {factors.totp && <p className="hint">{t('codesLeft', { n: factors.recovery_codes_left })}</p>}
       {begun && (
-        <form
-          onSubmit={(event) => {
-            event.preventDefault();
-            void confirm(fieldsOf(event).code!);
-          }}
+        <Form
+          submit={t('confirm')}
+          work={confirm}
+          more={
+            <button type="button" onClick={() => setBegun(null)}>
+              {t('cancel')}
+            </button>
+          }
         >
           <p>{t('totpScan')}</p>
           <img className="qr" alt={t('qrCode')} src={`data:image/svg+xml,${encodeURIComponent(begun.qr_svg)}`} />
@@ -89,15 +92,7 @@ function Totp({ factors, onChange, onCodes }: Part & { onCodes: (codes: string[]
             {t('totpSecret')} <code dir="ltr">{begun.secret}</code>
           </p>
           <Field name="code" label={t('code')} autoComplete="one-time-code" />
-          <div className="actions">
-            <button type="submit" className="primary" disabled={busy}>
-              {t('confirm')}
-            </button>
-            <button type="button" onClick={() => setBegun(null)}>
-              {t('cancel')}
-            </button>
-          </div>
-        </form>
+        </Form>
       )}
       {outcome}
       <div className="actions">
@@ -134,18 +129,16 @@ function Passkeys({ factors, onChange }: Part) {
         {factors.passkeys.map(({ id, name, created_at, last_used_at }) => (
           <li key={id}>
             {renaming === id ? (
-              <form
-                onSubmit={(event) => {
-                  event.preventDefault();
-                  const { name } = fieldsOf(event);
-                  void run(() => accounts.renamePasskey(id, name!).then(onChange)).then(() => setRenaming(''));
+              <Form
+                submit={t('save')}
+                work={async ({ name: wanted }) => {
+                  await accounts.renamePasskey(id, wanted!);
+                  setRenaming('');
+                  await onChange();
                 }}
               >
                 <Field name="name" label={t('name')} value={name} maxLength={100} />
-                <button type="submit" className="primary" disabled={busy}>
-                  {t('save')}
-                </button>
-              </form>
+              </Form>
             ) : (
               <div>
                 <h3 dir="auto">{name || t('passkey')}</h3>
@@ -185,6 +178,17 @@ function Linked({ factors, onChange }: Part) {
   const { t, ago } = useText();
   const accounts = useAccounts();
   const { busy, run, outcome } = useWork();
+  useEffect(() => {
+    const returned = takeReturned('link');
+    if (!returned) return;
+    const { provider, id_token, nonce } = returned;
+    void run(async () => {
+      if (!id_token) throw new Error(t('providerFailed'));
+      await accounts.linkSocial(provider, { id_token, nonce });
+      await onChange();
+    });
+  }, []);
+  const others = offered.filter(({ provider }) => !factors.social.some((linked) => linked.provider === provider));
   return (
     <Section title={t('linked')}>
       <ul className="cards">
@@ -208,6 +212,13 @@ function Linked({ factors, onChange }: Part) {
         ))}
       </ul>
       {outcome}
+      <div className="actions">
+        {others.map(({ provider, name }) => (
+          <button type="button" key={provider} disabled={busy} onClick={() => leaveFor(provider, 'link')}>
+            {t('linkWith', { name })}
+          </button>
+        ))}
+      </div>
     </Section>
   );
 }
@@ -216,7 +227,6 @@ function Phone() {
   const { t } = useText();
   const { user } = useAuth();
   const accounts = useAccounts();
-  const { busy, run, outcome } = useWork();
   const [challenge, setChallenge] = useState('');
   return (
     <Section title={t('phone')}>
@@ -226,36 +236,29 @@ function Phone() {
           <span className={`tag ${user.phone_verified ? 'good' : ''}`}>{t(user.phone_verified ? 'verified' : 'unverified')}</span>
         </p>
       )}
-      <form
+      <Form
         key={challenge}
-        onSubmit={(event) => {
-          event.preventDefault();
-          const { number, code } = fieldsOf(event);
-          void run(async () => {
-            if (!challenge) return setChallenge((await accounts.changePhone(number!)).challenge);
-            await accounts.confirmPhone(challenge, code!);
-            setChallenge('');
-            return t('verified');
-          });
+        submit={t(challenge ? 'confirm' : 'sendCode')}
+        work={async ({ phone_number, code }) => {
+          if (!challenge) return setChallenge((await accounts.changePhone(phone_number!)).challenge);
+          await accounts.confirmPhone(challenge, code!);
+          setChallenge('');
+          return t('verified');
         }}
+        more={
+          challenge && (
+            <button type="button" onClick={() => setChallenge('')}>
+              {t('cancel')}
+            </button>
+          )
+        }
       >
         {challenge ? (
           <Field name="code" label={t('phoneCode')} autoComplete="one-time-code" />
         ) : (
-          <Field name="number" label={t('phoneNumber')} type="tel" autoComplete="tel" value={user?.phone_number} />
+          <Field name="phone_number" label={t('phoneNumber')} type="tel" autoComplete="tel" value={user?.phone_number} />
         )}
-        {outcome}
-        <div className="actions">
-          <button type="submit" disabled={busy}>
-            {t(challenge ? 'confirm' : 'sendCode')}
-          </button>
-          {challenge && (
-            <button type="button" onClick={() => setChallenge('')}>
-              {t('cancel')}
-            </button>
-          )}
-        </div>
-      </form>
+      </Form>
     </Section>
   );
 }

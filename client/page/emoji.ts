@@ -1,0 +1,178 @@
+/** A small set, with the words it is found by: English, French, Arabic. */
+const TABLE = `
+smileys
+😀 smile happy sourire content ابتسامة سعيد
+😂 laugh tears rire larmes ضحك
+🤣 rolling laugh rire ضحك
+😊 blush happy sourire joie ابتسامة
+😉 wink clin غمزة
+😍 love eyes amour حب
+🥰 love hearts amour coeurs حب
+😘 kiss bisou قبلة
+😋 yummy miam لذيذ
+😎 cool sunglasses lunettes نظارات
+🤩 star wow étoile مذهل
+🥳 party birthday fête anniversaire حفلة
+🙂 smile sourire ابتسامة
+🙃 upside envers مقلوب
+😇 angel ange ملاك
+🤔 think hmm penser تفكير
+🤨 doubt doute شك
+😐 neutral neutre محايد
+😏 smirk narquois ساخر
+🙄 eyes roll yeux ملل
+😬 grimace gêne تكشير
+😌 relief calme راحة
+😴 sleep dormir نوم
+🤒 sick malade مريض
+🤯 mind blown explosion انفجار
+😢 sad cry triste pleurer حزين بكاء
+😭 cry sob pleurer بكاء
+😡 angry colère غضب
+😱 scream fear peur cri خوف
+😮 wow surprise ouah دهشة
+😳 embarrassed gêné خجل
+🥺 please pleading supplier رجاء
+😅 sweat sueur عرق
+😔 sad pensive triste حزين
+😤 proud huff fier فخر
+🤗 hug câlin عناق
+🤝 deal handshake accord اتفاق
+people
+👍 yes thumb ok oui pouce نعم موافق
+👎 no thumb non pouce لا
+👌 ok perfect parfait ممتاز
+✌️ peace paix سلام
+🤞 luck chance حظ
+👏 clap bravo applaudir تصفيق
+🙌 hooray hourra مرحى
+🙏 thanks please merci prière شكرا دعاء
+💪 strong fort قوة
+👋 hello bye bonjour salut مرحبا
+✋ stop hand main يد
+🤙 call appelle اتصال
+👀 look eyes yeux regarder عيون
+🧠 brain cerveau عقل
+🙋 me raise moi أنا
+🤷 shrug whatever bof لا أدري
+🤦 facepalm honte خيبة
+👶 baby bébé طفل
+👨‍👩‍👧 family famille عائلة
+🏃 run courir جري
+💃 dance danse رقص
+hearts
+❤️ love heart coeur amour قلب حب
+🧡 heart orange coeur قلب
+💛 heart yellow coeur قلب
+💚 heart green coeur قلب
+💙 heart blue coeur قلب
+💜 heart purple coeur قلب
+🖤 heart black coeur قلب
+💔 broken heart brisé مكسور
+💕 hearts coeurs قلوب
+💯 hundred cent مئة
+✨ sparkles étincelles بريق
+🔥 fire feu نار
+⭐ star étoile نجمة
+💥 boom explosion انفجار
+💤 sleep dodo نوم
+nature
+🐶 dog chien كلب
+🐱 cat chat قطة
+🦁 lion أسد
+🐫 camel chameau جمل
+🐝 bee abeille نحلة
+🦋 butterfly papillon فراشة
+🌹 rose flower fleur وردة
+🌻 sunflower tournesol زهرة
+🌳 tree arbre شجرة
+🌴 palm palmier نخلة
+☀️ sun soleil شمس
+🌙 moon lune قمر
+🌧️ rain pluie مطر
+❄️ snow neige ثلج
+🌈 rainbow arc قوس
+🌍 world earth monde terre عالم
+food
+☕ coffee café قهوة
+🍵 tea thé شاي
+🍕 pizza بيتزا
+🍔 burger برغر
+🍞 bread pain خبز
+🥐 croissant كرواسون
+🍎 apple pomme تفاح
+🍌 banana banane موز
+🍓 strawberry fraise فراولة
+🍰 cake gâteau كعكة
+🎂 birthday cake anniversaire عيد ميلاد
+🍫 chocolate chocolat شوكولاتة
+🍽️ meal eat repas manger طعام
+🥂 cheers santé نخب
+activities
+🎉 party tada fête bravo احتفال
+🎁 gift cadeau هدية
+🎈 balloon ballon بالون
+⚽ football foot كرة
+🏆 trophy win trophée gagné كأس فوز
+🎮 game jeu لعبة
+🎵 music musique موسيقى
+🎸 guitar guitare غيتار
+📷 photo camera صورة
+🎬 film movie cinéma فيلم
+📚 books read livres lire كتب
+✈️ plane travel avion voyage طائرة سفر
+🚗 car voiture سيارة
+🚆 train قطار
+🚲 bike vélo دراجة
+🏠 home house maison بيت
+🏖️ beach plage شاطئ
+⛰️ mountain montagne جبل
+objects
+📱 phone téléphone هاتف
+💻 computer ordinateur حاسوب
+📅 date calendar calendrier تاريخ
+📌 pin épingle دبوس
+📎 paperclip trombone مشبك
+📝 note write écrire كتابة
+💡 idea idée فكرة
+🔑 key clé مفتاح
+🔒 lock cadenas قفل
+⏰ alarm time réveil heure وقت
+💰 money argent مال
+🛒 shop courses تسوق
+🩺 doctor médecin طبيب
+🚀 rocket fusée صاروخ
+✅ done yes fait تم
+❌ no cross non croix لا خطأ
+❓ question سؤال
+❗ important attention انتباه
+⚠️ warning attention تحذير
+♻️ recycle recycler تدوير
+➕ plus add ajouter زائد
+`;
+
+interface Emoji {
+  emoji: string;
+  words: string;
+}
+export const GROUPS: ReadonlyArray<{ name: string; emoji: readonly Emoji[] }> = groups();
+
+function groups() {
+  const made: Array<{ name: string; emoji: Emoji[] }> = [];
+  for (const line of TABLE.trim().split('\n')) {
+    const [first, ...words] = line.split(' ');
+    if (words.length === 0) made.push({ name: first!, emoji: [] });
+    else made[made.length - 1]!.emoji.push({ emoji: first!, words: plain(words.join(' ')) });
+  }
+  return made;
+}
+
+/** Without case and accents. */
+function plain(text: string): string {
+  return text.toLowerCase().normalize('NFD').replace(/\p{M}/gu, '');
+}
+
+export function findEmoji(query: string): Emoji[] {
+  const wanted = plain(query.trim());
+  return GROUPS.flatMap(({ emoji }) => emoji).filter(({ words }) => words.split(' ').some((word) => word.startsWith(wanted)));
+}

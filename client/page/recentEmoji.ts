@@ -1,0 +1,12 @@
+/** One tap away in every message's menu. */
+export const QUICK = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
+
+const RECENT = 'recent_emoji';
+
+export function recentEmoji(): string[] {
+  return (localStorage.getItem(RECENT) ?? '').split(' ').filter(Boolean);
+}
+
+export function usedEmoji(emoji: string): void {
+  localStorage.setItem(RECENT, [emoji, ...recentEmoji().filter((one) => one !== emoji)].slice(0, 16).join(' '));
+}

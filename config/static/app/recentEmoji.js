@@ -1,0 +1,1 @@
+var e=[`👍`,`❤️`,`😂`,`😮`,`😢`,`🙏`],t=`recent_emoji`;function n(){return(localStorage.getItem(t)??``).split(` `).filter(Boolean)}function r(e){localStorage.setItem(t,[e,...n().filter(t=>t!==e)].slice(0,16).join(` `))}export{n,r,e as t};

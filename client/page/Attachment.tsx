@@ -126,7 +126,8 @@ export function FileRow({ attachment: { name, url, size } }: { attachment: Attac
   };
   return (
     <>
-      <button type="button" className="file" aria-label={`${t('download')}: ${name}`} onClick={() => void save()}>
+      <button type="button" className="file" onClick={() => void save()}>
+        <span className="hidden">{t('download')}: </span>
         <span className="file-icon">
           <Icon name="file" />
         </span>

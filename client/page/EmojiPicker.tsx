@@ -40,7 +40,7 @@ export function EmojiPicker(props: { anchor: HTMLElement; onPick: (emoji: string
       <div className="emoji-groups" tabIndex={-1} onKeyDown={rove}>
         {sections.map(([name, emoji]) => (
           <section key={name} aria-label={name}>
-            <h3>{name}</h3>
+            <h2>{name}</h2>
             {emoji.length === 0 && <p className="hint" role="status">{t('nothingFound')}</p>}
             <div className="emoji-grid">
               {emoji.map((one, index) => (

@@ -46,9 +46,9 @@ export function Info({ conversation, onClose }: { conversation: Conversation; on
     });
 
   return (
-    <aside className="info" ref={panel} aria-label={t('info')} onKeyDown={(event) => event.key === 'Escape' && onClose()}>
+    <aside className="info" ref={panel} aria-label={t('info')} onKeyDown={(event) => event.key === 'Escape' && !document.querySelector('dialog[open]') && onClose()}>
       <div className="info-head">
-        <h2>{t('info')}</h2>
+        <h1>{t('info')}</h1>
         <button type="button" className="icon-button" aria-label={t('close')} onClick={onClose}>
           <Icon name="close" />
         </button>

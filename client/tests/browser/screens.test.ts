@@ -57,8 +57,6 @@ interface Finding {
 
 /** What is of moderate or more weight. */
 async function findings(page: Page): Promise<string[]> {
-  // Colours that are on their way to others are no one's colours.
-  await page.waitForFunction(() => document.getAnimations().every((one) => one.effect?.getTiming().iterations === Infinity || one.playState === 'finished'));
   if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(AXE);
   const violations = await page.evaluate(
     () => (window as unknown as { axe: { run: (options: object) => Promise<{ violations: Finding[] }> } }).axe.run({ resultTypes: ['violations'] }).then((found) => found.violations),
@@ -86,7 +84,8 @@ describe.skipIf(!server)('every screen', () => {
     page.on('pageerror', (error) => problems.push(String(error)));
     page.on('console', (message) => /Content.Security.Policy|Refused to/i.test(message.text()) && problems.push(message.text()));
     const look = async (name: string) => {
-      await page.evaluate(() => document.fonts.ready);
+      // What is on its way from one look to another is neither.
+      await page.waitForFunction(() => document.getAnimations().every((one) => one.effect?.getTiming().iterations === Infinity || one.playState === 'finished'));
       await page.screenshot({ path: join(ARTEFACTS, `${name}-${language}-${theme}-${size}.png`) });
       const beyond = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       if (beyond > 0) problems.push(`${name}: ${beyond} px too wide`);

@@ -55,7 +55,7 @@ export function Info({ conversation, onClose }: { conversation: Conversation; on
       </div>
       <div className="info-who">
         <Avatar name={title} id={identityOf(conversation, user?.id)} />
-        <h3 dir="auto">{title}</h3>
+        <h2 dir="auto">{title}</h2>
         <small>{partner ? `@${partner.username}` : t('members', { n: conversation.members_count })}</small>
         {governs && !renaming && (
           <button type="button" className="link" onClick={() => setRenaming(true)}>

@@ -57,14 +57,12 @@ def _store_origin() -> list[str]:
 def manifest(request: HttpRequest) -> JsonResponse:
     """Describe the page as an app that can be installed."""
     icons = [
-        {"src": f"{settings.STATIC_URL}app/icon-192.png", "sizes": "192x192", "type": "image/png"},
-        {"src": f"{settings.STATIC_URL}app/icon-512.png", "sizes": "512x512", "type": "image/png"},
-        {
-            "src": f"{settings.STATIC_URL}app/icon-maskable-512.png",
-            "sizes": "512x512",
-            "type": "image/png",
-            "purpose": "maskable",
-        },
+        {"src": f"{settings.STATIC_URL}app/{name}.png", "sizes": sizes, "type": "image/png", "purpose": purpose}
+        for name, sizes, purpose in (
+            ("icon-192", "192x192", "any"),
+            ("icon-512", "512x512", "any"),
+            ("icon-maskable-512", "512x512", "maskable"),
+        )
     ]
     document = {
         "id": "/",

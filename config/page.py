@@ -18,7 +18,7 @@ THEME_COLOUR = "#2457d6"
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """Render the shell; the demo people stand in it only while they may sign in."""
+    """Render the page; the demo accounts are shown only while they can sign in."""
     language = translation.get_language() or "en"
     context = {
         "language": language,
@@ -33,7 +33,7 @@ def page(request: HttpRequest) -> HttpResponse:
     response["Content-Language"] = language
     response["Cache-Control"] = "no-cache"
     response["Cross-Origin-Opener-Policy"] = "same-origin"
-    # Attachments are fetched with the token and shown from memory.
+    # Attachments are fetched with the token and shown as blob: URLs.
     return csp.strict(
         response,
         img_src="'self' data: blob:",
@@ -45,7 +45,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def _store_origin() -> list[str]:
-    """Return the origin of the object store: a download is redirected to it, and the policy counts where it ends."""
+    """Return the origin of the object store, to which downloads are redirected."""
     if not settings.STORAGE_URL:
         return []
     parts = urlsplit(settings.STORAGE_URL)
@@ -55,7 +55,7 @@ def _store_origin() -> list[str]:
 
 @require_safe
 def manifest(request: HttpRequest) -> JsonResponse:
-    """Describe the page as an app that can be installed."""
+    """Return the web app manifest."""
     icons = [
         {"src": f"{settings.STATIC_URL}app/{name}.png", "sizes": sizes, "type": "image/png", "purpose": purpose}
         for name, sizes, purpose in (
@@ -83,7 +83,7 @@ def manifest(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def service_worker(request: HttpRequest) -> HttpResponse:
-    """Serve the worker from the root: the folder of its address is what it may act for."""
+    """Serve the service worker from the root: its path limits its scope."""
     found = finders.find("app/sw.js") or _collected("app/sw.js")
     if found is None:
         raise Http404

@@ -8,9 +8,12 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         from common import lifespan, tasks
         from common.postgresql import monitor
-        from config import checks, counts, figures, schema  # noqa: F401  (all register what they define)
+        from config import checks, counts, figures, schema, telemetry  # noqa: F401  (all register what they define)
 
+        telemetry.start_reports()
+        lifespan.on_startup(telemetry.start_traces)
         lifespan.on_startup(monitor.start)
         lifespan.on_startup(tasks.start_in_process)
         lifespan.on_shutdown(tasks.stop_in_process)
         lifespan.on_shutdown(monitor.stop)
+        lifespan.on_shutdown(telemetry.stop_traces)

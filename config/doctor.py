@@ -196,6 +196,7 @@ EXAMINATIONS: list[tuple[str, Examination, str]] = [
     ("video and sound", services.look_at_decoders, ""),
     ("SMS", services.look_at_sms, "Look at SMS_URL, and whether this server may connect to the gateway."),
     ("push", services.look_at_push, "docs/push.md says where each key comes from."),
+    ("telemetry", services.look_at_telemetry, "Look at OTEL_EXPORTER_OTLP_ENDPOINT and SENTRY_DSN."),
     ("public address", look_at_public_url, "Look at PUBLIC_URL, the name's address, the proxy and its certificate."),
 ]
 

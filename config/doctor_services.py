@@ -159,6 +159,23 @@ def _expo() -> Finding:
     return ok("Expo", f"{urlsplit(settings.EXPO_URL).hostname} takes connections")
 
 
+def look_at_telemetry() -> Iterator[Finding]:
+    for subject, name in (("traces", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("error reports", "SENTRY_DSN")):
+        url = getattr(settings, name)
+        if not url:
+            yield ok(subject, "go nowhere: not set")
+            continue
+        try:
+            reach(url)
+            yield ok(subject, f"{urlsplit(url).hostname} takes connections")
+        except OSError as error:
+            said, name = (
+                type(error).__name__,
+                "SENTRY_DSN" if url == settings.SENTRY_DSN else "OTEL_EXPORTER_OTLP_ENDPOINT",
+            )
+            yield Finding(subject, "warning", f"Nothing leaves: {said}.", f"Look at {name}; all else goes on.")
+
+
 def reach(url: str, protocols: list[str] | None = None) -> None:
     """Connect, with TLS where the URL says so. Raises OSError, and ConnectionError where no `protocols` is spoken."""
     parts = urlsplit(url)

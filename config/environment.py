@@ -275,6 +275,21 @@ def storage_url(text: str) -> None:
         needs("storages", "boto3", extra="s3")
 
 
+def sentry_dsn(text: str) -> None:
+    """Refuse what is not `https://key@host/project`."""
+    if not text:
+        return
+    if not (_is_address(text, {"https", "http"}) and (parts := urlsplit(text)).username and parts.path.strip("/")):
+        raise validate.ValidationError("Not an address such as https://key@errors.example.com/1.")
+    needs("sentry_sdk", extra="telemetry")
+
+
+def otlp_endpoint(text: str) -> None:
+    if text:
+        http_url(text)
+        needs("opentelemetry", extra="telemetry")
+
+
 def needs(*modules: str, extra: str) -> None:
     """Refuse a setting whose packages are not installed."""
     if any(importlib.util.find_spec(module) is None for module in modules):

@@ -538,6 +538,18 @@ METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
 # A separate port on 127.0.0.1 that serves only /metrics; 0: none.
 METRICS_PORT: int = env.int("METRICS_PORT", 0, high=65_535)
 
+# --- Traces and error reports (docs/observability.md) ----------------------------------------------------------------
+
+SENTRY_DSN: str = env.str("SENTRY_DSN", "", check=environment.sentry_dsn)
+SENTRY_ENVIRONMENT: str = env.str("SENTRY_ENVIRONMENT", MODE)
+OTEL_EXPORTER_OTLP_ENDPOINT: str = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "", check=environment.otlp_endpoint).rstrip(
+    "/"
+)
+OTEL_SERVICE_NAME: str = env.str("OTEL_SERVICE_NAME", "alviar")
+TRACE_SAMPLE_RATIO: float = env.float("TRACE_SAMPLE_RATIO", 0.1, high=1)
+if OTEL_EXPORTER_OTLP_ENDPOINT:
+    MIDDLEWARE.insert(0, "config.telemetry.TracingMiddleware")
+
 if faults := env.faults():
     # Includes the checks of the values that could be read, so that one start reports everything.
     raise environment.SettingsRefused([*faults, *checks.faults_of(SimpleNamespace(**vars()))])

@@ -32,7 +32,7 @@ from chat.hub.together import Together
 from chat.hub.writer import Writer
 from chat.log.published import Published
 from chat.protocol.close_codes import Close
-from common import lifespan
+from common import lifespan, tracing
 from sessions.authentication import Authenticated
 
 log = structlog.get_logger(__name__)
@@ -162,7 +162,7 @@ class Process:
     def publish(self, batch: list[Published]) -> None:
         """Deliver committed events: to the local sockets directly, to the other processes by the layer."""
         for published in batch:
-            self.hub.receive(published)
+            self._fan_out(published)
         if self.layer is not None:
             self._publish_to_others(batch)
 
@@ -203,9 +203,17 @@ class Process:
             case messages.SocketsSuperseded(c=connection_ids):
                 self.endings.supersede_here(connection_ids)
 
+    def _fan_out(self, published: Published) -> None:
+        if tracing.tracer is None:
+            self.hub.receive(published)
+            return
+        seqs = published.events[0].seq, published.events[-1].seq
+        with tracing.fan_out_span(published.conversation_uuid, *seqs):
+            self.hub.receive(published)
+
     def _receive(self, batch: Batch) -> None:
         if batch.events:
             name = uuid.UUID(bytes=batch.name)
-            self.hub.receive(Published(batch.conversation_id, name, tuple(batch.events)))
+            self._fan_out(Published(batch.conversation_id, name, tuple(batch.events)))
         else:
             self.hub.announce(batch.conversation_id, batch.last_seq)

@@ -36,6 +36,7 @@ from chat.protocol.incoming import (
 from chat.protocol.outgoing import AckFrame, AuthenticatedFrame, ErrorFrame, PongFrame, ReceiptFrame
 from chat.services import access, blocks, messages, receipts
 from chat.services.sending import Outcome, Send, Sent
+from common import tracing
 from common.errors import PermissionRefused, TokenNotValid, ValidationFailed
 from common.json import isoformat
 from sessions.authentication import authenticate
@@ -96,7 +97,8 @@ def _message(process: Process, socket: Socket, frame: MessageFrame) -> None:
         reply_to=frame.reply_to,
         attachments=tuple(frame.attachments or ()),
     )
-    process.writer.submit(send, functools.partial(_stored, socket, frame))
+    done = functools.partial(_stored, socket, frame)
+    process.writer.submit(send, done if tracing.tracer is None else tracing.message_span(name, done))
 
 
 def _stored(socket: Socket, frame: MessageFrame, outcome: Outcome) -> None:

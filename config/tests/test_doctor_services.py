@@ -26,6 +26,13 @@ from tests.servers import free_port
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for our own servers however busy the machine is."""
+    for module in (doctor, doctor_services):
+        monkeypatch.setattr(module, "WAIT_SECONDS", 60.0)
+
+
 def of(look: Callable[[], Iterator[Finding]], monkeypatch: Any) -> dict[str, Finding]:
     """Return the findings of one examination, as `examine` makes them."""
     [(subject, _, advice)] = [one for one in doctor.EXAMINATIONS if one[1] is look]
@@ -272,6 +279,20 @@ def test_expo_is_looked_at_only_where_somebody_is_pushed_to_by_it(settings: Any,
     assert of(doctor_services.look_at_push, monkeypatch)["Expo"].state == "error"
 
 
+# --- Telemetry --------------------------------------------------------------------------------------------------------
+
+
+def test_telemetry_that_leads_nowhere_is_a_warning_that_hides_the_key(settings: Any, monkeypatch: Any) -> None:
+    assert {one.state for one in of(doctor_services.look_at_telemetry, monkeypatch).values()} == {"ok"}
+    with answering(200) as (url, _):
+        settings.OTEL_EXPORTER_OTLP_ENDPOINT = url
+        settings.SENTRY_DSN = f"http://s3cr3t@127.0.0.1:{free_port()}/1"
+        found = of(doctor_services.look_at_telemetry, monkeypatch)
+    assert {name: one.state for name, one in found.items()} == {"traces": "ok", "error reports": "warning"}
+    assert "SENTRY_DSN" in found["error reports"].advice
+    assert "s3cr3t" not in str(found)
+
+
 # --- Mail, clock, TLS -------------------------------------------------------------------------------------------------
 
 
@@ -283,7 +304,7 @@ def test_mail_server_that_refuses_the_password_is_an_error_that_hides_it(setting
     with line_server(*said) as settings.EMAIL_PORT:
         settings.EMAIL_URL = f"smtp://me:s3cr3t@127.0.0.1:{settings.EMAIL_PORT}"
         found = of(doctor.look_at_mail, monkeypatch)["mail"]
-    assert (found.state, smtplib.SMTPAuthenticationError.__name__ in found.said) == ("error", True)
+    assert (found.state, smtplib.SMTPAuthenticationError.__name__ in found.said) == ("error", True), found
     assert "EMAIL_URL" in found.advice
     assert "s3cr3t" not in str(found)
 

@@ -11,6 +11,7 @@ from django.db import connection
 
 from chat.models import Conversation, Message, MessageText
 from chat.search import find, query, words
+from chat.tests import files
 from chat.tests.calls import BASE, api, at, codes, direct, group, refused, say
 
 pytestmark = pytest.mark.django_db
@@ -307,3 +308,15 @@ def test_the_index_answers_and_no_table_is_read_through(alice, room):
         assert lines[0].startswith("SCAN chat_messagetext_fts VIRTUAL TABLE INDEX")  # first, in descending order
         assert "TEMP B-TREE" not in shown  # nothing is sorted: a page ends the search
         assert not any(line.startswith(("SCAN m", "SCAN b", "SCAN chat_message ")) for line in lines), shown
+
+
+def test_what_has_an_attachment_is_found_by_that_with_or_without_words(alice, bob, charlie, room, settings, tmp_path):
+    settings.MEDIA_ROOT = str(tmp_path / "media")
+    say(alice, room, "tea without a picture")
+    say(alice, room, "tea with one", attachments=[files.upload(alice, files.image())["uuid"]])
+    bare = say(bob, room, "", attachments=[files.upload(bob, b"a letter")["uuid"]])
+    assert found(bob, "tea", has="attachment") == ["tea with one"]
+    assert found(bob, has="attachment") == ["", "tea with one"]
+    assert found(charlie, has="attachment") == []
+    api(bob).delete(f"{BASE}messages/{bare['uuid']}/")
+    assert found(bob, has="attachment") == ["tea with one"]

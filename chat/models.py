@@ -157,6 +157,8 @@ class Message(models.Model):
                 condition=models.Q(deleted_at__isnull=False),
                 name="chat_message_taken_back",
             ),
+            # What is past its time (`services/retention.py`).
+            models.Index(fields=["created_at"], condition=models.Q(deleted_at__isnull=True), name="chat_message_age"),
         ]
 
 

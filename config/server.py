@@ -101,8 +101,14 @@ def migrate() -> None:
     lock = 0x416C76696172  # "Alviar"
     is_postgresql = connection.vendor == "postgresql"
     if is_postgresql:
+        # Asked again and again: a statement that waits has a snapshot, and an index that is made while others write
+        # waits for all snapshots.
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [lock])
+            while True:
+                cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock])
+                if cursor.fetchone()[0]:
+                    break
+                time.sleep(0.2)
     try:
         call_command("migrate", verbosity=0, interactive=False)
     finally:

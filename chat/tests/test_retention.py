@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from chat.models import Message, MessageRevision
+from chat.services import retention
 from chat.tests import files
 from chat.tests.calls import api, at, direct, events, group, say
 
@@ -57,3 +59,15 @@ def test_each_kind_of_conversation_has_its_own_time(
     call_command("purge_expired")
     assert events(room) == before
     assert Message.objects.filter(conversation__uuid=room["uuid"]).count() == 2
+
+
+def test_what_is_due_is_found_by_the_index_of_age(db: None, settings: Any) -> None:
+    settings.CHAT_RETENTION_GROUP_DAYS = 30
+    settings.CHAT_RETENTION_DIRECT_DAYS = 50
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")  # for a table of this size the planner would
+    plan = retention.due_messages(retention._bounds())[:500].explain()
+    assert "chat_message_age" in plan
+    assert "TEMP B-TREE" not in plan, "it is read in order, and no further than asked"
+    assert not plan.startswith("Limit") or "Sort" not in plan

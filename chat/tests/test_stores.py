@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import getpass
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -265,3 +267,45 @@ def test_without_a_scanner_that_answers_nothing_is_taken(
     settings.ATTACHMENT_SCAN_URL = f"tcp://127.0.0.1:{free_port()}"
     assert refused(files.post(alice, b"text"), 503, "temporarily_unavailable")
     assert not Attachment.objects.exists()
+
+
+@pytest.fixture
+def real_clamd(tmp_path: Path) -> Iterator[str]:
+    """A clamd with one signature of our own, which takes a mebibyte."""
+    program = shutil.which("clamd") or shutil.which("clamd", path="/usr/sbin")
+    if program is None:
+        pytest.skip("needs clamd (Debian: apt-get install clamav-daemon)")
+    port, database = free_port(), tmp_path / "signatures"
+    database.mkdir()
+    (database / "ours.ndb").write_text(f"Alviar.Test:0:*:{b'this is a harmful letter'.hex()}\n")
+    (tmp_path / "clamd.conf").write_text(
+        f"DatabaseDirectory {database}\nTCPSocket {port}\nTCPAddr 127.0.0.1\nForeground yes\n"
+        f"User {getpass.getuser()}\nStreamMaxLength 1M\nLogFile {tmp_path}/clamd.log\n"
+    )
+    process = subprocess.Popen(
+        [program, "--config-file", str(tmp_path / "clamd.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
+    try:
+        until = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            is_starting = process.poll() is None and time.monotonic() < until
+            assert is_starting, (tmp_path / "clamd.log").read_text()
+            time.sleep(0.05)
+        yield f"tcp://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_real_clamd_takes_what_is_clean_and_refuses_what_it_finds(
+    alice: Any, settings: Any, real_clamd: str, media: Path
+) -> None:
+    settings.ATTACHMENT_SCAN_URL = real_clamd
+    assert refused(files.post(alice, b"Dear Bob, this is a harmful letter.", "a.txt"), 400, "infected")
+    assert not Attachment.objects.exists()
+    assert not [path for path in media.rglob("*") if path.is_file()]
+    assert files.upload(alice, b"Dear Bob, this is a letter.")["kind"] == "file"
+    assert files.upload(alice, files.image())["kind"] == "image"
+    assert refused(files.post(alice, bytes(3 * 1024 * 1024)), 413, "too_large")

@@ -134,6 +134,13 @@ def test_kubernetes_objects_keep_to_their_schemas():
         kubernetes_validate.validate(deployment, "1.33", strict=True)
 
 
+def test_the_secret_that_kubernetes_asks_for_holds_true_settings():
+    text = (DEPLOY / "kubernetes" / "alviar.yaml").read_text()
+    names = re.findall(r"--from-literal=(\w+)=", text)
+    assert are_settings(names) == set()
+    assert {"SECRET_KEY", "JWT_SIGNING_KEYS", "DATABASE_URL", "REDIS_URL", "STORAGE_URL"} <= set(names)
+
+
 def test_kubernetes_ports_and_names_meet():
     objects = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "alviar.yaml").read_text()))
     by_kind = {(one["kind"], one["metadata"]["name"]): one for one in objects}

@@ -179,15 +179,13 @@ class Cluster:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    from conftest import _unavailable
-
     folder = Path(tempfile.mkdtemp(prefix="alviar-pitr-"))  # short: the path of a Unix socket has at most 107 bytes
     made = None
     try:
         made = Cluster(folder)
         yield made
     except servers.NotAvailable as error:
-        _unavailable(f"needs PostgreSQL: {error}")
+        pytest.skip(f"needs PostgreSQL: {error}")
     finally:
         if made is not None:
             with contextlib.suppress(AssertionError):

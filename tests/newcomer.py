@@ -112,7 +112,7 @@ class Installation:
         # The packages are there already; and nothing here reaches outside.
         return ["make", "-o", ".venv/.installed", f"PYTHON={sys.executable}", *words]
 
-    def run(self, *command: str, within_s: float = 180) -> str:
+    def run(self, *command: str, within_s: float = 900) -> str:
         done = subprocess.run(
             command, cwd=self.code, env=self.environment, capture_output=True, text=True, timeout=within_s, check=False
         )

@@ -4,7 +4,7 @@ import pytest
 from environs import validate
 
 from config import ways_in
-from config.tests.test_settings import start
+from config.tests.test_settings import loaded, start
 
 
 @pytest.mark.parametrize(
@@ -57,16 +57,14 @@ def test_no_senders(url):
 
 
 def test_a_provider_is_set_up_by_the_environment():
-    show = "import config.settings as s; print(s.SOCIAL['acme']['issuer'], s.SOCIAL['acme']['client_ids'], s.RP_ID)"
-    code, said = start(
-        "-c",
-        show,
+    found = loaded(
         SOCIAL_PROVIDERS="google,acme",
         SOCIAL_GOOGLE_CLIENT_IDS="g",
         SOCIAL_ACME_ISSUER="http://127.0.0.1:9",
         SOCIAL_ACME_CLIENT_IDS="a,b",
     )
-    assert (code, said.strip()) == (0, "http://127.0.0.1:9 ['a', 'b'] localhost")
+    assert (found.SOCIAL["acme"]["issuer"], found.SOCIAL["acme"]["client_ids"]) == ("http://127.0.0.1:9", ["a", "b"])
+    assert found.RP_ID == "localhost"
 
 
 def test_what_is_missing_or_unsafe_is_named():

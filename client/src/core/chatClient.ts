@@ -280,13 +280,19 @@ export class ChatClient {
   }
 
   loadConversations = async (): Promise<void> => {
+    const kept = new Set(this.byUuid.keys());
     let path: string | null = '/api/chat/conversations/?limit=100';
     while (path) {
       const page: Page<Conversation> = await this.auth.api('GET', path);
-      for (const conversation of page.results) this.takeConversation(conversation);
+      for (const conversation of page.results) {
+        this.takeConversation(conversation);
+        kept.delete(conversation.uuid);
+      }
       path = page.next;
     }
     this.listed = true;
+    // Archived elsewhere, or before the store could keep it.
+    for (const uuid of kept) void this.reloadConversation(uuid).catch(() => {});
   };
 
   /** Reads one conversation anew. */

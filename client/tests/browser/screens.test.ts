@@ -111,7 +111,7 @@ describe.skipIf(!server)('every screen', () => {
     await page.locator('.message .sound').waitFor();
     await page.locator('.message .picture img[src]').last().waitFor();
     await look('group');
-    await page.locator('.bubble').last().click({ button: 'right', position: { x: 8, y: 8 } });
+    await page.locator('.bubble').last().click({ button: 'right', position: { x: 24, y: 24 } }); // below the tools, on either side
     await page.getByRole('menu').waitFor();
     await look('message-menu');
     await page.keyboard.press('Escape');

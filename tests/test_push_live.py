@@ -59,9 +59,13 @@ async def test_an_open_socket_gets_the_message_and_a_closed_one_the_push(
     alice, bob = await asyncio.to_thread(server.person), await asyncio.to_thread(server.person)
     conversation = await asyncio.to_thread(alice.direct, bob)
     phone = await asyncio.to_thread(register, bob, push_service)
+    elsewhere = await asyncio.to_thread(server.sign_in, bob.name)
+    tablet = await asyncio.to_thread(register, elsewhere, push_service)
     wire = await bob.open()
     await asyncio.to_thread(alice.say, conversation, "while you look")
     await wire.next("events")
+    await asyncio.to_thread(wait_for, lambda: tablet.pushes)  # who gets one has been decided
+    assert phone.pushes == []
     await wire.connection.close()
 
     def closed() -> bool:

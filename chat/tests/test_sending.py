@@ -56,7 +56,7 @@ def say(someone: Any, where: Conversation, text: str = "Hello", **more: Any) -> 
 def test_messages_take_the_next_numbers_and_mark_their_sender_as_having_seen(alice, bob, group):
     sent = [say(alice, group), say(bob, group), say(alice, group)]
     assert [one.seq for one in sent] == [2, 3, 4]
-    assert list(Event.objects.values_list("seq", flat=True)) == [1, 2, 3, 4]
+    assert list(Event.objects.order_by("seq").values_list("seq", flat=True)) == [1, 2, 3, 4]
     group.refresh_from_db()
     assert (group.last_seq, group.last_message_no, group.last_message.seq) == (4, 3, 4)
     assert Membership.objects.get(user=bob).seen_seq == 3

@@ -26,7 +26,7 @@ if ! timeout 60 buildah pull --quiet "$base" >/dev/null 2>&1; then
             /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null)}
         echo "--- no image registry: a base from ${mirror:?no mirror found}"
         debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$work/base" "$mirror" \
-            >"$work/debootstrap.log" 2>&1 || { tail -20 "$work/debootstrap.log" >&2; exit 1; }
+            >"$work/debootstrap.log" 2>&1 || { tail -20 "$work/debootstrap.log" >&2; exit 75; } # EX_TEMPFAIL: not the image's fault
         # What the images of a registry leave out as well.
         rm -rf "$work/base"/var/cache/apt/*.bin "$work/base"/var/cache/apt/archives/*.deb \
             "$work/base"/var/lib/apt/lists/*_* "$work/base"/var/log/*.log \

@@ -1,4 +1,4 @@
-"""What a request costs beside ten thousand rows and beside a million: the same people, the same page, a longer past.
+"""Time of the same requests with ten thousand rows and with a million: the same people, the same page, a longer past.
 
     python -m benchmarks.growth [--rows 1000000] [--calls 40]
 

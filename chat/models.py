@@ -157,7 +157,7 @@ class Message(models.Model):
                 condition=models.Q(deleted_at__isnull=False),
                 name="chat_message_taken_back",
             ),
-            # What is past its time (`services/retention.py`).
+            # For finding messages past their retention (`services/retention.py`).
             models.Index(fields=["created_at"], condition=models.Q(deleted_at__isnull=True), name="chat_message_age"),
         ]
 
@@ -236,7 +236,7 @@ class Report(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", verbose_name=_("reporter")
     )
     reason = models.CharField(_("reason"), max_length=500)
-    # Who wrote the message, as it was reported: a person's history is read without their messages.
+    # Author of the message when it was reported, so that a person's history is read without their messages.
     accused = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )

@@ -53,7 +53,7 @@ def report(*, user_id: int, message_uuid: uuid.UUID, reason: str) -> tuple[Repor
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a moderator sees: the reported message, its earlier contents, and a few messages around it."""
+    """The context of a report: the message, its earlier contents, and a few messages around it."""
 
     reported: Message
     revisions: Sequence[MessageRevision]
@@ -143,7 +143,7 @@ def clean(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What was reported of a person before: the newest few, and what came of them."""
+    """Earlier reports about a person: the newest few, with their outcomes."""
 
     rows: Sequence[Report]
     more: bool

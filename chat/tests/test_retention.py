@@ -66,7 +66,7 @@ def test_what_is_due_is_found_by_the_index_of_age(db: None, settings: Any) -> No
     settings.CHAT_RETENTION_DIRECT_DAYS = 50
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            # What the planner would choose for a table as small as this.
+            # A table as small as this would be read whole and sorted: the planner may not.
             cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
             cursor.execute("SET LOCAL enable_sort = off")
     plan = retention.due_messages(retention._bounds())[:500].explain()

@@ -268,7 +268,7 @@ def test_words_lie_within_the_text_and_do_not_overlap(text):
 def plan(sql, parameters):
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # What earlier tests left behind in tables and indexes must not decide what is near: as on a fast disk.
+            # Dead rows of earlier tests must not decide the plan: pages cost as on a fast disk.
             cursor.execute("SET LOCAL random_page_cost = 1.1")
             cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
             return json.dumps(cursor.fetchone()[0])

@@ -51,7 +51,16 @@ def look_at_database() -> Iterator[Finding]:
         if connection.vendor == "postgresql":
             cursor.execute("SHOW max_connections")
             most, wanted = int(cursor.fetchone()[0]), (settings.WORKERS + 1) * settings.DATABASE_POOL_MAX
-            if wanted > most:
+            cursor.execute("SHOW lock_timeout")
+            if settings.DATABASE_POOLED_BY != "none":
+                if cursor.fetchone()[0] == "0" and settings.DATABASE_LOCK_TIMEOUT_MS:
+                    yield Finding(
+                        "database",
+                        "warning",
+                        "Behind the pooler a statement may wait for a lock when its client has long left.",
+                        "Set lock_timeout by its connect_query, as deploy/pgbouncer.ini does.",
+                    )
+            elif wanted > most:
                 yield Finding(
                     "database",
                     "warning",

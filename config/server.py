@@ -94,27 +94,16 @@ def wait_for_stores(settings: Any) -> None:
 
 
 def migrate() -> None:
-    """Run the migrations, under a lock for hosts that start at the same time (PostgreSQL)."""
+    """Run the migrations, one host at a time where several start together (PostgreSQL)."""
     from django.core.management import call_command
     from django.db import connection
 
-    lock = 0x416C76696172  # "Alviar"
-    is_postgresql = connection.vendor == "postgresql"
-    if is_postgresql:
-        # Asked again and again: a statement that waits has a snapshot, and an index that is made while others write
-        # waits for all snapshots.
-        with connection.cursor() as cursor:
-            while True:
-                cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock])
-                if cursor.fetchone()[0]:
-                    break
-                time.sleep(0.2)
+    from common.postgresql.locks import held
+
     try:
-        call_command("migrate", verbosity=0, interactive=False)
+        with held("migrate"):
+            call_command("migrate", verbosity=0, interactive=False)
     finally:
-        if is_postgresql:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [lock])
         connection.close()
 
 

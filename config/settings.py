@@ -98,8 +98,10 @@ DATABASE_POOL_MAX: int = env.int("DATABASE_POOL_MAX", 20, low=1, high=1_000)
 # How long one request may wait for the database in all (0: for ever), and of that for a row lock.
 DATABASE_TIMEOUT_MS: int = env.int("DATABASE_TIMEOUT_MS", 5_000)
 DATABASE_LOCK_TIMEOUT_MS: int = env.int("DATABASE_LOCK_TIMEOUT_MS", 4_500)
-# On unless a pooler between us and PostgreSQL hands out another connection for each transaction.
-DATABASE_PREPARE = env.bool("DATABASE_PREPARE", True)
+# A pooler that hands out another connection for each transaction, so that nothing may be kept on a connection:
+# prepared statements, server-side cursors, settings given at connect.
+DATABASE_POOLED_BY: str = env.str("DATABASE_POOLED_BY", "none", choices=("none", "pgbouncer"))
+DATABASE_PREPARE = env.bool("DATABASE_PREPARE", DATABASE_POOLED_BY == "none")
 REDIS_URL: str = env.str("REDIS_URL", "", check=environment.redis_urls)
 REDIS_URLS = [url.strip() for url in REDIS_URL.split(",") if url.strip()]
 
@@ -139,12 +141,16 @@ def database() -> dict[str, Any]:
             "keepalives_interval": 3,
             "keepalives_count": 3,
             # Statements of the hot paths are prepared. Arrays of any length share one plan: planned anew for each they
-            # would cost three times as much. Not with PgBouncer in transaction mode, which keeps none.
+            # would cost three times as much.
             "prepare_threshold": 5 if DATABASE_PREPARE else None,
-            # Ends statements whose client has given up.
-            "options": f"-c lock_timeout={DATABASE_LOCK_TIMEOUT_MS} -c client_connection_check_interval=2000"
-            " -c plan_cache_mode=force_generic_plan",
         }
+        config["DISABLE_SERVER_SIDE_CURSORS"] = DATABASE_POOLED_BY != "none"
+        if DATABASE_POOLED_BY == "none":  # PgBouncer refuses them, and sets them by itself (deploy/pgbouncer.ini)
+            # Ends statements whose client has given up.
+            config["OPTIONS"]["options"] = (
+                f"-c lock_timeout={DATABASE_LOCK_TIMEOUT_MS} -c client_connection_check_interval=2000"
+                " -c plan_cache_mode=force_generic_plan"
+            )
     elif config["ENGINE"].endswith("sqlite3"):
         if config["NAME"] != ":memory:":
             own_file(Path(config["NAME"]))

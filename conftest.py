@@ -44,7 +44,7 @@ def _use_a_valkey_of_its_own(config: pytest.Config) -> None:
     config.add_cleanup(server.stop)
     settings.REDIS_URLS = [server.url]
     settings.CACHES["default"]["LOCATION"] = settings.REDIS_URLS
-    settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"] = settings.REDIS_URLS
+    settings.WAKES_URLS = settings.REDIS_URLS
 
 
 @pytest.hookimpl(wrapper=True)

@@ -54,8 +54,6 @@ def configure(wanted: dict[str, str]) -> None:
                 "asyncio": {"level": "INFO"},
                 # Warns at each attempt; an outage of the database is logged once (common/postgresql/monitor.py).
                 "psycopg.pool": {"level": "CRITICAL"},
-                # Logs a traceback for each attempt; an outage of the layer is logged once (chat/hub/layer.py).
-                "channels_redis": {"level": "CRITICAL"},
                 "django_tasks": {"level": "WARNING"},  # common.tasks has its own line
             },
         }

@@ -170,12 +170,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 if REDIS_URLS:
     CACHES: dict[str, Any] = {"default": {"BACKEND": "common.shared_cache.SharedCache", "LOCATION": REDIS_URLS}}
-    CHANNEL_LAYERS: dict[str, Any] = {
-        "default": {
-            "BACKEND": "chat.hub.layer.NoticingPubSubChannelLayer",
-            "CONFIG": {"hosts": REDIS_URLS, "prefix": "alviar"},
-        }
-    }
 else:
     # The default is 300 entries, with which an attacker could evict a rate's count.
     CACHES = {
@@ -184,7 +178,9 @@ else:
             "OPTIONS": {"MAX_ENTRIES": 100_000},
         }
     }
-    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+# What carries the wakes between processes; one process alone needs none. `WAKES_BACKEND` is called by `chat.hub.wakes`.
+WAKES_URLS = REDIS_URLS
+WAKES_BACKEND = "chat.hub.wakes.redis.RedisWakes"
 
 # --- Django -----------------------------------------------------------------------------------------------------------
 

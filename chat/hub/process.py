@@ -178,7 +178,7 @@ class Process:
 
     def tell_others(self, group: str, message: Message) -> None:
         if self.layer is not None:
-            self.layer.publish(group, messages.to_wire(message))
+            self.layer.publish(group, message)
 
     def on_message(self, wire: dict[str, Any]) -> None:
         """Handle a message of another process; unknown ones are ignored."""
@@ -202,6 +202,8 @@ class Process:
                 self.endings.suspend_here(user_id)
             case messages.SocketsSuperseded(c=connection_ids):
                 self.endings.supersede_here(connection_ids)
+            case messages.Dropped():
+                self.sweep_soon()
 
     def _fan_out(self, published: Published) -> None:
         if tracing.tracer is None:

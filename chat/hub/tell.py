@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 
 from chat import database
 from chat.hub import layer, messages
@@ -64,20 +63,15 @@ def _on_loop(work: Callable[[Process], None], group: str = "", message: Message 
         except RuntimeError:
             log.debug("hub.loop_closed")
     if message is not None:
-        _tell_without_hub(group, message)
+        _tell_without_hub([(group, message)])
 
 
-def _tell_without_hub(group: str, message: Message) -> None:
+def _tell_without_hub(told: Iterable[tuple[str, Message]]) -> None:
     if layer.is_needed():
         try:
-            async_to_sync(_send_once)(group, {"type": "hub", "o": "", **messages.to_wire(message)})
+            async_to_sync(layer.publish_once)([*told])
         except Exception as error:  # the other processes sweep
             outages.note("hub.tell_failed", error)
-
-
-async def _send_once(group: str, message: dict[str, Any]) -> None:
-    async with asyncio.timeout(layer.TIMEOUT_SECONDS):
-        await get_channel_layer().group_send(group, message)
 
 
 def publish(batch: list[Published]) -> None:
@@ -85,10 +79,12 @@ def publish(batch: list[Published]) -> None:
     if _current is not None:
         _on_loop(lambda process: process.publish(batch))
         return
+    told: list[tuple[str, Message]] = []
     for published in batch:
         joined = any(event.kind == "member.joined" for event in published.events)
         group = layer.ALL if joined else group_of(published.conversation_id)
-        _tell_without_hub(group, messages.Events(b=[messages.batch_of(published)]))
+        told.append((group, messages.Events(b=[messages.batch_of(published)])))
+    _tell_without_hub(told)
 
 
 def tell_receipt(receipt: Receipt) -> None:

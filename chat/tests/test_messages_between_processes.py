@@ -28,6 +28,7 @@ PREVIOUS = [
     {"k": "revoked", "s": [str(NAME)], "reason": "logout"},
     {"k": "suspended", "u": 1},
     {"k": "superseded", "c": ["abc"]},
+    {"k": "dropped"},
 ]  # fmt: skip
 CURRENT = [
     messages.Events(b=[messages.batch_of(PUBLISHED)]),
@@ -38,6 +39,7 @@ CURRENT = [
     messages.SessionsRevoked(s=[str(NAME)], reason="logout"),
     messages.UserSuspended(u=1),
     messages.SocketsSuperseded(c=["abc"]),
+    messages.Dropped(),
 ]
 BOTH = list(zip(PREVIOUS, CURRENT, strict=True))
 
@@ -85,3 +87,45 @@ def test_a_large_batch_is_only_announced():
 
 def test_a_receipt_comes_out_as_it_went_in():
     assert messages.ReceiptMoved.of(RECEIPT).receipt == RECEIPT
+
+
+def parts(message: messages.Message, limit: int) -> list[messages.Message]:
+    payloads = list(messages.encoded(message, origin="here", limit=limit))
+    assert all(len(payload) <= limit for payload in payloads)
+    return [messages.from_wire(msgspec.msgpack.decode(payload)) for payload in payloads]
+
+
+def test_what_an_engine_does_not_carry_whole_goes_in_parts_in_order():
+    events = tuple(Encoded(seq, "message.created", b"x" * 300) for seq in range(1, 101))
+    sent = parts(messages.Events(b=[messages.batch_of(Published(7, NAME, events))]), 8_000)
+    assert len(sent) > 3
+    assert [event for part in sent for batch in part.b for event in batch.events] == list(events)
+    assert all(batch.last_seq == batch.events[-1].seq for part in sent for batch in part.b)
+
+
+def test_an_event_that_is_too_large_is_only_announced():
+    large = Published(7, NAME, (Encoded(3, "message.created", b"x" * 9_000),))
+    small = Published(8, NAME, (Encoded(5, "message.created", b"x"),))
+    sent = parts(messages.Events(b=[messages.batch_of(one) for one in (large, small)]), 8_000)
+    assert [(batch.conversation_id, len(batch.events), batch.last_seq) for part in sent for batch in part.b] == [
+        (7, 0, 3),
+        (8, 1, 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        (messages.PresenceChanged(u=list(range(5_000)), r=True), "u"),
+        (messages.ProcessLeft(u=list(range(5_000))), "u"),
+        (messages.SessionsRevoked(s=[str(uuid.UUID(int=n)) for n in range(900)], reason="logout"), "s"),
+        (messages.SocketsSuperseded(c=[f"{n:032x}" for n in range(900)]), "c"),
+    ],
+    ids=["presence", "left", "revoked", "superseded"],
+)
+def test_long_lists_are_divided_and_nothing_of_them_is_missing(message, field):
+    sent = parts(message, 7_900)
+    assert len(sent) > 1
+    assert [item for part in sent for item in getattr(part, field)] == getattr(message, field)
+    empty = msgspec.structs.replace(message, **{field: []})
+    assert all(msgspec.structs.replace(part, **{field: []}) == empty for part in sent)

@@ -1,45 +1,41 @@
-"""A channel layer that drops, repeats and reorders a fifth of what comes in, while the file `CHAOS_LAYER_FLAG` exists.
+"""Wakes of which a fifth is dropped, repeated or late as they come in, while the file `CHAOS_LAYER_FLAG` exists.
 
-It sits at the receiving end, so that nothing published by another way than `group_send` gets past it.
+It sits at the receiving end, so that nothing published in any way gets past it.
 """
 
 import os
 import random
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-Beneath: Any = import_string(settings.CHAOS_LAYER_BENEATH)
 FLAG = os.environ.get("CHAOS_LAYER_FLAG", "")
 DROPPED, REPEATED, LATE = 0.08, 0.14, 0.20  # cumulative
 
 
-class FaultyLayer(Beneath):  # type: ignore[misc]
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._again: list[Any] = []
-        self._held_back: list[Any] = []
+def faulty(urls: list[str], process: str, heard: Callable[[bytes], None], changed: Any) -> Any:
+    """Return the wakes of the settings, with faults."""
+    return import_string(settings.CHAOS_WAKES_BENEATH)(urls, process, Faults(heard), changed)
 
-    async def receive(self, channel: str) -> Any:
-        if self._again:
-            return self._again.pop()
-        while True:
-            message = await super().receive(channel)
-            if self._held_back:
-                self._again.append(self._held_back.pop())  # after a younger one
-            if not FLAG or not os.path.exists(FLAG):
-                return message
-            chance = random.random()
-            if chance < DROPPED:
-                if self._again:
-                    return self._again.pop()
-            elif chance < REPEATED:
-                self._again.append(message)
-                return message
-            elif chance < LATE:
-                self._held_back.append(message)
-                if self._again:
-                    return self._again.pop()
-            else:
-                return message
+
+class Faults:
+    def __init__(self, heard: Callable[[bytes], None]) -> None:
+        self.heard = heard
+        self.held_back: list[bytes] = []
+
+    def __call__(self, payload: bytes) -> None:
+        late, self.held_back = self.held_back, []
+        chance = random.random() if FLAG and os.path.exists(FLAG) else 1.0
+        if chance < DROPPED:
+            pass
+        elif chance < REPEATED:
+            self.heard(payload)
+            self.heard(payload)
+        elif chance < LATE:
+            self.held_back.append(payload)
+        else:
+            self.heard(payload)
+        for one in late:  # after a younger one
+            self.heard(one)

@@ -1,7 +1,7 @@
-"""The production settings with a channel layer that can be told to misbehave. The product knows nothing of it."""
+"""The production settings with wakes that can be told to misbehave. The product knows nothing of it."""
 
 from config.settings import *  # noqa: F403
-from config.settings import CHANNEL_LAYERS
+from config.settings import WAKES_BACKEND
 
-CHAOS_LAYER_BENEATH = CHANNEL_LAYERS["default"]["BACKEND"]
-CHANNEL_LAYERS = {"default": {**CHANNEL_LAYERS["default"], "BACKEND": "tests.chaos.layer.FaultyLayer"}}
+CHAOS_WAKES_BENEATH = WAKES_BACKEND
+WAKES_BACKEND = "tests.chaos.layer.faulty"

@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -132,14 +133,11 @@ class Slot:
 
     def __init__(self, name: str, label: str, make: Callable[[str], Process]) -> None:
         self.name, self.label, self.make = name, label, make
-        self.generation = 0
         self.current: Process | None = None
         self.back_off, self.start_at = RESTART_SECONDS, 0.0
 
     def start(self) -> Process:
-        # Two alternating names in the metrics: a replacement and its predecessor count separately.
-        self.generation += 1
-        return self.make(f"{self.label}{'ab'[self.generation % 2]}")
+        return self.make(self.label)
 
 
 class Parent:
@@ -182,12 +180,12 @@ class Parent:
             raise SystemExit(1)  # it has reported the reason
         self._clear_metrics()
         self._arrange()
-        count = self.facts["workers"]
+        workers = self.facts["workers"]
         self.say(
             "server.serving",
-            f"Alviar serves on {self.facts['url']} with {count} processes; their ids: {self.pid_file}",
+            f"Alviar serves on {self.facts['url']} with {workers} processes; their ids: {self.pid_file}",
             url=self.facts["url"],
-            workers=count,
+            workers=workers,
             pid=os.getpid(),
         )
         self._look_after()
@@ -265,20 +263,30 @@ class Parent:
             if slot.current is not None:
                 self._end(slot.current)
 
-    def _environment(self, label: str) -> dict[str, str]:
-        return {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self._metrics_folder), "ALVIAR_METRICS_NAME": label}
+    def _metrics_name(self, label: str) -> str:
+        """Return a name for the metrics of a new process that no living one has.
+
+        A replacement and its predecessor count separately, and the end of the one leaves the gauges of the other.
+        """
+        taken = {process.name for process in self._processes()}
+        return next(name for n in count() if (name := f"{label}-{n}") not in taken)
+
+    def _environment(self, name: str) -> dict[str, str]:
+        return {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self._metrics_folder), "ALVIAR_METRICS_NAME": name}
 
     def _server(self, label: str) -> Process:
         assert self.listener is not None  # noqa: S101
-        environment = {**self._environment(label), "ALVIAR_LISTEN_FD": str(self.listener.fileno())}
+        name = self._metrics_name(label)
+        environment = {**self._environment(name), "ALVIAR_LISTEN_FD": str(self.listener.fileno())}
         sockets = [self.listener.fileno()]
         if self.metrics is not None:
             environment["ALVIAR_METRICS_FD"] = str(self.metrics.fileno())
             sockets.append(self.metrics.fileno())
-        return Process(label, [sys.executable, "-m", "config.server", "worker"], environment, sockets)
+        return Process(name, [sys.executable, "-m", "config.server", "worker"], environment, sockets)
 
     def _task_worker(self, label: str) -> Process:
-        return Process(label, [sys.executable, "manage.py", "tasks_worker"], self._environment(label), [])
+        name = self._metrics_name(label)
+        return Process(name, [sys.executable, "manage.py", "tasks_worker"], self._environment(name), [])
 
     # --- Looking after ---
 

@@ -21,13 +21,15 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from tests.servers import free_port
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "alviar-demo-7"
@@ -357,6 +359,22 @@ def wait_until(holds: Callable[[], Any], *, within_s: float = START_SECONDS) -> 
         assert time.monotonic() < deadline, f"not within {within_s:g} s"
         time.sleep(0.02)
     return found
+
+
+def wait_for(read: Callable[[], T], wanted: T | Callable[[T], Any], *, within_s: float = START_SECONDS) -> T:
+    """Return what `read` returned once it was `wanted`: a value, or a check of one.
+
+    For a state that another process or task reaches a moment later. Raises AssertionError that says what was seen last.
+    """
+    deadline = time.monotonic() + within_s
+    while not _is(seen := read(), wanted):
+        assert time.monotonic() < deadline, f"not within {within_s:g} s; seen last: {seen!r}"
+        time.sleep(0.05)
+    return seen
+
+
+def _is(seen: Any, wanted: Any) -> bool:
+    return bool(wanted(seen) if callable(wanted) else seen == wanted)
 
 
 def manage(environment: dict[str, str], *command: str) -> str:

@@ -6,11 +6,10 @@ import json
 import os
 import re
 import signal
-import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +114,8 @@ async def test_two_people_talk_through_tls_while_everything_is_reloaded(made: st
     finally:
         done.set()
         await talking
-    for _ in range(100):
-        if len(heard) == len(said):
-            break
-        await asyncio.sleep(0.1)
+    with suppress(AssertionError):
+        await asyncio.to_thread(live.wait_until, lambda: len(heard) >= len(said))
     listening.cancel()
     assert heard == said
     assert said
@@ -130,14 +127,18 @@ def test_plain_http_is_sent_to_tls_and_the_figures_stay_inside(made: stack.Stack
             return None
 
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.build_opener(Stay).open(f"{made.plain_url}/api/users/me/", timeout=10)
+        urllib.request.build_opener(Stay).open(f"{made.plain_url}/api/users/me/", timeout=live.WAIT_SECONDS)
     assert (refused.value.code, refused.value.headers["Location"]) == (308, f"{made.url}/api/users/me/")
     with pytest.raises(urllib.error.HTTPError) as hidden:
-        urllib.request.urlopen(f"{made.url}/metrics", timeout=10, context=made.tls)
+        urllib.request.urlopen(f"{made.url}/metrics", timeout=live.WAIT_SECONDS, context=made.tls)
     assert hidden.value.code == 404
     port = made.environment["METRICS_PORT"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        assert re.search(rb'^alviar_processes\{kind="server"\} 2\.0$', answer.read(), re.M)
+
+    def servers() -> list[bytes]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=live.WAIT_SECONDS) as answer:
+            return re.findall(rb'^alviar_processes\{kind="server"\} (\S+)$', answer.read(), re.M)
+
+    live.wait_for(servers, [b"2.0"])
 
 
 def test_the_proxy_tells_who_the_client_is_and_nobody_else_can(made: stack.Stack) -> None:
@@ -145,7 +146,7 @@ def test_the_proxy_tells_who_the_client_is_and_nobody_else_can(made: stack.Stack
     request = urllib.request.Request(made.url + "/api/users/sessions/")
     request.add_header("Authorization", f"Bearer {body['access']}")
     request.add_header("X-Forwarded-For", "203.0.113.9")
-    with urllib.request.urlopen(request, timeout=10, context=made.tls) as answer:
+    with urllib.request.urlopen(request, timeout=live.WAIT_SECONDS, context=made.tls) as answer:
         [session] = json.loads(answer.read())["results"]
     assert session["ip_address"] == "127.0.0.1"
 
@@ -156,10 +157,8 @@ async def test_no_token_is_in_any_log(made: stack.Stack) -> None:
         await wire.recv()
     for name in ("alviar.log", "nginx.log", "serve.log", "alviar.error.log"):
         assert "eyJ" not in made.log(name), name
-    wanted, deadline = '"GET /ws/chat/ HTTP/1.1" 101', time.monotonic() + 60
-    while wanted not in made.log("alviar.log") and time.monotonic() < deadline:
-        await asyncio.sleep(0.1)  # nginx writes the line when the socket has ended
-    assert wanted in made.log("alviar.log")
+    wanted = '"GET /ws/chat/ HTTP/1.1" 101'  # nginx writes the line when the socket has ended
+    await asyncio.to_thread(live.wait_for, lambda: made.log("alviar.log"), lambda text: wanted in text)
 
 
 def test_the_task_worker_writes_the_mails_and_the_first_administrator_comes_in(made: stack.Stack) -> None:
@@ -169,13 +168,12 @@ def test_the_task_worker_writes_the_mails_and_the_first_administrator_comes_in(m
     new = {"new_password": "a-long-new-one-7", "new_password_confirm": "a-long-new-one-7"}
     status, body, _ = call(made, "POST", "/api/auth/password-reset/confirm/", {"token": token[1], **new})
     assert status == 200, body
-    for _ in range(100):
-        mails = [email.message_from_bytes(file.read_bytes()) for file in Path(made.folder, "mail").glob("*.eml")]
-        if any(mail["To"] == "root@example.com" for mail in mails):
-            break
-        subprocess.run(["sleep", "0.1"], check=True)
-    else:
-        raise AssertionError([mail["To"] for mail in mails])
+
+    def recipients() -> list[str]:
+        files = Path(made.folder, "mail").glob("*.eml")
+        return [email.message_from_bytes(file.read_bytes())["To"] for file in files]
+
+    live.wait_for(recipients, lambda found: "root@example.com" in found)
 
 
 def test_doctor_finds_it_well(made: stack.Stack) -> None:
@@ -189,18 +187,24 @@ async def test_the_crash_of_a_process_costs_its_sockets_one_reconnect(made: stac
     pid_file = stack.ROOT / "var" / f"serve-{made.environment['PORT']}.json"
     async with connect(made, body["access"]) as wire:
         await wire.recv()
-        for pid in json.loads(pid_file.read_text())["workers"]:
+        for pid, patience_s in zip(json.loads(pid_file.read_text())["workers"], (5, live.START_SECONDS), strict=True):
             # Whichever of the two it sits at; the other one goes at once to the next.
             os.kill(pid, signal.SIGKILL)
-            try:
-                async with asyncio.timeout(1):
-                    while True:
-                        await wire.recv()
-            except TimeoutError:
-                continue
-            except websockets.ConnectionClosed:
-                break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    with suppress(websockets.ConnectionClosed):
+                        while True:
+                            await wire.recv()
+                    break
         else:
             raise AssertionError("it outlived both")
+
+    def answer() -> Any:
+        try:
+            return call(made, "GET", "/readyz")[0]
+        except (OSError, ValueError) as error:  # nginx's own page while both are away
+            return error
+
+    await asyncio.to_thread(live.wait_for, answer, 200)
     async with connect(made, body["access"]) as wire:
         assert json.loads(await wire.recv())["type"] == "hello"

@@ -156,8 +156,8 @@ async def test_a_reload_refuses_no_connection_and_loses_no_message(server):
     assert all(bye["close"] == 4410 and 0 < bye["reconnect_in_ms"] <= 3_000 for bye in closes)
     device.cancel()
     # Counts go on where the replaced processes stopped, and nobody is counted twice.
-    assert figure(server, "alviar_messages_total") == counted + len(load.said)
-    assert figure(server, "alviar_processes") == 3
+    await asyncio.to_thread(live.wait_for, lambda: figure(server, "alviar_messages_total"), counted + len(load.said))
+    await asyncio.to_thread(live.wait_for, lambda: figure(server, "alviar_processes"), 3)
 
 
 def test_the_parent_stays_small_and_the_port_is_taken_before_anything_is_migrated(server, tmp_path):

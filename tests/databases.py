@@ -1,16 +1,23 @@
-"""What stands around PostgreSQL in production, with the sample configurations of `deploy/`: a pooler in front of it."""
+"""PostgreSQL as it stands in production, with the sample configurations of `deploy/`.
+
+`pgbouncer`: a pooler before it. `Pair`: a primary with a standby. `haproxy`: the way to whichever takes writes.
+"""
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from tests.servers import NotAvailable, free_port
+import psycopg
+
+from tests.servers import NotAvailable, PostgreSQL, free_port
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 START_SECONDS = 60
@@ -89,5 +96,92 @@ def pgbouncer(url: str, folder: Path, *, pool_size: int = 20) -> Iterator[str]:
     try:
         daemon.wait()
         yield f"postgresql://{parts.username}@127.0.0.1:{port}{parts.path}"
+    finally:
+        daemon.stop()
+
+
+class Primary(PostgreSQL):
+    """A PostgreSQL that commits when its standby has the commit, where there is one."""
+
+    def __init__(self) -> None:
+        super().__init__(fsync=False)
+        self.options = self.options.replace("synchronous_commit=off", "synchronous_commit=on")
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def kill(self) -> None:
+        """End every process of the server by SIGKILL, as a power cut would."""
+        for pid in (self._postmaster(), *self._backends()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def come_back_as_standby(self) -> None:
+        """Start with the data of before, which nobody updates."""
+        subprocess.run([*self.as_postgres, "touch", str(self.data / "standby.signal")], check=True)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        self.go_on()
+
+
+class Standby(Primary):
+    """A copy of a primary that follows it under the name `standby`."""
+
+    def __init__(self, primary: Primary) -> None:
+        super().__init__()
+        self.primary = primary
+
+    def start(self) -> None:
+        where = f"host=127.0.0.1 port={self.primary.port} user=postgres application_name=standby"
+        self._run("pg_basebackup", "-d", where, "-D", str(self.data), "-R", "-X", "stream", "-c", "fast", "--no-sync")
+        self._ctl("start", "-o", self.options)
+
+    def promote(self) -> None:
+        self._ctl("promote")
+
+
+@contextmanager
+def pair() -> Iterator[tuple[Primary, Standby]]:
+    """Start a primary and a standby that has every commit before it is acknowledged. Raises NotAvailable."""
+    primary = Primary()
+    standby = Standby(primary)
+    try:
+        primary.start()
+        primary.ask("CREATE ROLE haproxy LOGIN")
+        standby.start()
+        primary.ask("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        primary.ask("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + START_SECONDS
+        while primary.ask("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
+            assert time.monotonic() < deadline, (standby.folder / "log").read_text()[-2000:]
+            time.sleep(0.05)
+        yield primary, standby
+    finally:
+        standby.stop()
+        primary.stop()
+
+
+@contextmanager
+def haproxy(one: PostgreSQL, two: PostgreSQL, folder: Path) -> Iterator[str]:
+    """Start a HAProxy before two servers and yield the URL of whichever takes writes. Raises NotAvailable."""
+    binary, port = program("haproxy", "haproxy"), free_port()
+    configuration = folder / "haproxy.cfg"
+    configuration.write_text(
+        sample(
+            "haproxy.cfg",
+            ("127.0.0.1:5000", f"127.0.0.1:{port}"),
+            ("10.0.0.1:5432", f"127.0.0.1:{one.port}"),
+            ("10.0.0.2:5432", f"127.0.0.1:{two.port}"),
+        )
+    )
+    daemon = Daemon([binary, "-db", "-f", str(configuration)], folder, port)
+    try:
+        daemon.wait()
+        yield f"postgresql://postgres@127.0.0.1:{port}/alviar"
     finally:
         daemon.stop()

@@ -94,3 +94,30 @@ def test_a_row_that_stays_locked_is_503_and_no_outage(database: PostgreSQL, serv
         assert (status, body["code"]) == (503, "temporarily_unavailable")
         assert server.person().ok("GET", "/api/users/me/")["first_name"] == ""  # everybody else goes on
     _eventually_ok(server, person)
+
+
+def test_a_database_that_takes_no_writes_any_more_is_503_then_works_again(
+    database: PostgreSQL, server: live.Server
+) -> None:
+    """As an old primary is after a failover: connections that were good answer, and refuse every change."""
+    import psycopg
+
+    def read_only(value: str) -> None:
+        with psycopg.connect(database.url, autocommit=True, options="-c default_transaction_read_only=off") as admin:
+            admin.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+            admin.execute("SELECT pg_reload_conf()")
+
+    person = server.person()
+    before = len(server.said())
+    read_only("on")
+    try:
+        for _ in range(10):
+            status, body = server.call("PATCH", "/api/users/me/", {"first_name": "A"}, token=person.access)
+            assert (status, body["code"]) == (503, "temporarily_unavailable")
+        live.wait_until(lambda: "it takes no writes" in server.said()[before:])
+        _refused(server, person)
+    finally:
+        read_only("off")
+    live.wait_until(lambda: server.call("PATCH", "/api/users/me/", {"first_name": "A"}, token=person.access)[0] == 200)
+    live.wait_until(lambda: "database.back" in server.said()[before:])
+    assert "Traceback" not in server.said()[before:]

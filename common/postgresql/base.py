@@ -1,9 +1,14 @@
-"""PostgreSQL backend: Django's, with a pool that fails at once while the database is known to be down."""
+"""PostgreSQL backend: Django's, with a pool that fails at once while the database is known to be down.
+
+A server that takes no writes (a standby, or the old primary after a failover) counts as down: its connections are
+dropped, so that the next attempt goes to whatever the address leads to now.
+"""
 
 from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
+from django.conf import settings
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.psycopg_any import IsolationLevel
 from psycopg.errors import _WaitTimeout
@@ -20,6 +25,13 @@ class Connection(psycopg.Connection[Any]):
     """A connection whose waits end within the remaining time of the thread's limit."""
 
     def wait(self, gen: Any, interval: float = _INTERVAL, timeout: float | None = None) -> Any:
+        try:
+            return self._wait_within_limit(gen, interval, timeout)
+        except psycopg.errors.ReadOnlySqlTransaction:
+            self.drop()
+            raise psycopg.OperationalError("the database takes no writes") from None
+
+    def _wait_within_limit(self, gen: Any, interval: float, timeout: float | None) -> Any:
         left = database_time.left()
         if left is None or (timeout is not None and timeout < left):
             return super().wait(gen, interval, timeout)
@@ -27,8 +39,7 @@ class Connection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, left)
         except _WaitTimeout:
-            self.pgconn.finish()  # in the middle of a result: not usable any more
-            monitor.look_now()
+            self.drop()  # in the middle of a result: not usable any more
             raise psycopg.OperationalError("the database did not answer in time") from None
         except psycopg.OperationalError:
             if self.broken:
@@ -36,6 +47,16 @@ class Connection(psycopg.Connection[Any]):
             raise
         finally:
             database_time.spend(monotonic() - started)
+
+    def takes_writes(self) -> bool:
+        """Return whether the server said so at connect, or later when that changed (PostgreSQL 14 and newer)."""
+        said = self.pgconn.parameter_status
+        return b"on" not in (said(b"in_hot_standby"), said(b"default_transaction_read_only"))
+
+    def drop(self) -> None:
+        """Close the connection whatever is under way on it."""
+        self.pgconn.finish()
+        monitor.look_now()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -55,7 +76,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.pool.open()
         try:
             with database_time.waiting():
-                return self.pool.getconn(POOL_SECONDS if left is None else min(POOL_SECONDS, left))
+                found = self.pool.getconn(POOL_SECONDS if left is None else min(POOL_SECONDS, left))
         except Exception:
             monitor.look_now()
             raise
+        # A pooler repeats what its first connection was told.
+        if settings.DATABASE_POOLED_BY == "none" and not found.takes_writes():
+            found.drop()
+            self.pool.putconn(found)
+            raise psycopg.OperationalError("the database takes no writes")
+        return found

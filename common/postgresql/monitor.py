@@ -1,7 +1,8 @@
 """Monitor thread that checks the database every two seconds, so that requests do not have to wait to find out.
 
-While it is down, requests are refused at once (503) instead of waiting for a connection. One line is logged when it
-goes down and one when it is back; then the pool's stale connections are dropped. Only servers start the monitor.
+While it is down, requests are refused at once (503) instead of waiting for a connection; one that takes no writes
+counts as down. One line is logged when it goes down and one when it is back; then the pool's stale connections are
+dropped. Only servers start the monitor.
 """
 
 import threading
@@ -24,6 +25,10 @@ ANSWER_SECONDS = 2  # connect_timeout takes whole seconds, at least two
 
 class DatabaseAway(OperationalError):
     """The database is known to be down."""
+
+
+class DatabaseReadOnly(OperationalError):
+    """The database answers, but takes no writes."""
 
 
 class Monitor:
@@ -86,7 +91,8 @@ class Monitor:
                     parameters = connections[self.alias].get_connection_params()
                     parameters |= {"connect_timeout": ANSWER_SECONDS, "autocommit": True}
                     self._connection = Connection.connect(**parameters)
-                self._connection.execute("SELECT 1")
+                if self._connection.execute("SHOW transaction_read_only").fetchone()[0] == "on":
+                    raise DatabaseReadOnly("it takes no writes: a standby, or read-only by its settings")
         except Exception as error:
             self._close()
             return error

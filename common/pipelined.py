@@ -4,7 +4,7 @@ The SQL is the same for both: `any_of(values)` is `= ANY(%s)` with an array on P
 Django's own cursors bind parameters on the client, which prevents prepared statements, so psycopg's are used.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 
 Statement = tuple[str, list[Any]]
+Params = Sequence[Any] | Mapping[str, Any]
 
 
 def is_postgresql() -> bool:
@@ -52,17 +53,25 @@ def as_time(value: Any) -> datetime:
 def one_trip() -> Iterator[None]:
     """Send the statements inside the block together; fetching waits for the results. No-op on SQLite.
 
-    Around a whole `transaction.atomic()`, the commit is sent with the last statement.
+    Around a whole `transaction.atomic()`, the commit is sent with the last statement. Inside a transaction of somebody
+    else the statements go one by one, so that a savepoint within the block sees their errors.
+
+    In the block nothing may ask how many rows a statement has written (`update()`, `save()` of a row that exists):
+    that is not known before the results are fetched.
     """
     if not is_postgresql():
         yield
         return
     connection.ensure_connection()
+    if connection.in_atomic_block:
+        with connection.wrap_database_errors:
+            yield
+        return
     with connection.wrap_database_errors, connection.connection.pipeline():  # type: ignore[union-attr]
         yield
 
 
-def execute(sql: str, params: Sequence[Any]) -> Any:
+def execute(sql: str, params: Params) -> Any:
     """Execute a statement and return its cursor; on PostgreSQL it is prepared at its first use on a connection."""
     here = connections[DEFAULT_DB_ALIAS]  # once: each look-up through the proxy costs two microseconds
     if here.vendor == "postgresql":
@@ -73,17 +82,22 @@ def execute(sql: str, params: Sequence[Any]) -> Any:
     return plain
 
 
-def fetch_one(sql: str, params: Sequence[Any]) -> Any:
+def fetch_one(sql: str, params: Params) -> Any:
     """Return the one row of a statement that stands alone, or None; connects first where there is no connection."""
     return _alone(sql, params, lambda cursor: cursor.fetchone())
 
 
-def fetch_all(sql: str, params: Sequence[Any]) -> Any:
+def fetch_all(sql: str, params: Params) -> Any:
     """Return the rows of a statement that stands alone; connects first where there is no connection."""
     return _alone(sql, params, lambda cursor: cursor.fetchall())
 
 
-def _alone(sql: str, params: Sequence[Any], fetch: Callable[[Any], Any]) -> Any:
+def send(sql: str, params: Params) -> None:
+    """Execute a statement whose result nobody wants; inside `one_trip()` without waiting for it."""
+    _alone(sql, params, lambda cursor: None)
+
+
+def _alone(sql: str, params: Params, fetch: Callable[[Any], Any]) -> Any:
     here = connections[DEFAULT_DB_ALIAS]
     if here.queries_logged or here.execute_wrappers:  # somebody counts or watches: they know Django's cursors alone
         with here.cursor() as cursor:

@@ -1,8 +1,9 @@
 """Look-ups of a user by e-mail address or login name."""
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Lower
 
+from common import pipelined, rows
 from users.identity import addresses, names
 from users.models import User
 
@@ -31,5 +32,7 @@ def find(identifier: str) -> tuple[User | None, str]:
 def _named(name: str, key: str) -> User | None:
     """Return the user with exactly this name, else by its key: older names may have clashing keys."""
     exact = names.normalise(name)
-    found = list(User.objects.filter(Q(username=exact) | Q(username_key=key))[:2])
+    person = rows.shape(User)
+    sql = f"{person.select} WHERE username = %s OR username_key = %s LIMIT 2"
+    found = [person.made(row) for row in pipelined.fetch_all(sql, [exact, key])]
     return next((user for user in found if user.username == exact), found[0] if found else None)

@@ -15,7 +15,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from common import purging
+from common import purging, rows
 from common.client import Client
 from common.json import isoformat
 from common.signals import security_event
@@ -64,9 +64,12 @@ def record(
 ) -> SecurityEvent:
     """Store one event in the caller's transaction and log it as `security.<kind>` once that has committed."""
     event = _event(user_id, kind, at, client, session_id, detail)
-    with transaction.atomic():
-        event = _coalesced(event) or event
-        event.save()
+    if kind in COALESCED:
+        with transaction.atomic():
+            event = _coalesced(event) or event
+            event.save()
+    else:
+        rows.insert(event)
     _log_on_commit(event)
     return event
 

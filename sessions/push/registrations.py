@@ -7,6 +7,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from common import pipelined, rows
 from common.errors import NotFound
 from sessions.models import PushRegistration, UserSession
 
@@ -67,7 +68,10 @@ def end(session_ids: list[int]) -> None:
 
     The delete waits some milliseconds for a push that is being written (`gate.still_there`); after it nothing is sent.
     """
-    PushRegistration.objects.filter(user_session_id__in=session_ids).delete()
+    if session_ids:
+        ids, params = pipelined.any_of(session_ids)
+        table = rows.table(PushRegistration)
+        pipelined.send(f"DELETE FROM {table} WHERE user_session_id {ids}", params)  # noqa: S608 (a name of our own)
 
 
 def shown(registration: PushRegistration) -> dict[str, Any]:

@@ -6,7 +6,7 @@ blacklist and sends `session_revoked` after commit.
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from common import pipelined, rows
 from common.client import FINGERPRINT_CHARS, Client
 from common.errors import NoActiveAccount, NotFound, TokenNotValid
 from common.signals import security_event, session_revoked, sessions_ending
@@ -41,6 +42,22 @@ class Started:
     tokens: TokenPair
 
 
+@dataclass(frozen=True, kw_only=True)
+class Starting:
+    """A session whose INSERT is sent. Its row id is known after the commit."""
+
+    user_session: UserSession
+    refresh: str
+    at: datetime
+    settle: Callable[[], None]
+
+    def started(self) -> Started:
+        """Return the session, once it is committed."""
+        self.settle()
+        tokens = issuing.pair_of(self.user_session, self.refresh, at=self.at)
+        return Started(user_session=self.user_session, tokens=tokens)
+
+
 def start(
     *,
     user: Any,
@@ -50,89 +67,101 @@ def start(
     remember_me: bool = False,
     amr: Iterable[str] = (assurance.PASSWORD,),
 ) -> Started:
-    """Start a session for a user who has just authenticated by `amr`, in the caller's transaction or its own.
+    """Start a session in a transaction of its own. Raises: NoActiveAccount, as `start_here`."""
+    return start_with(
+        lambda: start_here(
+            user=user,
+            client=client,
+            device_fingerprint=device_fingerprint,
+            device_name=device_name,
+            remember_me=remember_me,
+            amr=amr,
+        )
+    )
+
+
+def start_with(write: Callable[[], Starting]) -> Started:
+    """Run `write`, which returns what `start_here` returns, in one transaction, and return the session it has started.
+
+    On PostgreSQL its statements take two round trips: what is read, and what is written together with the commit.
+
+    Logins wait for each other on the user's row, but another session may take on the same fingerprint at this moment
+    (`devices.compare_fingerprint`). Then the unique constraint fails, and all is done again: that session is replaced.
+    """
+    for attempt in (1, 2, 3):
+        try:
+            with pipelined.one_trip(), transaction.atomic():
+                starting = write()
+            return starting.started()
+        except IntegrityError:
+            if attempt == 3:
+                raise
+    raise AssertionError("unreachable")
+
+
+def start_here(
+    *,
+    user: Any,
+    client: Client,
+    device_fingerprint: str = "",
+    device_name: str = "",
+    remember_me: bool = False,
+    amr: Iterable[str] = (assurance.PASSWORD,),
+) -> Starting:
+    """Start a session for a user who has just authenticated by `amr`, in the transaction of `start_with`.
 
     Locks the user's row, so that a password reset in between ends this login too. Replaces the device's earlier
     session; for a device not seen before it sends `security_event("new_device")`.
 
-    Raises: NoActiveAccount (401) if the user was disabled or changed the password since `user` was read.
+    Raises: NoActiveAccount (401) if the user was disabled or the password has changed since `user` was read.
     """
     now = timezone.now()
     fingerprint = (device_fingerprint or client.device_fingerprint)[:FINGERPRINT_CHARS]
-    idle, absolute = issuing.lifetimes(remember_me=remember_me)
-    with transaction.atomic():
-        _require_unchanged(user)
-        is_new_device = _is_new_device(user, client, fingerprint)
-        user_session = UserSession(
-            user=user,
-            session_token=uuid.uuid4(),
-            device_fingerprint=fingerprint,
-            device_name=device_name[:DEVICE_NAME_CHARS],
-            ip_address=client.ip_address,
-            user_agent=client.user_agent,
-            client=devices.client_of(client.user_agent),
-            location=location.lookup(client.ip_address),
-            remember_me=remember_me,
-            authenticated_at=now,
-            amr=assurance.ordered(amr),
-            created_at=now,
-            last_seen_at=now,
-            idle_expires_at=now + idle,
-            absolute_expires_at=now + absolute,
-            expires_at=min(now + idle, now + absolute),
-            generation=1,
-            minimum_generation=1,
-            successor_used=True,  # it has no parent token that could be presented again
-        )
-        refresh = issuing.mint_refresh(user_session, gen=1, at=now, ends_at=user_session.expires_at)
-        for name, value in issuing.refresh_fields(refresh).items():
-            setattr(user_session, name, value)
-        _replace(user_session, at=now)
-        if is_new_device:
-            tell_event("new_device", user_session=user_session, client=client, at=now)
-    return Started(user_session=user_session, tokens=issuing.pair_of(user_session, refresh.token, at=now))
-
-
-def _replace(user_session: UserSession, *, at: datetime) -> None:
-    """Store a new session in place of its device's earlier ones.
-
-    Logins wait for each other on the user's row, but another session may *adopt* the same fingerprint at this moment.
-    Then the unique constraint fails, and that session is replaced as well.
-    """
-    same_device = UserSession.objects.filter(
-        user_id=user_session.user_id, is_active=True, device_fingerprint=user_session.device_fingerprint
+    person, known_devices, same_device = hot_sql.ask_before_start(
+        user_id=user.pk, fingerprint=fingerprint, known_devices=KNOWN_DEVICES
     )
-    for attempt in (1, 2, 3):
-        if user_session.device_fingerprint:
-            _end(list(same_device.select_for_update().order_by("pk")), reason="replaced", at=at)
-        try:
-            with transaction.atomic():
-                user_session.save(force_insert=True)
-            return
-        except IntegrityError:
-            if attempt == 3:
-                raise
+    _require_unchanged(user, person())
+    described = devices.client_of(client.user_agent)
+    known = known_devices()
+    is_new_device = bool(known) and (fingerprint or described) not in known  # the first device of all is no news
+    idle, absolute = issuing.lifetimes(remember_me=remember_me)
+    user_session = UserSession(
+        user=user,
+        session_token=uuid.uuid4(),
+        device_fingerprint=fingerprint,
+        device_name=device_name[:DEVICE_NAME_CHARS],
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
+        client=described,
+        location=location.lookup(client.ip_address),
+        remember_me=remember_me,
+        authenticated_at=now,
+        amr=assurance.ordered(amr),
+        created_at=now,
+        last_seen_at=now,
+        idle_expires_at=now + idle,
+        absolute_expires_at=now + absolute,
+        expires_at=min(now + idle, now + absolute),
+        generation=1,
+        minimum_generation=1,
+        successor_used=True,  # it has no parent token that could be presented again
+    )
+    refresh = issuing.mint_refresh(user_session, gen=1, at=now, ends_at=user_session.expires_at)
+    for name, value in issuing.refresh_fields(refresh).items():
+        setattr(user_session, name, value)
+    _end(same_device(), reason="replaced", at=now)
+    settle = rows.insert(user_session)
+    if is_new_device:
+        tell_event("new_device", user_session=user_session, client=client, at=now)
+    return Starting(user_session=user_session, refresh=refresh.token, at=now, settle=settle)
 
 
-def _require_unchanged(user: Any) -> None:
-    """Lock the user's row and refuse if the password or the account's state has changed since authentication."""
-    now_there = get_user_model().objects.select_for_update(no_key=True).filter(pk=user.pk).first()
-    if now_there is None or not now_there.is_active:
+def _require_unchanged(user: Any, now_there: Any | None) -> None:
+    """Refuse if the password or the account's state has changed since authentication; `now_there`: the locked row."""
+    if now_there is None or not now_there.is_active or now_there.password != user.password:
         raise NoActiveAccount
     if getattr(now_there, "password_changed_at", None) != getattr(user, "password_changed_at", None):
         raise NoActiveAccount
-
-
-def _is_new_device(user: Any, client: Client, fingerprint: str) -> bool:
-    """Return whether no such device has signed in before. Always False for the user's first session."""
-    earlier = UserSession.objects.filter(user_id=user.pk).order_by("-pk")
-    known = list(earlier.values_list("device_fingerprint", "client")[:KNOWN_DEVICES])
-    if not known:
-        return False
-    if fingerprint:
-        return all(label != fingerprint for label, _ in known)
-    parsed = devices.client_of(client.user_agent)
-    return all(described != parsed for _, described in known)
 
 
 def lock_person(user_id: int) -> None:
@@ -186,12 +215,10 @@ def _end(user_sessions: list[UserSession], *, reason: str, at: datetime) -> list
     ended = [user_session for user_session in user_sessions if user_session.is_living(at=at)]
     if not ended:
         return []
-    changes: dict[str, Any] = {"is_active": False, "ended_at": at, "end_reason": reason}
-    UserSession.objects.filter(pk__in=[user_session.pk for user_session in ended]).update(**changes)
+    hot_sql.end([user_session.pk for user_session in ended], reason=reason, at=at)
     registrations.end([user_session.pk for user_session in ended])
     for user_session in ended:
-        for name, value in changes.items():
-            setattr(user_session, name, value)
+        user_session.is_active, user_session.ended_at, user_session.end_reason = False, at, reason
     user_id = ended[0].user_id
     hot_sql.blacklist(user_id=user_id, tokens=[(one.current_jti, one.expires_at) for one in ended], at=at)
     _tell_revoked(user_id=user_id, sids=[one.session_token for one in ended], reason=reason)

@@ -238,10 +238,15 @@ def test_a_login_that_a_password_reset_overtook_starts_no_session(alice):
     get_user_model().objects.filter(pk=alice.pk).update(password_changed_at=timezone.now())
     with pytest.raises(NoActiveAccount):
         lifecycle.start(user=checked, client=Client())
+    checked = get_user_model().objects.get(pk=alice.pk)
+    get_user_model().objects.filter(pk=alice.pk).rewrite(password="another hash")
+    with pytest.raises(NoActiveAccount):
+        lifecycle.start(user=checked, client=Client())
     alice.is_active = False
     alice.save()
     with pytest.raises(NoActiveAccount):
         lifecycle.start(user=alice, client=Client())
+    assert not UserSession.objects.exists()
 
 
 def test_revoke_knows_only_the_person_s_own(alice_api, bob):

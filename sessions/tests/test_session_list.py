@@ -150,24 +150,6 @@ def test_a_refresh_records_a_changed_fingerprint_too(api, sign_in, alice):
     assert UserSession.objects.get().device_fingerprint == "after"
 
 
-def test_a_login_replaces_a_session_that_takes_on_its_fingerprint_at_this_moment(sign_in, alice, monkeypatch):
-    """The other session's request commits between the login's look and its write."""
-    other = sign_in(alice, device_fingerprint="other").started.user_session
-    end = lifecycle._end
-
-    def overtaken(*args, **kwargs):
-        ended = end(*args, **kwargs)
-        monkeypatch.setattr(lifecycle, "_end", end)
-        UserSession.objects.filter(pk=other.pk).update(device_fingerprint="tablet")
-        return ended
-
-    monkeypatch.setattr(lifecycle, "_end", overtaken)
-    sign_in(alice, device_fingerprint="tablet")
-    assert UserSession.objects.filter(is_active=True).count() == 1
-    other.refresh_from_db()
-    assert other.end_reason == "replaced"
-
-
 def test_the_fingerprint_of_another_session_is_not_taken_over(sign_in, alice):
     phone, tablet = sign_in(alice, device_fingerprint="phone"), sign_in(alice, device_fingerprint="tablet")
     for _ in range(3):

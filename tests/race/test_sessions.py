@@ -19,7 +19,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 
-from common import purging
+from common import purging, rows
 from common.client import Client
 from common.errors import TokenNotValid
 from sessions import hot_sql
@@ -298,6 +298,26 @@ def test_a_revocation_waits_for_the_write_of_a_socket_and_stops_the_next(dora):
     assert revoked.is_set()
     with pytest.raises(TokenNotValid):
         validity.require_living(row.pk)
+
+
+def test_a_login_replaces_a_session_that_takes_on_its_fingerprint_at_this_moment(dora, monkeypatch):
+    """The other session's request commits between the login's look and its write."""
+    other, insert = start(dora, device_fingerprint="other").user_session, rows.insert
+    attempts = []
+
+    def overtaken(instance):
+        attempts.append(instance)
+        if len(attempts) == 1:
+            together(lambda: UserSession.objects.filter(pk=other.pk).update(device_fingerprint="tablet"))
+        return insert(instance)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "insert", overtaken)
+        started = start(dora, device_fingerprint="tablet").user_session
+    assert len([one for one in attempts if isinstance(one, UserSession)]) == 2
+    assert UserSession.objects.get(is_active=True).pk == started.pk
+    other.refresh_from_db()
+    assert other.end_reason == "replaced"
 
 
 def test_a_row_that_stays_locked_is_503_and_signs_nobody_out(dora):

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.crypto import constant_time_compare
 
+from common import pipelined, rows
 from common.errors import InvalidOrExpiredToken, MfaRequired
 from users.factors import challenges
 from users.factors.models import Challenge, Passkey, RecoveryCode, SocialLink, TotpFactor
@@ -18,7 +19,8 @@ PURPOSE = "mfa"
 
 
 def is_on(user_id: int) -> bool:
-    return TotpFactor.objects.filter(user_id=user_id, confirmed_at__isnull=False).exists()
+    sql = f"SELECT 1 FROM {rows.table(TotpFactor)} WHERE user_id = %s AND confirmed_at IS NOT NULL"  # noqa: S608
+    return pipelined.fetch_one(sql, [user_id]) is not None
 
 
 def methods(user_id: int) -> list[str]:

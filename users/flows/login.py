@@ -2,14 +2,11 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.utils import timezone
 
-from common import rates
+from common import rates, rows
 from common.client import Client, address_key
 from common.errors import EmailNotVerified, NoActiveAccount
 from common.signals import security_event
@@ -104,9 +101,9 @@ def finish(
         if guess.counter.user_id and user.login_attempts:
             User.objects.filter(pk=user.pk).update(login_attempts=0, locked_until=None)
         raise EmailNotVerified
-    with check.at_no_cost(guess), transaction.atomic():
-        _mark(user, guess, client=client, device_fingerprint=device_fingerprint, at=timezone.now())
-        started = sessions.start(
+
+    def write() -> sessions.Starting:
+        starting = sessions.start_here(
             user=user,
             client=client,
             device_fingerprint=device_fingerprint,
@@ -114,32 +111,33 @@ def finish(
             remember_me=remember_me,
             amr=amr,
         )
-        security_event.send(
-            sender=User,
-            user_id=user.pk,
-            kind="login",
-            at=user.last_login,
-            client=client,
-            session_id=started.user_session.session_token,
-            detail={},
-        )
+        _mark(user, guess, starting, client=client, device_fingerprint=device_fingerprint)
+        return starting
+
+    with check.at_no_cost(guess):
+        started = sessions.start_with(write)
     return LoggedIn(user=user, started=started, device_token=device_tokens.make(user, device_id=device_id))
 
 
-def _mark(user: User, guess: lockout.Guess, *, client: Client, device_fingerprint: str, at: datetime) -> None:
-    """Update User after a login, and keep the row locked until the session is stored.
-
-    The password is part of the condition: a reset that commits while it was being checked also ends this login.
-    """
+def _mark(
+    user: User, guess: lockout.Guess, starting: sessions.Starting, *, client: Client, device_fingerprint: str
+) -> None:
+    """Write the login on User, reset the counter and send the event. `start_here` has locked the user's row."""
     fields: dict[str, Any] = {
-        "last_login": at,
+        "last_login": starting.at,
         "last_login_ip": client.ip_address,
         "device_fingerprint": device_fingerprint,
     }
     if guess.counter.user_id:
         fields |= {"login_attempts": 0, "locked_until": None}
-    if not User.objects.filter(pk=user.pk, password=user.password, is_active=True).update(**fields):
-        raise NoActiveAccount
-    for field, value in fields.items():
-        setattr(user, field, value)
+    rows.update(user, fields)
     lockout.succeed(guess)
+    security_event.send(
+        sender=User,
+        user_id=user.pk,
+        kind="login",
+        at=starting.at,
+        client=client,
+        session_id=starting.user_session.session_token,
+        detail={},
+    )

@@ -18,12 +18,13 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from common import pipelined, rows
 from common.client import Client
 from common.errors import AccountLocked
 from common.json import isoformat
@@ -119,7 +120,8 @@ ON CONFLICT (key) DO UPDATE SET
 WHERE counter.last_failed_at <= %(forgotten)s OR counter.failures < %(limit)s
 RETURNING failures
 """
-_CAST = ("%(until)s END", "%(until)s::timestamptz END")
+# A prepared statement needs the types of its parameters.
+_RESERVE_TYPED = _RESERVE.replace("%(until)s END", "%(until)s::timestamptz END").replace("%(limit)s", "%(limit)s::int")
 
 
 def _lasting() -> timedelta:
@@ -131,12 +133,8 @@ def _reserve(counter: Counter, now: datetime) -> Guess | None:
     if not limit:  # switched off
         return Guess(counter=counter, failures=0, at=now, locked_until=None)
     times = {"now": now, "until": now + lasting, "forgotten": now - lasting}
-    adapt = connection.ops.adapt_datetimefield_value
-    sql = _RESERVE.replace(*_CAST) if connection.vendor == "postgresql" else _RESERVE
-    values: dict[str, Any] = {"key": counter.key, "limit": limit, **{name: adapt(at) for name, at in times.items()}}
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        row = cursor.fetchone()
+    values = {"key": counter.key, "limit": limit, **{name: pipelined.param(at) for name, at in times.items()}}
+    row = pipelined.fetch_one(_RESERVE_TYPED if pipelined.is_postgresql() else _RESERVE, values)
     if row is None:
         return None
     return Guess(counter=counter, failures=row[0], at=now, locked_until=times["until"] if row[0] >= limit else None)
@@ -220,7 +218,7 @@ def count_as_well(counter: Counter) -> None:
 
 def succeed(guess: Guess) -> None:
     """Reset the counter after a correct password. The caller clears User's mirror."""
-    LoginCounter.objects.filter(key=guess.counter.key).delete()
+    pipelined.send(f"DELETE FROM {rows.table(LoginCounter)} WHERE key = %s", [guess.counter.key])  # noqa: S608
 
 
 def forgive(user_id: int) -> None:

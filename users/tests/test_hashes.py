@@ -73,7 +73,7 @@ def test_the_length_is_that_of_the_composed_form(api):
     assert [error["code"] for error in answer.data["errors"]["password"]] == ["password_too_short"]
 
 
-@pytest.mark.parametrize("where", ["users.flows.login.sessions.start", "users.passwords.lockout.succeed"])
+@pytest.mark.parametrize("where", ["users.flows.login.sessions.start_here", "users.passwords.lockout.succeed"])
 def test_a_login_that_fails_for_our_own_fault_costs_nothing(api, alice, monkeypatch, where):
     from django.db import OperationalError
 

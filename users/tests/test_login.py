@@ -311,3 +311,13 @@ class TestDjangosOwnSignIn:
         for _ in range(5):
             assert not client.login(username="alice", password="wrong")
         assert sign(api).status_code == 429
+
+
+def test_a_login_takes_few_statements(api, alice, django_assert_max_num_queries):
+    """Look-up, attempt, second factor; person and devices, session, person, counter, event; begin and end."""
+    for _ in range(2):
+        with django_assert_max_num_queries(11):
+            assert sign(api).status_code == 200
+    for _ in range(2):
+        with django_assert_max_num_queries(16):
+            assert sign(api, device_fingerprint="phone-1").status_code == 200

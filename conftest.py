@@ -121,6 +121,32 @@ def _static_files_found_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _every_refusal_is_documented() -> Iterator[None]:
+    """Hold what Django's test clients are refused against the OpenAPI document."""
+    from django.test import Client
+
+    from tests import documented
+
+    ask = Client.request
+
+    def asked(self: Client, **request: Any) -> Any:
+        response = ask(self, **request)
+        if response.status_code >= 400 and not response.streaming:
+            documented.check(
+                response.request["REQUEST_METHOD"],
+                response.request["PATH_INFO"],
+                response.status_code,
+                response.get("Content-Type", ""),
+                response.content,
+                query=response.request.get("QUERY_STRING", ""),
+            )
+        return response
+
+    with mock.patch.object(Client, "request", asked):
+        yield
+
+
 @pytest.fixture(scope="session")
 def _postgres_server() -> Iterator[str]:
     """The URL of a migrated database, whose server has room for more."""

@@ -107,16 +107,40 @@ OPERATIONS = {
     ("post", f"{CHAT}reports/"): ("safety", "Report a message or a person"),
 }
 
+SUCCESSES = {
+    "200": "Done.",
+    "201": "Created.",
+    "204": "Done; there is no body.",
+    "206": "The part of the file that was asked for.",
+}
+# What a parameter of a path or a page is, where its view does not say.
+PARAMETERS = {
+    "attachment_uuid": "An attachment that I uploaded or can see.",
+    "blocked_id": "The id of the person whom I block.",
+    "conversation_uuid": "A conversation that I am a member of.",
+    "cursor": "From `next` or `previous`.",
+    "emoji": "The emoji itself, percent-encoded.",
+    "limit": "Rows of a page, up to 100 (50).",
+    "member_id": "The id of the person in question.",
+    "message_uuid": "A message that I can see.",
+    "passkey_id": "From the list of factors.",
+    "upload_uuid": "From `Location`.",
+}
+
 
 def in_the_order_of_a_life(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[str, Any]:
-    """Sort the operations, and give each its tag and summary (a postprocessing hook).
+    """Sort the operations; give each tag, summary and what texts its view lacks (a postprocessing hook).
 
-    Raises: KeyError for an operation that has no line in `OPERATIONS`.
+    Raises: KeyError for an operation that has no line in `OPERATIONS`, or a parameter in `PARAMETERS`.
     """
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
             tag, operation["summary"] = OPERATIONS[method, path]
             operation["tags"] = [tag]
+            for parameter in operation.get("parameters", ()):
+                parameter["description"] = parameter.get("description") or PARAMETERS[parameter["name"]]
+            for status, answer in operation["responses"].items():
+                answer["description"] = answer.get("description") or SUCCESSES.get(status, "")
     places = {path: place for place, (_method, path) in reversed(list(enumerate(OPERATIONS)))}
     result["paths"] = dict(sorted(result["paths"].items(), key=lambda item: places[item[0]]))
     result["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]

@@ -1,4 +1,4 @@
-"""Hooks for the OpenAPI document: one prefix, one authentication scheme, common error responses."""
+"""Hooks for the OpenAPI document: one prefix, one authentication scheme, one error body."""
 
 from typing import Any
 
@@ -6,32 +6,6 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 ALIASES = ("/api/users/auth/",)
 
-# Every operation may return these, so that the document covers all responses.
-ANSWERS = {
-    "400": ("BadRequest", "The request is malformed or a field is not valid."),
-    "401": ("Unauthorized", "No valid access token; `action` says whether to refresh or to sign in."),
-    "403": ("Forbidden", "Not allowed."),
-    "404": ("NotFound", "There is no such thing, or it is somebody else's."),
-    "405": ("MethodNotAllowed", "The path does not know this method."),
-    "406": ("NotAcceptable", "The answer is JSON only."),
-    "409": ("Conflict", "The same `client_msg_id` was used for another content, or an upload is at another offset."),
-    "413": ("ContentTooLarge", "The body is too large."),
-    "415": ("UnsupportedMediaType", "The body is not of a type that is read here."),
-    "429": ("TooManyRequests", "Slow down; `retry_after` says for how long."),
-    "500": ("InternalServerError", "Our fault."),
-    "503": ("ServiceUnavailable", "Try again after `retry_after` seconds."),
-}
-# And some these: their views name the status, the body is the one of all errors.
-SOME_ANSWER = {
-    "412": ("PreconditionFailed", "The request names no version of tus that is spoken here."),
-    "416": ("RangeNotSatisfiable", "The file has no such range; `Content-Range` tells its size."),
-    "423": ("Locked", "Another request is finishing this upload."),
-}
-HEADERS = {
-    "401": {"WWW-Authenticate": {"schema": {"type": "string"}}},
-    "429": {"Retry-After": {"schema": {"type": "integer"}}},
-    "503": {"Retry-After": {"schema": {"type": "integer"}}},
-}
 ACTIONS = ("refresh", "login", "retry", "wait", "verify_email", "mfa", "reauthenticate", "none")
 ERROR = {
     "type": "object",
@@ -78,25 +52,13 @@ def canonical_paths(endpoints: list[Any], **kwargs: Any) -> list[Any]:
 
 
 def one_error_body(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[str, Any]:
-    """Add the error responses to every operation, and drop the admin's cookie (a postprocessing hook)."""
+    """Describe the body of every error, and drop the admin's cookie (a postprocessing hook)."""
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Error"] = ERROR
-    components["responses"] = {
-        name: {
-            "description": text,
-            "headers": {"X-Request-ID": {"schema": {"type": "string"}}, **HEADERS.get(status, {})},
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-        }
-        for status, (name, text) in (ANSWERS | SOME_ANSWER).items()
-    }
     for operations in result["paths"].values():
         for operation in operations.values():
             if not isinstance(operation, dict) or "responses" not in operation:
                 continue
-            for status, (name, _) in (ANSWERS | SOME_ANSWER).items():
-                if status in SOME_ANSWER and status not in operation["responses"]:
-                    continue
-                operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
             if _must_be_given(operation, components["schemas"]):
                 operation["requestBody"]["required"] = True
             if "security" in operation:

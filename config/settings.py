@@ -369,6 +369,8 @@ SPECTACULAR_SETTINGS = {
         "config.schema.one_error_body",
         "users.http.schema.closing_takes_a_password",
         "config.operations.in_the_order_of_a_life",
+        "config.refusals.with_refusals",
+        "config.examples.with_examples",
     ],
     "SORT_OPERATIONS": False,
 }

@@ -30,7 +30,6 @@ BYTES = {
     (206, "application/octet-stream"): OpenApiTypes.BINARY,
     302: OpenApiResponse(description="To a signed address of 5 minutes, where an object store holds the bytes."),
     304: OpenApiResponse(description="Not changed since `If-None-Match`."),
-    416: OpenApiResponse(),  # described by the schema's hook
 }
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 

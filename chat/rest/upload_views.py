@@ -30,8 +30,6 @@ def _header(name: str, text: str, *, required: bool = True) -> OpenApiParameter:
 
 
 TUS = _header("Tus-Resumable", "`1.0.0`")
-# Described by the schema's hook, with the common error body.
-REFUSALS = {412: OpenApiResponse(), 423: OpenApiResponse()}
 
 
 class OffsetParser(FileUploadParser):
@@ -75,10 +73,7 @@ class UploadsView(TusView):
             _header("Upload-Length", "Bytes of the whole file."),
             _header("Upload-Metadata", "`filename` and its base64.", required=False),
         ],
-        responses={
-            201: OpenApiResponse(description="`Location` names the upload, `Upload-Expires` its end."),
-            412: REFUSALS[412],
-        },
+        responses={201: OpenApiResponse(description="`Location` names the upload, `Upload-Expires` its end.")},
     )
     def post(self, request: Request) -> Response:
         """Begin a resumable upload."""
@@ -93,10 +88,7 @@ class UploadsView(TusView):
 class UploadView(TusView):
     @extend_schema(
         parameters=[TUS],
-        responses={
-            200: OpenApiResponse(description="`Upload-Offset`; `Attachment-Uuid` once it is whole."),
-            **REFUSALS,
-        },
+        responses={200: OpenApiResponse(description="`Upload-Offset`; `Attachment-Uuid` once it is whole.")},
     )
     def head(self, request: Request, upload_uuid: UUID) -> Response:
         """Say how far the upload is."""
@@ -105,10 +97,7 @@ class UploadView(TusView):
     @extend_schema(
         request={CONTENT_TYPE: {"type": "string", "format": "binary"}},
         parameters=[TUS, _header("Upload-Offset", "Where these bytes belong.")],
-        responses={
-            204: OpenApiResponse(description="`Upload-Offset`; `Attachment-Uuid` with the last byte."),
-            **REFUSALS,
-        },
+        responses={204: OpenApiResponse(description="`Upload-Offset`; `Attachment-Uuid` with the last byte.")},
     )
     def patch(self, request: Request, upload_uuid: UUID) -> Response:
         """Send bytes; what arrived of a request that is cut is kept."""
@@ -122,7 +111,7 @@ class UploadView(TusView):
             done = resumable.append(user_id=self.user_id, upload_uuid=upload_uuid, offset=offset, body=body, size=size)
         return _told(Response(status=204), done)
 
-    @extend_schema(parameters=[TUS], responses={204: None, 412: REFUSALS[412]})
+    @extend_schema(parameters=[TUS], responses={204: None})
     def delete(self, request: Request, upload_uuid: UUID) -> Response:
         """Give the upload up."""
         resumable.terminate(user_id=self.user_id, upload_uuid=upload_uuid)

@@ -15,10 +15,20 @@ import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests import live
+from tests import documented, live
+
+
+def _is_documented(response: httpx.Response) -> None:
+    if response.is_error:
+        response.read()
+        content_type = response.headers.get("Content-Type", "")
+        documented.check(
+            response.request.method, response.url.path, response.status_code, content_type, response.content
+        )
+
 
 # One client for all: a new one for each call would load the certificates of the world each time.
-http = httpx.Client(timeout=20)
+http = httpx.Client(timeout=20, event_hooks={"response": [_is_documented]})
 PASSWORD = "correct horse 9 battery"
 
 

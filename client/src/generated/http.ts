@@ -356,8 +356,8 @@ export type NotifyEnum = "all" | "mentions" | "none";
 export type NullEnum = null;
 
 export type PaginatedSecurityEventList = {
-  next?: string | null;
-  previous?: string | null;
+  next: string | null;
+  previous: string | null;
   results: Array<SecurityEvent>;
 };
 

@@ -1,7 +1,9 @@
 """AsyncAPI 3.0 document of the WebSocket, generated from the classes that parse and write its frames."""
 
 import functools
+import json as json_of_python
 import operator
+import re
 import types
 import typing
 from typing import Annotated, Any
@@ -10,9 +12,11 @@ from uuid import UUID
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 
-from chat.protocol import events, incoming, outgoing
+from chat.protocol import events, examples, incoming, outgoing
 from chat.protocol.close_codes import Close
 from chat.protocol.incoming import Incoming
 from chat.protocol.outgoing import Outgoing
@@ -31,6 +35,8 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "ping": ("pong", "error"),
     "typing": ("error",),
 }
+
+_CODE = re.compile(r"`([^`]+)`")
 
 CLIENT_RULES = """\
 Open the socket with the subprotocols `["access_token", "<access token>"]`. Apply an event when `seq == last + 1`,
@@ -132,6 +138,7 @@ def _message(frame: type[Any]) -> dict[str, Any]:
         "summary": _summary(frame),
         "contentType": "application/json",
         "payload": {"$ref": f"#/components/schemas/{frame.__name__}"},
+        "examples": [{"payload": examples.frame(type_of(frame), by_client=issubclass(frame, Incoming))}],
     }
 
 
@@ -232,39 +239,64 @@ def as_json(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def as_page(request: HttpRequest) -> HttpResponse:
-    """Show the document as HTML, rendered on the server without scripts or external resources."""
-    frames = {
-        "client": [_shown(frame) for frame in _incoming()],
-        "server": [_shown(frame) for frame in _outgoing()],
-    }
+    """Show the document as HTML, made on the server without scripts or external resources."""
+    parts = [
+        ("What the client sends", "client", [_shown(frame, by_client=True) for frame in _incoming()]),
+        ("What the server sends", "server", [_shown(frame, by_client=False) for frame in _outgoing()]),
+        ("Events", "events", [_shown_event(event) for event in events.EVENTS]),
+        ("Objects in them", "objects", [_shown_object(shape) for shape in _nested()]),
+    ]
     context = {
-        "frames": frames,
+        "parts": [{"title": title, "anchor": anchor, "shapes": shapes} for title, anchor, shapes in parts],
         "closes": [(close.value, close.code) for close in Close],
-        "kinds": events.KINDS,
         "errors": outgoing.ERROR_CODES,
     }
     return render(request, "chat/asyncapi.html", context)
 
 
-def _shown(frame: type[Any]) -> dict[str, Any]:
+def _shown(frame: type[Any], *, by_client: bool) -> dict[str, Any]:
+    kind = type_of(frame)
+    return {
+        "type": kind,
+        "anchor": f"{'client' if by_client else 'server'}-{kind}",
+        "summary": rendered(_summary(frame)),
+        "answers": ANSWERS[kind] if by_client else (),
+        "fields": _fields(frame),
+        "example": _json(examples.frame(kind, by_client=by_client)),
+    }
+
+
+def _shown_event(event: type[Any]) -> dict[str, Any]:
+    kind = type_of(event)
+    return {"type": kind, "anchor": f"event-{kind}", "fields": _fields(event), "example": _json(examples.EVENTS[kind])}
+
+
+def _shown_object(shape: type[Any]) -> dict[str, Any]:
+    name = shape.__name__
+    return {"type": name, "anchor": name, "summary": rendered(_summary(shape)), "fields": _fields(shape)}
+
+
+def _json(value: Any) -> str:
+    return json_of_python.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _fields(frame: type[Any]) -> list[dict[str, Any]]:
     schema = schema_of(frame)
-    fields = [
+    return [
         {
             "name": name,
             "type": _type_text(shape),
             "required": name in schema["required"],
-            "description": shape.get("description", ""),
+            "description": rendered(shape.get("description", "")),
         }
         for name, shape in schema["properties"].items()
-        if name != "type"
+        if name not in {"type", "kind"} or "const" not in shape
     ]
-    return {
-        "type": type_of(frame),
-        "anchor": f"{'client' if issubclass(frame, Incoming) else 'server'}-{type_of(frame)}",
-        "summary": _summary(frame),
-        "answers": ANSWERS.get(type_of(frame), ()) if issubclass(frame, Incoming) else (),
-        "fields": fields,
-    }
+
+
+def rendered(text: str) -> SafeString:
+    """Return a docstring as HTML: what stands between backticks is code, which is all the Markdown there is in them."""
+    return mark_safe(_CODE.sub(r"<code>\1</code>", escape(text)))  # noqa: S308  # escaped first
 
 
 def _type_text(shape: dict[str, Any]) -> str:

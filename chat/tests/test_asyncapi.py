@@ -1,14 +1,18 @@
 """The description of the socket is made of the classes that read and write its frames."""
 
+import json
+import re
 import typing
 from typing import Any
 
 import msgspec
 import pytest
 from django.test import Client
+from jsonschema import Draft202012Validator
 
 from chat.log import published
-from chat.protocol import asyncapi, events, outgoing
+from chat.protocol import asyncapi, events, examples, incoming, outgoing
+from chat.protocol.close_codes import Close
 from chat.services import conversations, members, messages
 
 
@@ -47,6 +51,45 @@ def test_required_and_optional_fields_are_those_that_are_checked():
     assert schemas["MessageFrame"]["required"] == ["type"]
     assert "ref" not in schemas["AckFrame"]["required"]
     assert schemas["ErrorFrame"]["properties"]["code"]["enum"] == list(outgoing.ERROR_CODES)
+
+
+def test_every_frame_and_event_has_an_example_that_fits():
+    document = asyncapi.document()
+    shown = {name: message["examples"][0]["payload"] for name, message in document["components"]["messages"].items()}
+    for name, example in shown.items():
+        schema = document["components"]["messages"][name]["payload"]
+        assert _faults(example, schema, document) == [], name
+        if name.startswith("client_"):
+            assert asyncapi.type_of(type(incoming.parse(json.dumps(example)))) == example["type"]
+    for event in events.EVENTS:
+        example = examples.EVENTS[asyncapi.type_of(event)]
+        assert _faults(example, {"$ref": f"#/components/schemas/{event.__name__}"}, document) == []
+    assert {name.removeprefix("server_") for name in shown if name.startswith("server_")} == set(examples.SERVER)
+    assert Close(examples.SERVER["bye"]["close"]).code == examples.SERVER["bye"]["code"]
+
+
+def _faults(example, schema, document):
+    whole = {**schema, "components": document["components"]}
+    validator = Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return [error.message for error in validator.iter_errors(example)]
+
+
+@pytest.mark.django_db
+def test_the_page_has_contents_examples_and_links_to_the_guides():
+    page = Client().get("/api/asyncapi/").content.decode()
+    anchors = re.findall(r'href="#([^"]+)"', page)
+    assert len(set(anchors)) > 40
+    for anchor in anchors:
+        assert page.count(f'id="{anchor}"') == 1, anchor
+    for link in ("/docs/", "/docs/socket/", "/api/docs/", "/api/redoc/", "/api/asyncapi.json"):
+        assert f'href="{link}"' in page
+    assert "`" not in page
+    assert "<code>ack</code>" in page
+    assert "&quot;The tide is out&quot;" in page
+
+
+def test_markdown_of_a_text_is_escaped_first():
+    assert asyncapi.rendered("see `<b>` & <i>") == "see <code>&lt;b&gt;</code> &amp; &lt;i&gt;"
 
 
 @pytest.mark.django_db

@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 # Compiled once: every start of a server, and every test module, would else be compiled anew.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help docs run serve reload stack lock sbom release newcomer image-test test coverage check chaos chaos-short abuse benchmarks client-test
+.PHONY: help docs run serve reload stack lock sbom release newcomer image-test test coverage check chaos chaos-short abuse benchmarks client-test bruno-test
 
 help:
 	@echo "make run     a server with demo people on http://127.0.0.1:8000 (SQLite, one process)"
@@ -15,6 +15,7 @@ help:
 	@echo "make stack   the same behind nginx with TLS, with a PostgreSQL and a Valkey of its own, to look at"
 	@echo "make test    the tests, on SQLite and on a private PostgreSQL and Valkey"
 	@echo "make client-test  the npm package and the page, in Node and in Chromium"
+	@echo "make bruno-test   api.http from top to bottom by Bruno, against a fresh server"
 	@echo "make test-production  the same tests once more, all on PostgreSQL and Valkey"
 	@echo "make release  check that this commit is a release; make lock writes requirements.lock, make sbom the SBOM"
 	@echo "make newcomer  from a clone to a restored backup, with reloads and an upgrade under load; make image-test: the image"
@@ -124,6 +125,14 @@ client-test: .venv/.installed client-install
 	cd client && npm run -s typecheck && npm run -s test
 	cd client && npm run -s build && npm run -s check:package && npm run -s check:page
 	cd client && npm run -s test:live && npm run -s test:browser
+
+# The walk through the API (api.http) as a Bruno collection, sent by Bruno's own command line to a fresh server.
+bruno/node_modules/.package-lock.json: bruno/package.json bruno/package-lock.json
+	cd bruno && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+bruno-test: .venv/.installed-dev bruno/node_modules/.package-lock.json
+	$(PY) -m tests.bruno
 
 chaos: .venv/.installed-dev
 	$(PY) -m tests.chaos.run

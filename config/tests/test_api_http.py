@@ -1,9 +1,11 @@
-"""`api.http` from top to bottom, as an editor's REST client sends it."""
+"""`api.http` from top to bottom, as an editor's REST client sends it, and the Bruno collection made from it."""
 
 import re
 from typing import Any
 
 from django.core.management import call_command
+
+from tools import walk
 
 
 def _filled(text: str, known: dict[str, Any]) -> str:
@@ -20,22 +22,23 @@ def _filled(text: str, known: dict[str, Any]) -> str:
 def test_the_walk_through_the_api_answers_what_it_says(db, client, settings):
     settings.PRODUCTION, settings.EMBEDDED_DATABASE, settings.HOST = False, True, "127.0.0.1"
     call_command("seed_demo", verbosity=0)
-    text = (settings.BASE_DIR / "api.http").read_text()
     known: dict[str, Any] = {"host": ""}
-    steps = text.split("\n### ")[1:]
+    steps = walk.steps((settings.BASE_DIR / "api.http").read_text())
     assert len(steps) > 15
     for step in steps:
-        title, *lines = step.rstrip().splitlines()
-        request = "\n".join(line for line in lines if not line.startswith("#"))
-        head, _, body = request.partition("\n\n")
-        line, *headers = _filled(head, known).splitlines()
-        method, path = line.split(" ", 1)
-        named = dict(header.split(": ", 1) for header in headers)
-        expected = next(line.split()[-1] for line in lines if line.startswith("# ->"))
+        headers = {name: _filled(value, known) for name, value in step.headers.items()}
+        content_type = headers.pop("Content-Type", "application/json")
         response = client.generic(
-            method, path, _filled(body, known), named.pop("Content-Type", "application/json"), headers=named
+            step.method, _filled(step.url, known), _filled(step.body, known), content_type, headers=headers
         )
-        assert response.status_code == int(expected), (title, response.content[:300])
-        name = next((line.split()[-1] for line in lines if line.startswith("# @name")), None)
-        if name:
-            known[name] = response.json()
+        assert response.status_code == step.status, (step.title, response.content[:300])
+        if step.name:
+            known[step.name] = response.json()
+
+
+def test_the_bruno_collection_is_in_step():
+    written = {
+        str(file.relative_to(walk.COLLECTION)): file.read_text()
+        for file in [walk.COLLECTION / "bruno.json", *walk.COLLECTION.glob("*/*.bru")]
+    }
+    assert written == walk.of_the_repository(), "python -m tools.walk"

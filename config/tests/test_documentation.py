@@ -168,6 +168,14 @@ def test_viewers_load_nothing_from_outside_and_run_nothing_inline(client, path):
     assert "unsafe-eval" not in policy
 
 
+@pytest.mark.parametrize("path", ["/api/docs/", "/api/redoc/", "/api/asyncapi/"])
+def test_viewers_lead_to_the_guides_and_to_each_other(client, path):
+    page = client.get(path).content.decode()
+    for other in ("/docs/", "/api/docs/", "/api/redoc/", "/api/asyncapi/"):
+        assert f'<a href="{other}"' in page
+    assert f'<a href="{path}" aria-current="page">' in page
+
+
 def test_viewers_answer_other_methods_with_405(client):
     response = client.post("/api/docs/")
     assert response.status_code == 405

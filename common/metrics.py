@@ -39,6 +39,11 @@ STORE_FAILURES = Counter(
     "alviar_store_failures_total", "Background work that failed, mostly for a store that is away.", ["what"]
 )
 DATABASE_REFUSED = Counter("alviar_database_refused_total", "Work refused at once because the database is away.")
+REPLICA_READS = Counter(
+    "alviar_replica_reads_total",
+    "Reads of history and search: served by replica, primary; the standby was behind, away, other (none of ours).",
+    ["outcome"],
+)
 PROCESSES = _gauge("alviar_processes", "Living processes.", ("kind",))
 
 # --- Accounts and sessions ---

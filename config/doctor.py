@@ -25,6 +25,7 @@ from django.core import checks
 from django.core.cache import cache
 from django.db import connection
 
+from common.postgresql import replica
 from config import doctor_services as services
 from config import health
 from config.checks import line
@@ -73,6 +74,21 @@ def look_at_database() -> Iterator[Finding]:
         yield Finding("tasks", "error", "Tasks wait for more than a minute.", "Start a task worker (make serve does).")
     else:
         yield ok("migrations, tasks", "up to date; nothing waits")
+
+
+def look_at_replica() -> Iterator[Finding]:
+    if not settings.DATABASE_REPLICA_URL:
+        return
+    state = replica.state()
+    if state == "other":
+        yield Finding(
+            "replica",
+            "error",
+            "DATABASE_REPLICA_URL leads to no standby of the database: it serves nothing.",
+            "Name a physical standby that follows this primary.",
+        )
+    else:
+        yield ok("replica", "has replayed everything" if state == "fresh" else "is behind just now")
 
 
 def look_at_redis() -> Iterator[Finding]:
@@ -192,6 +208,7 @@ Examination = Callable[[], Iterator[Finding]]
 EXAMINATIONS: list[tuple[str, Examination, str]] = [
     ("settings", look_at_settings, "Mend the settings."),
     ("database", look_at_database, "Look at DATABASE_URL and whether PostgreSQL runs."),
+    ("replica", look_at_replica, "Look at DATABASE_REPLICA_URL. Until it answers the primary serves alone."),
     ("clock", look_at_database_clock, "Look at the database first."),
     ("Redis", look_at_redis, "Look at REDIS_URL and whether Redis runs. Until then chat goes on by the sweep."),
     ("mail", look_at_mail, "Look at EMAIL_URL: host, port, scheme (smtp+tls:// or smtps://), user and password."),
@@ -222,7 +239,14 @@ def examine() -> Iterator[Finding]:
 
 def _without_secrets(text: str) -> str:
     """Leave out every password and token of the settings."""
-    urls = (settings.EMAIL_URL, settings.DATABASE_URL, settings.STORAGE_URL, settings.SMS_URL, *settings.REDIS_URLS)
+    urls = (
+        settings.EMAIL_URL,
+        settings.DATABASE_URL,
+        settings.DATABASE_REPLICA_URL,
+        settings.STORAGE_URL,
+        settings.SMS_URL,
+        *settings.REDIS_URLS,
+    )
     passwords = [urlsplit(url).password for url in urls]
     for secret in (*passwords, *map(unquote, filter(None, passwords)), settings.SMS_TOKEN):
         if secret:

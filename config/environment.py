@@ -207,6 +207,13 @@ def database_url(text: str) -> None:
         raise validate.ValidationError("Not a postgresql:// or sqlite:/// address.")
 
 
+def postgresql_url(text: str) -> None:
+    if text:
+        database_url(text)
+    if text.startswith("sqlite"):
+        raise validate.ValidationError("Not a postgresql:// address.")
+
+
 def redis_urls(text: str) -> None:
     for url in text.split(","):
         if url.strip() and not url.strip().startswith(("redis://", "rediss://", "unix://")):

@@ -102,6 +102,8 @@ DATABASE_LOCK_TIMEOUT_MS: int = env.int("DATABASE_LOCK_TIMEOUT_MS", 4_500)
 # prepared statements, server-side cursors, settings given at connect.
 DATABASE_POOLED_BY: str = env.str("DATABASE_POOLED_BY", "none", choices=("none", "pgbouncer"))
 DATABASE_PREPARE = env.bool("DATABASE_PREPARE", DATABASE_POOLED_BY == "none")
+# A standby that serves history and search while it is not behind (common/postgresql/replica.py).
+DATABASE_REPLICA_URL: str = env.str("DATABASE_REPLICA_URL", "", check=environment.postgresql_url)
 REDIS_URL: str = env.str("REDIS_URL", "", check=environment.redis_urls)
 REDIS_URLS = [url.strip() for url in REDIS_URL.split(",") if url.strip()]
 
@@ -116,11 +118,11 @@ def own_file(path: Path) -> None:
                 one.chmod(0o600)
 
 
-def database() -> dict[str, Any]:
+def database(url: str) -> dict[str, Any]:
     """Return Django's database settings: a pool for PostgreSQL, a SQLite that loses no write to a lock."""
     import dj_database_url
 
-    config: dict[str, Any] = dict(dj_database_url.parse(DATABASE_URL))
+    config: dict[str, Any] = dict(dj_database_url.parse(url))
     if config["ENGINE"].endswith("postgresql"):
         config["ENGINE"] = "common.postgresql"  # Django's, with limits of time
         config["OPTIONS"] = {
@@ -164,8 +166,13 @@ def database() -> dict[str, Any]:
     return config
 
 
-DATABASES = {"default": database()}
+DATABASES = {"default": database(DATABASE_URL)}
 EMBEDDED_DATABASE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+if DATABASE_REPLICA_URL and EMBEDDED_DATABASE:
+    env.refuse("DATABASE_REPLICA_URL is set, but DATABASE_URL is SQLite, which has no standby.")
+elif DATABASE_REPLICA_URL:
+    DATABASES["replica"] = {**database(DATABASE_REPLICA_URL), "TEST": {"MIRROR": "default"}}
+    DATABASE_ROUTERS = ["common.postgresql.replica.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 if REDIS_URLS:

@@ -101,7 +101,7 @@ def pgbouncer(url: str, folder: Path, *, pool_size: int = 20) -> Iterator[str]:
 
 
 class Primary(PostgreSQL):
-    """A PostgreSQL that commits when its standby has the commit, where there is one."""
+    """A PostgreSQL that a standby may follow."""
 
     def __init__(self) -> None:
         super().__init__(fsync=False)
@@ -115,6 +115,18 @@ class Primary(PostgreSQL):
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(statement)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description else []
+
+    def wait_for(self, statement: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while self.ask(statement) != [(True,)]:
+            assert time.monotonic() < deadline, statement
+            time.sleep(0.05)
+
+    def wait_for_standby_at_commits(self) -> None:
+        """Acknowledge no commit from now on before the standby has it."""
+        self.ask("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        self.ask("SELECT pg_reload_conf()")
+        self.wait_for("SELECT sync_state = 'sync' FROM pg_stat_replication")
 
     def kill(self) -> None:
         """End every process of the server by SIGKILL, as a power cut would."""
@@ -146,20 +158,18 @@ class Standby(Primary):
 
 
 @contextmanager
-def pair() -> Iterator[tuple[Primary, Standby]]:
-    """Start a primary and a standby that has every commit before it is acknowledged. Raises NotAvailable."""
+def pair(template: str) -> Iterator[tuple[Primary, Standby]]:
+    """Start a primary with the tables of the database `template`, and its standby. Raises NotAvailable."""
     primary = Primary()
     standby = Standby(primary)
     try:
         primary.start()
+        dump = str(primary.folder / "template")
+        primary._run("pg_dump", "--format=custom", f"--file={dump}", template)
+        primary._run("pg_restore", "--no-owner", "--exit-on-error", f"--dbname={primary.url}", dump)
         primary.ask("CREATE ROLE haproxy LOGIN")
         standby.start()
-        primary.ask("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
-        primary.ask("SELECT pg_reload_conf()")
-        deadline = time.monotonic() + START_SECONDS
-        while primary.ask("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
-            assert time.monotonic() < deadline, (standby.folder / "log").read_text()[-2000:]
-            time.sleep(0.05)
+        primary.wait_for("SELECT true FROM pg_stat_replication WHERE state = 'streaming'")
         yield primary, standby
     finally:
         standby.stop()

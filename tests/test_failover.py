@@ -1,12 +1,16 @@
-"""A primary that is killed under load, and its standby promoted behind HAProxy: what is noticed, and what is kept."""
+"""A primary with a standby: which serves history and search, and is promoted behind HAProxy when the primary is killed.
+
+The tests of a file run in its order: the last one kills.
+"""
 
 import asyncio
 import json
 import os
+import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,27 +25,122 @@ pytestmark = pytest.mark.live
 Pair = tuple[databases.Primary, databases.Standby]
 
 
-@pytest.fixture
-def pair() -> Iterator[Pair]:
+@pytest.fixture(scope="module")
+def pair(new_database: Callable[[], str]) -> Iterator[Pair]:
     try:
-        with databases.pair() as made:
+        with databases.pair(new_database()) as made:
             yield made
     except servers.NotAvailable as error:
         pytest.skip(f"needs PostgreSQL: {error}")
 
 
-@pytest.fixture
-def server(pair: Pair, valkey_url: str, tmp_path: Path) -> Iterator[live.Server]:
+@pytest.fixture(scope="module")
+def server(pair: Pair, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[live.Server]:
+    folder = tmp_path_factory.mktemp("serve")
     try:
-        with databases.haproxy(*pair, tmp_path) as url:
+        with databases.haproxy(*pair, folder) as url:
             environment = live.production(
-                tmp_path, database_url=url, redis_url=valkey_url, WORKERS="1", CHAT_SWEEP_SECONDS="2"
+                folder,
+                database_url=url,
+                redis_url=valkey_url,
+                DATABASE_REPLICA_URL=pair[1].url,
+                WORKERS="1",
+                CHAT_SWEEP_SECONDS="2",
             )
-            started = live.start("serve", environment, tmp_path / "serve.log")
+            started = live.start("serve", environment, folder / "serve.log")
             yield started
             live.end(started.process)
     except servers.NotAvailable as error:
         pytest.skip(f"needs HAProxy: {error}")
+
+
+# --- Reading from the standby -----------------------------------------------------------------------------------------
+
+
+def served(server: live.Server, outcome: str) -> float:
+    _status, text = server.get("/metrics")
+    pattern = rf'alviar_replica_reads_total{{outcome="{outcome}"}} ([\d.e+]+)'
+    return sum(float(found) for found in re.findall(pattern, text.decode()))
+
+
+def texts(person: live.Person, room: str) -> list[str]:
+    page = person.ok("GET", f"/api/chat/conversations/{room}/messages/")["results"]
+    return [message["content"] for message in page if message["deleted_at"] is None]
+
+
+def found(person: live.Person, word: str) -> list[str]:
+    return [one["message"]["content"] for one in person.ok("GET", f"/api/chat/search/?q={word}")["results"]]
+
+
+def until_standby_serves(server: live.Server, person: live.Person, room: str) -> None:
+    """Read until the standby is asked again, and answers."""
+    before = served(server, "replica")
+    live.wait_until(lambda: texts(person, room) is not None and served(server, "replica") > before)
+
+
+def test_the_standby_serves_and_nobody_misses_what_was_just_written(server: live.Server, pair: Pair) -> None:
+    alice, bob = server.person(), server.person()
+    room = alice.direct(bob)
+    until_standby_serves(server, bob, room)
+    wanted: list[str] = []
+    for number in range(25):
+        wanted.append(f"pelican {number}")
+        alice.say(room, wanted[-1])
+        assert texts(alice, room) == texts(bob, room) == wanted
+        assert found(bob, "pelican") == wanted[::-1]
+    assert served(server, "other") == 0
+
+
+def test_nothing_old_is_seen_while_the_standby_is_behind(server: live.Server, pair: Pair) -> None:
+    _primary, standby = pair
+    alice, bob, charlie = (server.person() for _ in range(3))
+    room = alice.group(bob, charlie)
+    edited, deleted = (alice.say(room, f"heron {number}") for number in range(2))
+    until_standby_serves(server, bob, room)
+    standby.ask("SELECT pg_wal_replay_pause()")
+    try:
+        standby.wait_for("SELECT pg_get_wal_replay_pause_state() = 'paused'")
+        before = served(server, "behind")
+        alice.ok("PATCH", f"/api/chat/messages/{edited['uuid']}/", {"content": "heron, edited"})
+        alice.ok("DELETE", f"/api/chat/messages/{deleted['uuid']}/")
+        alice.say(room, "heron, new")
+        for person in (alice, bob):
+            assert texts(person, room) == ["heron, edited", "heron, new"]
+            assert found(person, "heron") == ["heron, new", "heron, edited"]
+        assert texts(charlie, room)
+        alice.ok("DELETE", f"/api/chat/conversations/{room}/members/{charlie.id}/")
+        for _ in range(5):
+            path = f"/api/chat/conversations/{room}/messages/"
+            assert server.call("GET", path, token=charlie.access)[0] == 404
+            assert found(charlie, "heron") == []
+        old = standby.ask(f"SELECT content FROM chat_message WHERE uuid = '{deleted['uuid']}'")
+        assert old == [("heron 1",)], "the standby would have shown it"
+        assert served(server, "behind") > before
+    finally:
+        standby.ask("SELECT pg_wal_replay_resume()")
+    until_standby_serves(server, bob, room)
+    assert texts(bob, room) == ["heron, edited", "heron, new"]
+
+
+@pytest.mark.parametrize("how", ["gone", "hanging"])
+def test_the_primary_serves_while_the_standby_is_away(server: live.Server, pair: Pair, how: str) -> None:
+    _primary, standby = pair
+    alice, bob = server.person(), server.person()
+    room = alice.direct(bob)
+    alice.say(room, "an egret")
+    until_standby_serves(server, bob, room)
+    before = served(server, "away")
+    (standby.halt if how == "gone" else standby.hang)()
+    try:
+        for _ in range(5):
+            assert texts(bob, room) == found(bob, "egret") == ["an egret"]
+        assert served(server, "away") > before
+    finally:
+        (standby.go_on if how == "gone" else standby.resume)()
+    until_standby_serves(server, bob, room)
+
+
+# --- The standby takes over -------------------------------------------------------------------------------------------
 
 
 class Writer:
@@ -128,6 +227,7 @@ class Asker(threading.Thread):
 
 async def test_nothing_acknowledged_is_lost_when_the_primary_dies(server: live.Server, pair: Pair) -> None:
     primary, standby = pair
+    await asyncio.to_thread(primary.wait_for_standby_at_commits)
     alice, bob = [await asyncio.to_thread(server.person) for _ in range(2)]
     room = await asyncio.to_thread(alice.direct, bob)
     writer, reader, asker, done = Writer(alice, room), Reader(bob, room), Asker(bob), asyncio.Event()
@@ -156,7 +256,9 @@ async def test_nothing_acknowledged_is_lost_when_the_primary_dies(server: live.S
     asker.done.set()
     await asyncio.to_thread(asker.join)
     sent = list(writer.acknowledged)
-    stored = [str(row[0]) for row in standby.ask("SELECT client_msg_id FROM chat_message ORDER BY seq")]
+    own = f"conversation_id = (SELECT id FROM chat_conversation WHERE uuid = '{room}')"
+    rows = standby.ask(f"SELECT client_msg_id FROM chat_message WHERE {own} ORDER BY seq")
+    stored = [str(row[0]) for row in rows]
     assert stored == sent, "every acknowledged message is there, once and in its order"
     async with asyncio.timeout(live.START_SECONDS):
         while len(reader.texts) < len(sent):

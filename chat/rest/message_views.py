@@ -8,11 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chat.log import encoding
-from chat.models import Message
+from chat.models import Membership, Message
 from chat.rest import message_serializers as serializers
 from chat.rest.views import ChatView
 from chat.services import access, messages
 from common.drf import read
+from common.postgresql import replica
 
 
 class MessagesView(ChatView):
@@ -30,9 +31,12 @@ class MessagesView(ChatView):
         bounds = serializers.PageInput(data=given)
         bounds.is_valid(raise_exception=True)
         membership = access.member_of(self.user_id, conversation_uuid)
-        rows, has_more = messages.page(membership, **bounds.validated_data)
+        return Response(replica.read(lambda: self._page(membership, bounds.validated_data)))
+
+    def _page(self, membership: Membership, bounds: dict[str, Any]) -> dict[str, Any]:
+        rows, has_more = messages.page(membership, **bounds)
         shown = encoding.messages(rows, viewer_id=self.user_id)
-        return Response({"results": [shown[row.pk] for row in rows], "has_more": has_more})
+        return {"results": [shown[row.pk] for row in rows], "has_more": has_more}
 
     @extend_schema(
         request=serializers.NewMessageInput,

@@ -10,12 +10,14 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from chat.log import encoding
+from chat.models import Message
 from chat.rest.message_serializers import MessageOutput
 from chat.rest.views import ChatView
 from chat.search import find, query
 from chat.services import access
 from common.drf import CursorPagination
 from common.errors import NotFound, ValidationFailed
+from common.postgresql import replica
 
 QUERY_CHARS = 300
 ID_DIGITS = 18
@@ -69,16 +71,19 @@ class SearchView(ChatView):
         if wanted.conversation_uuid is not None:
             access.member_of(self.user_id, wanted.conversation_uuid)
         if asked.validated_data["q"].strip() and not (wanted.query.terms or wanted.query.without):
-            rows = []  # only punctuation, which is in no word
+            rows, shown = list[Message](), dict[int, Any]()  # only punctuation, which is in no word
         else:
-            rows = find.find(self.user_id, wanted, limit=limit + 1)
+            rows, shown = replica.read(lambda: self._found(wanted, limit=limit + 1))
         more, rows = len(rows) > limit, rows[:limit]
-        shown = encoding.messages(rows, viewer_id=self.user_id)
         results = [
             {"message": shown[row.pk], "highlights": query.highlights(row.content, wanted.query)} for row in rows
         ]
         following = replace_query_param(request.build_absolute_uri(), "cursor", str(rows[-1].pk)) if more else None
         return Response({"next": following, "previous": None, "results": results})
+
+    def _found(self, wanted: find.Wanted, *, limit: int) -> tuple[list[Message], dict[int, Any]]:
+        rows = find.find(self.user_id, wanted, limit=limit)
+        return rows, encoding.messages(rows, viewer_id=self.user_id)
 
 
 def _wanted(asked: dict[str, Any], cursor: str | None) -> find.Wanted:

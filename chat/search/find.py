@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, models
+from django.db import models
 
 from chat.models import Conversation, Message
 from chat.search.query import Query, Term
+from common.postgresql import replica
 
 FTS = "chat_messagetext_fts"
 COMMON = 2_000  # expected hits beyond which the newest messages are looked through first
@@ -43,7 +44,7 @@ def find(user_id: int, wanted: Wanted, *, limit: int) -> list[Message]:
     ids = _among_newest(user_id, wanted, limit=limit) if is_common else None
     if ids is None:
         sql, parameters = statement(user_id, wanted, limit=limit, few=not is_common)
-        with connection.cursor() as cursor:
+        with replica.connection().cursor() as cursor:
             cursor.execute(sql, parameters)
             ids = [row[0] for row in cursor.fetchall()]
     rows = Message.objects.in_bulk(ids)
@@ -52,11 +53,11 @@ def find(user_id: int, wanted: Wanted, *, limit: int) -> list[Message]:
 
 def _is_common(query: Query) -> bool:
     """Return whether PostgreSQL expects many hits, by its statistics alone: of the words, or of their beginnings."""
-    if connection.vendor != "postgresql" or not query.terms:
-        return connection.vendor == "postgresql"
+    if replica.connection().vendor != "postgresql" or not query.terms:
+        return replica.connection().vendor == "postgresql"
     whole = [Term(term.words, is_prefix=False) for term in query.terms]
     hits = "SELECT 1 FROM chat_messagetext WHERE words @@ %s::tsquery"
-    with connection.cursor() as cursor:
+    with replica.connection().cursor() as cursor:
         cursor.execute(
             f"EXPLAIN (FORMAT JSON) {hits} UNION ALL {hits} UNION ALL SELECT 1 FROM chat_messagetext",  # noqa: S608
             [expression(terms, is_postgresql=True) for terms in (whole, query.terms)],
@@ -70,7 +71,7 @@ def _is_common(query: Query) -> bool:
 def _among_newest(user_id: int, wanted: Wanted, *, limit: int) -> list[int] | None:
     """Return the page if the newest messages of each conversation decide it, else None (PostgreSQL)."""
     sql, parameters = newest_statement(user_id, wanted, limit=limit)
-    with connection.cursor() as cursor:
+    with replica.connection().cursor() as cursor:
         cursor.execute(sql, parameters)
         rows = cursor.fetchall()
     ids = sorted((pk for found, _ in rows for pk in found or ()), reverse=True)[:limit]
@@ -122,7 +123,7 @@ def newest_statement(user_id: int, wanted: Wanted, *, limit: int) -> tuple[str, 
 
 def statement(user_id: int, wanted: Wanted, *, limit: int, few: bool = True) -> tuple[str, list[Any]]:
     """Return the statement and its parameters."""
-    is_postgresql = connection.vendor == "postgresql"
+    is_postgresql = replica.connection().vendor == "postgresql"
     conditions = ["m.deleted_at IS NULL"]
     parameters: list[Any] = []
     start, number, join = "", "m.id", "JOIN"
@@ -182,7 +183,7 @@ def _filter(wanted: Wanted, number: str, conditions: list[str], parameters: list
 
 
 def _prepared(model: type[models.Model], name: str, value: Any) -> Any:
-    return model._meta.get_field(name).get_db_prep_value(value, connection)  # type: ignore[union-attr,arg-type]
+    return model._meta.get_field(name).get_db_prep_value(value, replica.connection())  # type: ignore[union-attr,arg-type]
 
 
 def expression(terms: Sequence[Term], *, is_postgresql: bool) -> str:

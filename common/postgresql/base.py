@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.psycopg_any import IsolationLevel
 from psycopg.errors import _WaitTimeout
@@ -71,7 +72,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         left = database_time.left()
         if not self.pool:
             return super().get_new_connection(conn_params)
-        monitor.require()
+        is_primary = self.alias == DEFAULT_DB_ALIAS
+        if is_primary:
+            monitor.require()
         self.isolation_level = IsolationLevel.READ_COMMITTED  # set by the superclass; we never change it
         self.pool.open()
         try:
@@ -81,7 +84,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             monitor.look_now()
             raise
         # A pooler repeats what its first connection was told.
-        if settings.DATABASE_POOLED_BY == "none" and not found.takes_writes():
+        if is_primary and settings.DATABASE_POOLED_BY == "none" and not found.takes_writes():
             found.drop()
             self.pool.putconn(found)
             raise psycopg.OperationalError("the database takes no writes")

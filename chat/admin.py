@@ -19,14 +19,14 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chat.models import Conversation, Membership, Message, ModeratedWord, Report
-from chat.services import reports, word_list
+from chat.services import conversations, reports, word_list
 from common.admin import NOTHING, Audited, Keyset, Section, as_uuid, people_named, section
 from common.errors import ApplicationError, NotFound, PermissionRefused, ValidationFailed
 from sessions import endings
 
 
-class ReadOnlyAdmin(Keyset):
-    """Rows that the chat itself writes: looked at, never typed in."""
+class ReadOnlyAdmin(Audited, Keyset):
+    """Rows that the chat itself writes: never added or deleted here."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -42,19 +42,29 @@ SHOWN = ("uuid", "kind", "members_count", "messages_count", "open_reports", "cre
 
 @admin.register(Conversation)
 class ConversationAdmin(ReadOnlyAdmin):
-    """Conversations with counts only. No titles, members or messages, for the users' privacy."""
+    """Conversations with counts and the slow mode. No titles, members or messages, for the users' privacy."""
 
     list_display = SHOWN
     list_filter = ["kind"]
     search_fields = ["uuid__exact"]
     search_help_text = _("the whole UUID")
     ordering = ["-updated_at"]
-    fields = SHOWN
+    fields = (*SHOWN, "slow_mode_seconds")
     readonly_fields = SHOWN
     show_full_result_count = False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+        """Only a group has something to change: its slow mode."""
+        changeable = obj is not None and obj.kind == Conversation.Kind.GROUP
+        return changeable and super().has_change_permission(request, obj)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("chat.view_conversation") or request.user.has_perm("chat.change_conversation")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        conversations.set_slow_mode(
+            moderator_id=_moderator(request), conversation_id=obj.pk, seconds=obj.slow_mode_seconds
+        )
 
     def found_by(self, term: str) -> Q:
         name = as_uuid(term)

@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -19,6 +20,9 @@ __all__ = [
     "Attachment", "Block", "ChatSettings", "Conversation", "Epoch", "Event", "Membership", "Mention", "Message",
     "MessageRevision", "MessageText", "ModeratedWord", "Reaction", "Report", "Upload", "UploadPart",
 ]  # fmt: skip
+
+
+SLOWEST_SECONDS = 6 * 3600
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
@@ -50,6 +54,9 @@ class Conversation(models.Model):
     search_title = models.CharField(max_length=600, default="", db_default="", editable=False)  # case-folded like names
     description = models.CharField(_("description"), max_length=500, blank=True, default="")
     history_visible = models.BooleanField(_("history visible to new members"), default=False)
+    slow_mode_seconds = models.PositiveIntegerField(
+        _("slow mode (seconds)"), default=0, db_default=0, validators=[MaxValueValidator(SLOWEST_SECONDS)]
+    )  # between two messages of a plain member of a group; 0: no limit
     # "7:12", the two ids in order: two users have one direct conversation.
     direct_key = models.CharField(max_length=41, unique=True, null=True, editable=False)
     created_by = models.ForeignKey(
@@ -102,6 +109,7 @@ class Membership(models.Model):
     seen_seq = models.BigIntegerField(default=0)
     seen_message_no = models.BigIntegerField(default=0)
     seen_at = models.DateTimeField(null=True)
+    last_sent_at = models.DateTimeField(null=True)  # for slow mode
     muted_until = models.DateTimeField(null=True)
     pinned = models.BooleanField(default=False)
     archived = models.BooleanField(default=False)

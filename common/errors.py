@@ -97,6 +97,13 @@ class Throttled(ApplicationError):
     detail = _("Too many requests. Please slow down.")
 
 
+class SlowMode(Throttled):
+    """A member's next message in a group with slow mode has to wait `retry_after` seconds."""
+
+    reason = "slow_mode"
+    detail = _("Slow mode is on in this group. Please wait before your next message.")
+
+
 class EmailNotVerified(ApplicationError):
     status, code, action = 403, "email_not_verified", "verify_email"
     detail = _("Please verify your e-mail address first.")

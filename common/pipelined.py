@@ -46,7 +46,8 @@ def as_uuid(value: Any) -> UUID | None:
 
 def as_time(value: Any) -> datetime:
     """Convert the database's value of a time column."""
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)
+    at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)  # SQLite keeps UTC without saying so
 
 
 @contextmanager

@@ -28,6 +28,7 @@ VALUES: dict[str, Any] = {
     ),
     **dict.fromkeys(("email_notifications", "push_notifications", "email_verified", "success", "mine"), True),
     **dict.fromkeys(("sms_notifications", "phone_verified", "archived", "has_more", "remember_me"), False),
+    "slow_mode_seconds": 30,
     **dict.fromkeys(("share_presence", "share_receipts", "history_visible", "online", "pinned", "is_current"), True),
     **dict.fromkeys(("mention_count", "revoked", "sockets", "count"), 1),
     **dict.fromkeys(("last_seq", "seen_seq", "seq", "up_to_seq"), 17),

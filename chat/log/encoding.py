@@ -240,6 +240,7 @@ def _shape(
                 "kind": conversation.kind,
                 "title": row.payload.get("title", conversation.title),
                 "description": row.payload.get("description", conversation.description),
+                **{name: row.payload[name] for name in ("slow_mode_seconds",) if name in row.payload},
             }
     return event_shape(
         conversation_uuid=conversation.uuid, seq=row.seq, kind=row.kind, at=row.at, actor_id=row.actor_id, data=data

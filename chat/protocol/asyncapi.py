@@ -157,7 +157,7 @@ def schema_of(frame: type[Any]) -> dict[str, Any]:
         required.append(config.tag_field)
     is_frame = issubclass(frame, Incoming | Outgoing)
     for one in msgspec.structs.fields(frame):
-        # A nested object is written with all keys, including nulls; in a frame None means absent.
+        # A nested object is written with all keys but unset ones, including nulls; in a frame None means absent.
         properties[one.name] = _property(frame, one, one.type if not is_frame else _present(one.type))
         if one.required:
             required.append(one.name)
@@ -195,7 +195,7 @@ def _schema(hint: Any) -> dict[str, Any]:
             shape |= _limits(meta, shape)
         return shape
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        kept = [_schema(one) for one in typing.get_args(hint) if one is not types.NoneType]
+        kept = [_schema(one) for one in typing.get_args(hint) if one not in (types.NoneType, msgspec.UnsetType)]
         nullable = types.NoneType in typing.get_args(hint)
         if len(kept) == 1 and "type" in kept[0]:
             return {**kept[0], "type": [kept[0]["type"], "null"]} if nullable else kept[0]

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
 class Shape(msgspec.Struct, kw_only=True):
-    """Base of objects whose keys are always present."""
+    """Base of objects whose keys are always present, but for those that may be unset."""
 
 
 class Person(Shape, kw_only=True):
@@ -82,6 +82,7 @@ class ConversationData(Shape, kw_only=True):
     kind: str
     title: str
     description: str
+    slow_mode_seconds: int | UnsetType = UNSET  # only where this event changed it
 
 
 class EventShape(Shape, kw_only=True, tag_field="kind"):

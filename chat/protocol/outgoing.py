@@ -161,6 +161,7 @@ class ErrorFrame(Outgoing, kw_only=True, tag="error"):
     detail: str
     retryable: bool
     retry_after_ms: int | None = None
+    reason: str | None = None  # of `throttled`: `slow_mode`, a wait in that conversation alone
 
 
 class ByeFrame(Outgoing, kw_only=True, tag="bye"):
@@ -210,6 +211,7 @@ def error_of(exc: Exception, *, ref: Any = None, client_msg_id: Any = None) -> E
         detail=str(error.detail),
         retryable=code in RETRYABLE,
         retry_after_ms=None if error.retry_after is None else error.retry_after * 1000,
+        reason=error.reason or None if isinstance(error, Throttled) else None,
     )
 
 

@@ -57,6 +57,7 @@ def _own(row: Conversation, mine: Any) -> dict[str, Any]:
         "history_visible": row.history_visible,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
+        **({"slow_mode_seconds": row.slow_mode_seconds} if row.slow_mode_seconds else {}),
     }
 
 

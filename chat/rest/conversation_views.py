@@ -79,7 +79,7 @@ class ConversationView(ChatView):
 
     @extend_schema(request=serializers.ConversationInput, responses=serializers.ConversationOutput)
     def patch(self, request: Request, conversation_uuid: UUID) -> Response:
-        """Change a group's title, description or `history_visible`; its owners and admins may."""
+        """Change a group's title, description, `history_visible` or `slow_mode_seconds`; its owners and admins may."""
         changes = read(serializers.ConversationInput, request)
         conversation = conversations.update(user_id=self.user_id, conversation_uuid=conversation_uuid, **changes)
         return Response(conversation_payload.conversation(self.user_id, conversation))

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from chat.models import Conversation, Membership, Report
+from chat.models import SLOWEST_SECONDS, Conversation, Membership, Report
 from chat.rest.message_serializers import MessageOutput, MessageSenderOutput
 from common.fields import StrictBooleanField, StrictIntegerField, StrictUUIDField, VisibleCharField
 
@@ -44,6 +44,9 @@ class ConversationInput(serializers.Serializer[Any]):
     title = VisibleCharField(max_length=100, required=False)
     description = VisibleCharField(max_length=500, allow_blank=True, required=False)
     history_visible = StrictBooleanField(required=False)
+    slow_mode_seconds = StrictIntegerField(
+        required=False, max_value=SLOWEST_SECONDS, help_text="between two messages of a plain member; 0 = no limit"
+    )
 
 
 class ConversationSettingsInput(serializers.Serializer[Any]):
@@ -160,6 +163,9 @@ class ConversationRowOutput(serializers.Serializer[Any]):
     archived = serializers.BooleanField()
     my_role = serializers.ChoiceField(choices=Membership.Role.choices)
     history_visible = serializers.BooleanField()
+    slow_mode_seconds = serializers.IntegerField(
+        required=False, help_text="between two messages of a plain member; absent where slow mode is off"
+    )
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 

@@ -118,7 +118,7 @@ def described(conversation: Conversation) -> dict[str, str]:
 
 @transaction.atomic
 def update(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> Conversation:
-    """Change title, description or `history_visible` of a group; members get an event about title and description.
+    """Change title, description, `history_visible` or `slow_mode_seconds` of a group; members get an event.
 
     Making the history visible opens it to present members too; hiding it again affects only users who join later.
     Raises NotFound for non-members, PermissionRefused for plain members and in direct conversations.
@@ -126,6 +126,20 @@ def update(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> Con
     conversation, membership = members.locked_with(user_id=user_id, conversation_uuid=conversation_uuid)
     if conversation.kind == Conversation.Kind.DIRECT or membership.role == Membership.Role.MEMBER:
         raise PermissionRefused
+    return _change(conversation, user_id=user_id, changes=changes)
+
+
+@transaction.atomic
+def set_slow_mode(*, moderator_id: int, conversation_id: int, seconds: int) -> Conversation:
+    """Set a group's slow mode as a moderator, who need not be a member. Raises PermissionRefused for a direct one."""
+    conversation = events.locked(conversation_id)
+    if conversation.kind == Conversation.Kind.DIRECT:
+        raise PermissionRefused
+    return _change(conversation, user_id=moderator_id, changes={"slow_mode_seconds": seconds})
+
+
+def _change(conversation: Conversation, *, user_id: int, changes: dict[str, Any]) -> Conversation:
+    """Store what differs in the *locked* conversation and append the event."""
     changed = {name: value for name, value in changes.items() if getattr(conversation, name) != value}
     if not changed:
         return conversation
@@ -135,12 +149,13 @@ def update(*, user_id: int, conversation_uuid: uuid.UUID, **changes: Any) -> Con
     if changed.get("history_visible"):
         Membership.objects.living().filter(conversation=conversation).update(visible_after_seq=0)
     opened = {"history_opened": True} if changed.get("history_visible") else {}
+    slowed = {name: value for name, value in changed.items() if name == "slow_mode_seconds"}
     events.append(
         conversation,
         kind="conversation.updated",
         actor_id=user_id,
         at=timezone.now(),
-        payload={**described(conversation), **opened},
+        payload={**described(conversation), **opened, **slowed},
     )
     return conversation
 

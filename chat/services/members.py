@@ -100,7 +100,7 @@ def add(*, user_id: int, conversation_uuid: uuid.UUID, user_ids: Iterable[int]) 
 
 
 # Columns that are kept when a former member joins again.
-KEPT = {"id", "conversation", "user"}
+KEPT = {"id", "conversation", "user", "last_sent_at"}
 
 
 def _joining(

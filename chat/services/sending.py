@@ -31,6 +31,7 @@ from common.errors import (
     Blocked,
     IdempotencyConflict,
     NotFound,
+    SlowMode,
     TokenNotValid,
     ValidationFailed,
 )
@@ -238,11 +239,12 @@ def _admit(
         raise AccountClosed
     if room.id in found.blocked:
         raise Blocked
+    membership = found.members[room.id, send.user_id]
+    _require_slowness(room, membership, at)
     contents.require_sayable(send.content, may_be_empty=bool(send.attachments))
     answered = None
     if send.reply_to is not None:
         answered = replied.get(send.reply_to)
-        membership = found.members[room.id, send.user_id]
         if (
             answered is None
             or answered.conversation_id != room.id
@@ -253,6 +255,7 @@ def _admit(
     attached = sent_files.taken(unsent, send.attachments, user_id=send.user_id)
     room.seq += 1
     room.message_no += 1
+    membership.last_sent_at = at
     return _Row(
         place=place,
         send=send,
@@ -265,6 +268,15 @@ def _admit(
         mentions=[],
         attachments=attached,
     )
+
+
+def _require_slowness(room: Room, member: Member, at: datetime) -> None:
+    """Raise SlowMode if the group's slow mode makes this member wait; owners and admins are free."""
+    if not room.slow_mode_seconds or member.last_sent_at is None or member.role != Membership.Role.MEMBER:
+        return
+    wait_s = room.slow_mode_seconds - (at - member.last_sent_at).total_seconds()
+    if wait_s > 0:
+        raise SlowMode(retry_after=min(wait_s, room.slow_mode_seconds))  # the clock may have been ahead
 
 
 def _replied(uuids: set[uuid.UUID]) -> dict[uuid.UUID, Message]:

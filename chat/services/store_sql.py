@@ -33,17 +33,20 @@ class Room:
     kind: str
     seq: int
     message_no: int
+    slow_mode_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Member:
-    """A living membership with its user's names."""
+    """A living membership with its user's names; `last_sent_at` advances with the batch."""
 
     conversation_id: int
     user_id: int
     visible_after_seq: int
     seen_message_no: int
     share_receipts: bool
+    role: str
+    last_sent_at: datetime | None
     id: int
     username: str
     first_name: str
@@ -111,13 +114,13 @@ def read(
     conversation, membership, person = _table(Conversation), _table(Membership), _table(get_user_model())
     living = execute(*living_statement(sorted(session_ids), at=at)) if session_ids else None
     locked = execute(
-        f"SELECT id, uuid, kind, last_seq, last_message_no FROM {conversation} WHERE uuid {rooms} "  # noqa: S608
+        f"SELECT id, uuid, kind, last_seq, last_message_no, slow_mode_seconds FROM {conversation} WHERE uuid {rooms} "  # noqa: S608
         f"ORDER BY id {lock}",
         rooms_params,
     )
     members = execute(
         "SELECT m.conversation_id, m.user_id, m.visible_after_seq, m.seen_message_no, "  # noqa: S608
-        "COALESCE(s.share_receipts, TRUE), u.id, u.username, u.first_name, u.last_name "
+        "COALESCE(s.share_receipts, TRUE), m.role, m.last_sent_at, u.id, u.username, u.first_name, u.last_name "
         f"FROM {membership} m JOIN {conversation} c ON c.id = m.conversation_id "
         f"JOIN {person} u ON u.id = m.user_id "
         f"LEFT JOIN {_table(ChatSettings)} s ON s.user_id = m.user_id "
@@ -138,7 +141,7 @@ def read(
     return Found(
         living={row[0] for row in living.fetchall()} if living else set(),
         rooms={room.uuid: room for row in locked.fetchall() if (room := _room(*row))},
-        members={(row[0], row[1]): Member(*row) for row in members.fetchall()},
+        members={(row[0], row[1]): _member(*row) for row in members.fetchall()},
         known={(one.sender_id, one.client_msg_id): one for row in known.fetchall() if (one := _known(*row))}
         if known
         else {},
@@ -149,6 +152,12 @@ def read(
 
 def _room(id: int, name: Any, *rest: Any) -> Room:
     return Room(id, as_uuid(name), *rest)  # type: ignore[arg-type]
+
+
+def _member(*row: Any) -> Member:
+    member = Member(*row)
+    member.last_sent_at = None if member.last_sent_at is None else as_time(member.last_sent_at)
+    return member
 
 
 def _known(name: Any, seq: int, created_at: Any, client_msg_id: Any, *rest: Any) -> Known:
@@ -253,8 +262,9 @@ def _statement(*, with_mentions: bool) -> str:
     ),
     seen AS (
         UPDATE {_table(Membership)} m
-        SET seen_seq = mine.seq, seen_message_no = mine.message_no, seen_at = %s::timestamptz
-        FROM mine WHERE m.conversation_id = mine.conversation_id AND m.user_id = mine.sender_id
+        SET seen_seq = mine.seq, seen_message_no = mine.message_no, seen_at = clock.at, last_sent_at = clock.at
+        FROM mine, (SELECT %s::timestamptz AS at) clock
+        WHERE m.conversation_id = mine.conversation_id AND m.user_id = mine.sender_id
     ),
     indexed AS (
         INSERT INTO {_table(MessageText)} (message_id, words, has_link)
@@ -304,7 +314,10 @@ def _write_one_by_one(rows: Sequence[Row], *, at: datetime) -> None:
             [(row.seq, row.message_no, row.id, param(at), row.room.id) for row in last.values()],
         )
         cursor.executemany(
-            f"UPDATE {_table(Membership)} SET seen_seq = %s, seen_message_no = %s, seen_at = %s "  # noqa: S608
+            f"UPDATE {_table(Membership)} SET seen_seq = %s, seen_message_no = %s, seen_at = %s, last_sent_at = %s "  # noqa: S608
             "WHERE conversation_id = %s AND user_id = %s",
-            [(row.seq, row.message_no, param(at), room_id, user_id) for (room_id, user_id), row in mine.items()],
+            [
+                (row.seq, row.message_no, param(at), param(at), room_id, user_id)
+                for (room_id, user_id), row in mine.items()
+            ],
         )

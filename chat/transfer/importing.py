@@ -263,12 +263,13 @@ class _Room:
 
 def _values(line: Line, names: tuple[str, ...]) -> Line:
     """Return the column values of a line, with times parsed."""
+    line = {**lines.ADDED, **line}
     return {
         name: parse_datetime(line[name]) if name in _TIMES and line[name] is not None else line[name] for name in names
     }
 
 
 _TIMES = {
-    "created_at", "updated_at", "joined_at", "left_at", "seen_at", "muted_until", "edited_at", "deleted_at",
-    "replaced_at", "at",
+    "created_at", "updated_at", "joined_at", "left_at", "seen_at", "last_sent_at", "muted_until", "edited_at",
+    "deleted_at", "replaced_at", "at",
 }  # fmt: skip

@@ -12,12 +12,12 @@ ROWS = 500  # read and written at a time, which limits the memory
 BYTES = 192 * 1024  # per `bytes` line, before base64
 
 CONVERSATION = (
-    "uuid", "kind", "title", "description", "history_visible", "created_at", "updated_at", "last_seq",
-    "last_message_no",
+    "uuid", "kind", "title", "description", "history_visible", "slow_mode_seconds", "created_at",
+    "updated_at", "last_seq", "last_message_no",
 )  # fmt: skip
 MEMBER = (
     "role", "joined_at", "joined_seq", "joined_message_no", "visible_after_seq", "left_at", "left_seq", "seen_seq",
-    "seen_message_no", "seen_at", "muted_until", "pinned", "archived", "notify",
+    "seen_message_no", "seen_at", "last_sent_at", "muted_until", "pinned", "archived", "notify",
 )  # fmt: skip
 MESSAGE = (
     "uuid", "seq", "message_no", "content", "client_msg_id", "content_digest", "created_at", "edited_at", "deleted_at",
@@ -29,6 +29,9 @@ ATTACHMENT = (
     "uuid", "place", "state", "kind", "name", "content_type", "size", "width", "height", "duration_ms", "thumbhash",
     "waveform", "has_thumbnail", "created_at",
 )  # fmt: skip
+
+# Columns that files of earlier versions lack.
+ADDED: dict[str, Any] = {"slow_mode_seconds": 0, "last_sent_at": None}
 
 # Counted in the last line and by the import.
 COUNTED = ("conversation", "member", "message", "revision", "reaction", "event", "attachment")

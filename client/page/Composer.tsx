@@ -1,12 +1,13 @@
 import { useEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react';
 
-import type { TimelineMessage } from 'alviar-client';
+import type { Conversation, TimelineMessage } from 'alviar-client';
 import { useChat } from 'alviar-client/react';
 import { excerptOf, nameOf, problemText } from './chat';
 import { dropDraft, draftOf, keepDraft } from './drafts';
 import { useText } from './i18n';
 import { EmojiPicker, Recorder } from './later';
 import { Icon } from './ui/icons';
+import { Countdown, useSecondsUntil } from './ui/wait';
 import { useUploads, type Upload } from './uploads';
 
 export type ComposerMode =
@@ -16,15 +17,25 @@ export type ComposerMode =
 
 const canRecord = typeof MediaRecorder !== 'undefined' && Boolean(navigator.mediaDevices?.getUserMedia);
 
+/** Slow mode: until when a plain member has to wait after their last message. */
+function slowUntil({ slow_mode_seconds = 0, my_role }: Conversation, lastOwn: TimelineMessage | undefined): number {
+  if (!slow_mode_seconds || my_role !== 'member' || !lastOwn) return 0;
+  // A clock that is behind the server's makes nobody wait longer.
+  return Math.min(Date.parse(lastOwn.created_at), Date.now()) + slow_mode_seconds * 1000;
+}
+
 /** Enter sends, Shift+Enter breaks the line, ↑ in an empty field edits the last message, Escape leaves. */
 export function Composer(props: {
-  conversation: string;
+  conversation: Conversation;
+  /** One's own last message, where it is known. */
+  lastOwn: TimelineMessage | undefined;
   mode: ComposerMode;
   onMode: (mode: ComposerMode) => void;
   onEditLast: () => void;
 }) {
-  const { conversation, mode, onMode, onEditLast } = props;
-  const { t } = useText();
+  const { mode, lastOwn, onMode, onEditLast } = props;
+  const conversation = props.conversation.uuid;
+  const { t, span } = useText();
   const chat = useChat();
   const [text, setText] = useState(draftOf(conversation));
   const [problem, setProblem] = useState('');
@@ -34,7 +45,11 @@ export function Composer(props: {
   const files = useRef<HTMLInputElement>(null);
   const { uploads, add, drop, clear } = useUploads();
   const ready = uploads.flatMap(({ attachment }) => attachment ?? []);
-  const complete = ready.length === uploads.length && (text.trim() !== '' || (ready.length > 0 && mode.kind !== 'edit'));
+  const [until, setUntil] = useState(0);
+  useEffect(() => setUntil(slowUntil(props.conversation, lastOwn)), [lastOwn?.created_at, props.conversation.slow_mode_seconds, props.conversation.my_role]);
+  const wait = useSecondsUntil(mode.kind === 'edit' ? 0 : until);
+  const slow = props.conversation.my_role === 'member' ? (props.conversation.slow_mode_seconds ?? 0) : 0;
+  const complete = wait === 0 && ready.length === uploads.length && (text.trim() !== '' || (ready.length > 0 && mode.kind !== 'edit'));
   const empty = text === '' && uploads.length === 0 && mode.kind !== 'edit';
 
   // Files may be let fall anywhere on the conversation.
@@ -145,6 +160,12 @@ export function Composer(props: {
       <p role="alert" className="bad" hidden={!problem}>
         {problem}
       </p>
+      {slow > 0 && (
+        <p className="slow-mode" role="status">
+          <Icon name="clock" />
+          <span>{t('slowAbout', { length: span(slow) })}</span> {wait > 0 && <Countdown seconds={wait} />}
+        </p>
+      )}
       <Uploads uploads={uploads} onDrop={drop} />
       <div className="composer-line">
         <input

@@ -19,8 +19,7 @@ export function Conversation({ conversation, place }: { conversation: Conversati
   const [info, setInfo] = useState(false);
 
   const editLast = () => {
-    const own = timeline.filter((message) => message.sender?.id === user?.id && !message.deleted_at);
-    const last = own[own.length - 1];
+    const last = timeline.findLast((message) => message.sender?.id === user?.id && !message.deleted_at);
     if (last?.status === 'stored') setMode({ kind: 'edit', message: last });
   };
 
@@ -30,7 +29,7 @@ export function Conversation({ conversation, place }: { conversation: Conversati
         <Head conversation={conversation} info={info} onInfo={() => setInfo(!info)} />
         <History {...{ conversation, timeline, hasOlder, loadOlder }} target={place} onMode={setMode} />
         <TypingLine conversation={conversation} />
-        <Composer conversation={uuid} mode={mode} onMode={setMode} onEditLast={editLast} />
+        <Composer conversation={conversation} lastOwn={timeline.findLast((message) => message.sender?.id === user?.id)} mode={mode} onMode={setMode} onEditLast={editLast} />
       </div>
       {info && <Info conversation={conversation} onClose={() => setInfo(false)} />}
     </main>

@@ -109,6 +109,7 @@ export function Info({ conversation, onClose }: { conversation: Conversation; on
         </button>
       )}
       {muted && conversation.muted_until! < FOR_GOOD && <p className="hint">{t('mutedUntil', { when: time(conversation.muted_until!) })}</p>}
+      {governs && <SlowMode seconds={conversation.slow_mode_seconds ?? 0} busy={busy} change={(seconds) => void change({ slow_mode_seconds: seconds }, path)} />}
       <SharedMedia conversation={conversation} />
       {group && <Members conversation={conversation} />}
       <section className="info-end">
@@ -133,6 +134,28 @@ export function Info({ conversation, onClose }: { conversation: Conversation; on
         )}
       </section>
     </aside>
+  );
+}
+
+const PACES = [0, 10, 30, 60, 300, 900, 3600];
+
+function SlowMode({ seconds, busy, change }: { seconds: number; busy: boolean; change: (seconds: number) => void }) {
+  const { t, span } = useText();
+  const paces = PACES.includes(seconds) ? PACES : [...PACES, seconds].sort((one, other) => one - other);
+  return (
+    <label className="choice-line">
+      <span>
+        {t('slowMode')}
+        <small className="hint">{t('slowHint')}</small>
+      </span>
+      <select value={seconds} disabled={busy} onChange={(event) => change(Number(event.currentTarget.value))}>
+        {paces.map((pace) => (
+          <option key={pace} value={pace}>
+            {pace ? span(pace) : t('slowOff')}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 

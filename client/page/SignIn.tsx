@@ -7,7 +7,8 @@ import { useText } from './i18n';
 import { Preferences } from './settings/Preferences';
 import { leaveFor, offered, takeReturned } from './social';
 import { Avatar } from './ui/Avatar';
-import { FaultsProvider, Field, fieldsOf, hasPasskeys, useAccounts, useWork } from './ui/form';
+import { hasPasskeys, useAccounts } from './ui/accounts';
+import { FaultsProvider, Field, fieldsOf, useWork } from './ui/form';
 import { Icon } from './ui/icons';
 
 type Form = 'signIn' | 'register' | 'forgot' | 'byCode';

@@ -38,6 +38,8 @@ interface Translation {
   /** “today”, “yesterday”, “Monday 3 March 2025”. */
   day: (iso: string) => string;
   list: (names: string[]) => string;
+  /** “30 seconds”, “5 minutes”. */
+  span: (seconds: number) => string;
 }
 
 const LanguageContext = createContext<Translation | null>(null);
@@ -128,5 +130,9 @@ function translation(language: Language, words: Words, setLanguage: (language: L
       return days === 0 || days === -1 ? relative.format(days, 'day') : wholeDay.format(at);
     },
     list: (names) => names.join(words.and),
+    span(seconds) {
+      const [unit, size] = STEPS.find(([, length]) => seconds >= length && seconds % length === 0) ?? ['second', 1];
+      return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size);
+    },
   };
 }

@@ -1,7 +1,7 @@
 /** The page at `/`: an example of the client, a messenger to read and to take from. Begin with App.tsx. */
 import { createRoot } from 'react-dom/client';
 
-import { defaultStorage, localStorageAdapter, uuid4, type TokenStorage } from 'alviar-client';
+import { defaultStorage, localStorageAdapter, REFRESH_TOKEN_KEY, uuid4, type TokenStorage } from 'alviar-client';
 import { AuthProvider } from 'alviar-client/react';
 import { tabSocket } from 'alviar-client/tabs';
 import { App } from './App';
@@ -24,6 +24,9 @@ function deviceFingerprint(): string {
   store.setItem('device_fingerprint', made);
   return made;
 }
+
+// What is shown first is on its way while the words are.
+void (store.getItem(REFRESH_TOKEN_KEY) ? import('./Messenger') : import('./SignIn'));
 
 applyTheme(storedTheme());
 void Promise.all([firstWords(), as === null ? undefined : leaveCopiedSignIn()]).then(([words]) =>

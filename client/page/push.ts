@@ -2,7 +2,6 @@
 import { useEffect, useMemo } from 'react';
 
 import type { AuthClient } from 'alviar-client';
-import { Accounts } from 'alviar-client/accounts';
 import { useAuth } from 'alviar-client/react';
 
 /** How much a push may say: everything, the sender, or only that there is something. */
@@ -19,10 +18,10 @@ export function pushShow(): Show | null {
 export function usePush() {
   const { client } = useAuth();
   return useMemo(() => {
-    const accounts = new Accounts(client);
+    const calls = () => import('alviar-client/accounts').then(({ Accounts }) => new Accounts(client));
     return {
       async subscribe(show: Show): Promise<void> {
-        const worker = await navigator.serviceWorker.register('/sw.js');
+        const [worker, accounts] = await Promise.all([navigator.serviceWorker.register('/sw.js'), calls()]);
         const { vapid_public_key } = await accounts.pushKey();
         const subscription = await subscriptionFor(worker, vapid_public_key);
         await accounts.registerPush({ provider: 'webpush', subscription: subscription.toJSON(), show });
@@ -30,7 +29,7 @@ export function usePush() {
       },
       async unsubscribe(): Promise<void> {
         localStorage.removeItem(WISH);
-        await accounts.unregisterPush();
+        await (await calls()).unregisterPush();
         const worker = await navigator.serviceWorker.getRegistration('/');
         await (await worker?.pushManager.getSubscription())?.unsubscribe();
       },

@@ -23,12 +23,21 @@ try {
   for (const [name, bytes] of Object.entries(theirs)) {
     console.log(`config/static/app/${name}: ${bytes.length} bytes, ${gzipSync(bytes).length} gzipped`);
   }
-  // What everybody loads before the first picture; the rest comes when it is wanted.
-  const first = ['app.js', 'shared.js', 'app.css'].reduce((sum, name) => sum + gzipSync(ours[name], { level: 9 }).length, 0);
-  console.log(`first load: ${first} bytes gzipped of ${FIRST_LOAD_BYTES}`);
-  if (first > FIRST_LOAD_BYTES) {
-    console.error('The page has grown past its budget: load what few need later (client/page/later.tsx).');
-    process.exitCode = 1;
+  // What is loaded before the first picture, signed in or not, with all that it imports; the rest comes when it is wanted.
+  for (const way of ['Messenger.js', 'SignIn.js']) {
+    const loaded = new Set(['app.css']);
+    const load = (name) => {
+      if (loaded.has(name)) return;
+      loaded.add(name);
+      for (const [, next] of ours[name].toString().matchAll(/(?:from|import)"\.\/([^"]+)"/g)) load(next);
+    };
+    ['app.js', way].forEach(load);
+    const first = [...loaded].reduce((sum, name) => sum + gzipSync(ours[name], { level: 9 }).length, 0);
+    console.log(`first load with ${way}: ${first} bytes gzipped of ${FIRST_LOAD_BYTES}`);
+    if (first > FIRST_LOAD_BYTES) {
+      console.error('The page has grown past its budget: load what few need later (client/page/later.tsx).');
+      process.exitCode = 1;
+    }
   }
   if (different.length > 0) {
     console.error(`config/static/app is not what client/page builds: ${different.join(', ')}. Run: npm run build:page`);

@@ -27,6 +27,8 @@ def test_files_of_the_page_are_there_without_node() -> None:
     for name in (
         "app.js",
         "shared.js",
+        "Messenger.js",
+        "SignIn.js",
         "Settings.js",
         "fr.js",
         "ar.js",

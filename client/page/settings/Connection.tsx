@@ -6,28 +6,11 @@ import { useAuth, useChat, useConnectionState } from 'alviar-client/react';
 import { useText } from '../i18n';
 import { useTally } from '../tally';
 import { Section } from '../ui/form';
-import { Icon } from '../ui/icons';
 
 /** `59:58` */
 function minutes(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
-}
-
-/** A dot in the rail that says how the connection is; it leads to the page that says more. */
-export function ConnectionButton() {
-  const { t } = useText();
-  const state = useConnectionState();
-  return (
-    <>
-      <span role="status" className="hidden">
-        {t(`state_${state}`)}
-      </span>
-      <a className="connection" href="#/settings/connection" title={t(`state_${state}`)} aria-label={`${t('connectionDetails')}: ${t(`state_${state}`)}`}>
-        <span className="pill" data-state={state} />
-      </a>
-    </>
-  );
 }
 
 /** For developers: what the token and the socket do, and the proof that a refresh loses nothing. */
@@ -120,34 +103,4 @@ function settled(chat: ChatClient): Promise<void> {
       if (frame.type === 'authenticated' || frame.type === 'hello') finish();
     });
   });
-}
-
-/** What the connection does, in words and over everything, while it is not as it should be. */
-export function ConnectionBanner() {
-  const { t } = useText();
-  const chat = useChat();
-  const state = useConnectionState();
-  const [shown, setShown] = useState(false);
-  const away = state !== ConnectionState.Open;
-  useEffect(() => {
-    // A moment's reconnect is nobody's business.
-    const timer = setTimeout(() => setShown(away), away ? 800 : 0);
-    return () => clearTimeout(timer);
-  }, [away]);
-  const trying = state === ConnectionState.Connecting;
-  return (
-    <p className="strip offline" role="status" hidden={!shown || !away}>
-      {shown && away && (
-        <>
-          <Icon name={trying ? 'clock' : 'warn'} />
-          <span>{t(trying ? 'connectingAgain' : 'notConnected')}</span>
-          {!trying && (
-            <button type="button" className="link" onClick={() => chat.connection.connect()}>
-              {t('connectNow')}
-            </button>
-          )}
-        </>
-      )}
-    </p>
-  );
 }

@@ -3,7 +3,8 @@ import { useEffect, useState } from 'react';
 
 import type { Factors as FactorList } from 'alviar-client/accounts';
 import { useAuth } from 'alviar-client/react';
-import { Field, Form, hasPasskeys, Section, useAccounts, useWork } from '../ui/form';
+import { hasPasskeys, useAccounts } from '../ui/accounts';
+import { Field, Form, Section, useWork } from '../ui/form';
 import { useText } from '../i18n';
 import { leaveFor, offered, takeReturned } from '../social';
 

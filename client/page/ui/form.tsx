@@ -1,21 +1,13 @@
 /** What every form shares: one piece of work at a time, faults at their fields, waits with their time, proof of who one is. */
-import { createContext, useContext, useEffect, useId, useMemo, useRef, useState, type FormEvent, type ReactNode } from 'react';
+import { createContext, useContext, useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from 'react';
 
 import { ApiError } from 'alviar-client';
-import { Accounts, reauthenticationRequired, type FactorMethod } from 'alviar-client/accounts';
-import { useAuth } from 'alviar-client/react';
+import type { FactorMethod } from 'alviar-client/accounts';
 import { problemText } from '../chat';
 import { useText } from '../i18n';
+import { Proof } from '../later';
 import { Icon } from './icons';
-
-export function useAccounts(): Accounts {
-  const { client } = useAuth();
-  return useMemo(() => new Accounts(client), [client]);
-}
-
-/** Passkeys belong to a name; a browser refuses them at a bare address. */
-export const hasPasskeys =
-  typeof PublicKeyCredential !== 'undefined' && !/^[\d.]+$|^\[/.test(location.hostname);
+import { Countdown, useSecondsUntil } from './wait';
 
 interface Problem {
   text: string;
@@ -57,8 +49,8 @@ export function useWork(): Work {
     try {
       return await work();
     } catch (error) {
-      const methods = reauthenticationRequired(error);
-      if (!methods) throw error;
+      if (!(error instanceof ApiError) || error.code !== 'reauthentication_required') throw error;
+      const { methods = [] } = error.body as { methods?: FactorMethod[] };
       const proven = await new Promise<boolean>((answer) => setAsked({ methods, answer }));
       setAsked(null);
       return proven ? work() : undefined;
@@ -131,20 +123,11 @@ function endOfWait(error: unknown): number {
 /** The time at which it is worth trying again, and how long that is from now. */
 function Wait({ until }: { until: number }) {
   const { t, time } = useText();
-  const [now, setNow] = useState(Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
-    return () => clearInterval(timer);
-  }, []);
-  const seconds = Math.ceil((until - now) / 1000);
-  if (seconds <= 0) return <>{t('tryNow')}</>;
+  const seconds = useSecondsUntil(until);
+  if (seconds === 0) return <>{t('tryNow')}</>;
   return (
     <>
-      {t('lockedUntil', { when: time(new Date(until).toISOString()) })}{' '}
-      {/* Heard once, not every second. */}
-      <span aria-hidden="true" dir="ltr">
-        ({Math.floor(seconds / 60)}:{String(seconds % 60).padStart(2, '0')})
-      </span>
+      {t('lockedUntil', { when: time(new Date(until).toISOString()) })} <Countdown seconds={seconds} />
     </>
   );
 }
@@ -223,49 +206,6 @@ export function Dialog(props: { title: string; className?: string; onClose: () =
         {props.children}
       </div>
     </dialog>
-  );
-}
-
-function Proof({ methods, answer }: { methods: FactorMethod[]; answer: (proven: boolean) => void }) {
-  const { t } = useText();
-  const accounts = useAccounts();
-  const { busy, run, faults, outcome } = useWork();
-  const byCode = methods.includes('totp') || methods.includes('recovery_code');
-  const name = byCode ? 'code' : 'password';
-  const prove = (work: () => Promise<void>, form?: HTMLFormElement) => run(() => work().then(() => answer(true)), form);
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    const proof = fieldsOf(event)[name]!;
-    void prove(() => accounts.reauthenticate(byCode ? { code: proof } : { password: proof }), event.currentTarget);
-  };
-  return (
-    <Dialog title={t('proveTitle')} onClose={() => answer(false)}>
-      <p>{t('proveAbout')}</p>
-      <Faults.Provider value={faults}>
-        <form onSubmit={submit} noValidate>
-          <Field
-            name={name}
-            label={t(byCode ? 'code' : 'password')}
-            type={byCode ? 'text' : 'password'}
-            autoComplete={byCode ? 'one-time-code' : 'current-password'}
-          />
-          {outcome}
-          <div className="actions">
-            <button type="submit" className="primary" disabled={busy}>
-              {t('continue')}
-            </button>
-            {hasPasskeys && methods.includes('passkey') && (
-              <button type="button" disabled={busy} onClick={() => void prove(accounts.reauthenticateByPasskey)}>
-                {t('usePasskey')}
-              </button>
-            )}
-            <button type="button" onClick={() => answer(false)}>
-              {t('cancel')}
-            </button>
-          </div>
-        </form>
-      </Faults.Provider>
-    </Dialog>
   );
 }
 

@@ -697,7 +697,10 @@ export class ChatClient {
         this.reactionChanged(uuid, event.data, event.kind === 'reaction.added');
         break;
       case 'conversation.updated':
-        this.patchConversation(uuid, () => ({ title: event.data.title, description: event.data.description }));
+        this.patchConversation(uuid, () => {
+          const { title, description, slow_mode_seconds } = event.data;
+          return { title, description, ...(slow_mode_seconds !== undefined && { slow_mode_seconds }) };
+        });
         break;
       default:
         // Who is a member, and with what right: few, and the row has more than the event.

@@ -43,6 +43,8 @@ export class Outbox {
   private perWindow = 20;
   private running = false;
   private notBefore = 0;
+  /** Conversations in slow mode: their messages wait, all others go on. */
+  private readonly slowUntil = new Map<Uuid, number>();
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly options: OutboxOptions) {}
@@ -105,12 +107,14 @@ export class Outbox {
     return entry;
   }
 
-  refuse(clientMsgId: Uuid, { retryable, detail, retry_after_ms }: ErrorFrame): void {
+  refuse(clientMsgId: Uuid, { retryable, detail, retry_after_ms, reason }: ErrorFrame): void {
     const entry = this.entries.get(clientMsgId);
     if (!entry) return;
     if (retryable) {
       // Those behind it wait as well, so that the order stays.
-      this.notBefore = Math.max(this.notBefore, Date.now() + (retry_after_ms ?? 1_000));
+      const until = Date.now() + (retry_after_ms ?? 1_000);
+      if (reason === 'slow_mode') this.slowUntil.set(entry.conversation_uuid, until);
+      else this.notBefore = Math.max(this.notBefore, until);
       entry.sentAt = null;
     } else {
       entry.problem = detail;
@@ -148,6 +152,11 @@ export class Outbox {
       if (entry.problem !== null) continue;
       if (entry.sentAt !== null && now - entry.sentAt < ACK_TIMEOUT_MS) {
         wakeAt = Math.min(wakeAt, entry.sentAt + ACK_TIMEOUT_MS);
+        continue;
+      }
+      const slowUntil = this.slowUntil.get(entry.conversation_uuid) ?? 0;
+      if (slowUntil > now) {
+        wakeAt = Math.min(wakeAt, slowUntil);
         continue;
       }
       const allowedAt = Math.max(this.notBefore, this.windowOpensAt(now));

@@ -79,6 +79,8 @@ export type ConversationOutput = {
   archived: boolean;
   my_role: RoleEnum;
   history_visible: boolean;
+  /** between two messages of a plain member; absent where slow mode is off */
+  slow_mode_seconds?: number;
   created_at: string;
   updated_at: string;
   description: string;
@@ -101,6 +103,8 @@ export type ConversationRowOutput = {
   archived: boolean;
   my_role: RoleEnum;
   history_visible: boolean;
+  /** between two messages of a plain member; absent where slow mode is off */
+  slow_mode_seconds?: number;
   created_at: string;
   updated_at: string;
 };
@@ -135,6 +139,8 @@ export type ConversationWithSettingsOutput = {
   archived: boolean;
   my_role: RoleEnum;
   history_visible: boolean;
+  /** between two messages of a plain member; absent where slow mode is off */
+  slow_mode_seconds?: number;
   created_at: string;
   updated_at: string;
   description: string;
@@ -431,6 +437,8 @@ export type PatchedConversationInputRequest = {
   title?: string;
   description?: string;
   history_visible?: boolean;
+  /** between two messages of a plain member; 0 = no limit */
+  slow_mode_seconds?: number;
 };
 
 export type PatchedConversationSettingsInputRequest = {

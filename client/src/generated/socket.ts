@@ -62,6 +62,7 @@ export type ConversationData = {
   kind: string;
   title: string;
   description: string;
+  slow_mode_seconds?: number;
 };
 
 export type ConversationUpdated = {
@@ -101,6 +102,7 @@ export type ErrorFrame = {
   detail: string;
   retryable: boolean;
   retry_after_ms?: number;
+  reason?: string;
 };
 
 export type EventsFrame = {

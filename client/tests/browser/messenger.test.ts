@@ -249,6 +249,40 @@ describe.skipIf(!server)('a messenger', () => {
     await forgotten;
   });
 
+  it('lets an owner slow a group down, and shows its members how long they wait', async () => {
+    const [alice, bob] = [await signedIn(server!.url, 'alice'), await signedIn(server!.url, 'bob')];
+    const created = await fetch(`${server!.url}/api/chat/conversations/`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${alice.token}`, 'Content-Type': 'application/json' },
+      body: JSON.stringify({ kind: 'group', title: 'A hot topic', user_ids: [bob.id] }),
+    });
+    const { uuid } = (await created.json()) as { uuid: string };
+    const [owner, member] = [await signIn(await openWindow(), 'alice'), await signIn(await openWindow(), 'bob')];
+    for (const page of [owner, member]) await goTo(page, `chat/${uuid}`);
+    await owner.locator('.conversation-head button').click();
+    await owner.getByLabel('Slow mode').selectOption('300');
+    await member.getByText('Slow mode: one message every 5 minutes.').waitFor();
+    await member.locator('.composer textarea').fill('first');
+    await member.locator('.composer textarea').press('Enter');
+    await bubble(member, 'first').waitFor();
+    await member.locator('.slow-mode').getByText(/\((5:00|4:\d\d)\)/).waitFor();
+    // What is typed meanwhile stays typed.
+    await member.locator('.composer textarea').fill('second');
+    await member.locator('.composer textarea').press('Enter');
+    expect(await member.locator('.composer textarea').inputValue()).toBe('second');
+    expect(await member.locator('.composer button[type=submit]').isDisabled()).toBe(true);
+    for (const text of ['as often', 'as I like']) {
+      await owner.locator('.composer textarea').fill(text);
+      await owner.locator('.composer textarea').press('Enter');
+      await bubble(member, text).waitFor();
+    }
+    expect(await owner.locator('.slow-mode').count()).toBe(0);
+    await owner.getByLabel('Slow mode').selectOption('0');
+    await member.locator('.slow-mode').waitFor({ state: 'detached' });
+    await member.locator('.composer textarea').press('Enter');
+    await bubble(owner, 'second').waitFor();
+  });
+
   it('signs in with a mailed code, and says how long a locked account has to wait', async () => {
     const page = await openWindow();
     await page.getByRole('button', { name: 'Sign in with a mailed code' }).click();

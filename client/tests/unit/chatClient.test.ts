@@ -169,6 +169,32 @@ describe('sending', () => {
     expect(contents()).toEqual([]);
   });
 
+  it('lets only the conversation in slow mode wait', async () => {
+    await connected();
+    chat.sendMessage('k1', 'slow');
+    const [slow] = sentIds();
+    FakeSocket.last.frame({ type: 'error', client_msg_id: slow, code: 'throttled', reason: 'slow_mode', detail: 'no', retryable: true, retry_after_ms: 3_000 });
+    chat.sendMessage('k1', 'behind it');
+    chat.sendMessage('k2', 'elsewhere');
+    const contentsSent = () => FakeSocket.last.framesOf('message').map((frame) => frame.content);
+    expect(contentsSent()).toEqual(['slow', 'elsewhere']);
+    await vi.advanceTimersByTimeAsync(2_900);
+    expect(contentsSent().filter((content) => content !== 'elsewhere')).toEqual(['slow']);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(contentsSent().filter((content) => content !== 'elsewhere')).toEqual(['slow', 'slow', 'behind it']);
+  });
+
+  it('learns of a slow mode by the event that sets it', async () => {
+    await connected();
+    const data = { uuid: 'k1', kind: 'group', title: 'Garden', description: '' };
+    const head = chat.conversation('k1')!.last_seq;
+    const events = [{ ...data, slow_mode_seconds: 30 }, data].map((data, index) => ({
+      conversation_uuid: 'k1', seq: head + 1 + index, kind: 'conversation.updated', at: '2026-01-01T00:00:00Z', actor_id: 2, data,
+    }));
+    FakeSocket.last.frame({ type: 'events', events });
+    expect(chat.conversation('k1')).toMatchObject({ slow_mode_seconds: 30, title: 'Garden' });
+  });
+
   it('loses and doubles nothing, whatever happens on the way (property)', async () => {
     await fc.assert(
       fc.asyncProperty(

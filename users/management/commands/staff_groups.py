@@ -11,7 +11,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Support": (*LOOK_AT_PEOPLE, "users.change_user", "user_sessions.change_usersession"),
     "Moderation": (
         *LOOK_AT_PEOPLE,
-        *("chat.view_report", "chat.change_report", "chat.view_conversation"),
+        *("chat.view_report", "chat.change_report", "chat.view_conversation", "chat.change_conversation"),
         *(f"chat.{verb}_moderatedword" for verb in ("view", "add", "change", "delete")),
     ),
     "Audit": ("admin.view_logentry", "users.view_securityevent"),

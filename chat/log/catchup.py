@@ -8,6 +8,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -18,11 +19,9 @@ from django.utils import timezone
 from chat.log import encoding
 from chat.log.published import Encoded
 from chat.models import Conversation, Event, Membership
-from common import pipelined
-from common.pipelined import as_uuid
+from common import json, pipelined
+from common.pipelined import as_time, as_uuid
 from sessions.models import UserSession
-
-RANGES = 100  # per query
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +124,13 @@ def _still_true(user_id: int, ranges: list[Range]) -> list[Range]:
     told = {one.conversation_id for one in ranges if one.events}
     if not told:
         return ranges
-    rows = Membership.objects.filter(user_id=user_id, conversation_id__in=told)
-    now = {row[0]: row[1:] for row in rows.values_list("conversation_id", "left_seq", "visible_after_seq")}
+    condition, params = pipelined.any_of(sorted(told))
+    rows = pipelined.fetch_all(
+        f"SELECT conversation_id, left_seq, visible_after_seq FROM {Membership._meta.db_table} "  # noqa: S608
+        f"WHERE user_id = %s AND conversation_id {condition}",
+        [user_id, *params],
+    )
+    now = {row[0]: row[1:] for row in rows}
     checked = []
     for one in ranges:
         left_seq, visible_after = now.get(one.conversation_id, (0, 0))
@@ -181,24 +185,58 @@ def _range(row: _Member, cursor: int | None, *, same_epoch: bool, budget: int) -
     return Range(row.conversation_id, row.conversation_uuid, after, head, row.visible_after, is_gap=is_gap)
 
 
+class _Logged(NamedTuple):
+    """A stored event, read by plain SQL."""
+
+    conversation_id: int
+    seq: int
+    kind: str
+    at: datetime
+    actor_id: int | None
+    message_id: int | None
+    payload: dict[str, Any]
+
+
 def fill(ranges: Iterable[Range]) -> None:
-    """Read the events of the ranges that are not too long."""
-    wanted = [one for one in ranges if not one.is_gap and one.up_to > one.after]
-    for start in range(0, len(wanted), RANGES):
-        chunk = {one.conversation_id: one for one in wanted[start : start + RANGES]}
-        table = Event._meta.db_table
-        values = ", ".join(["(%s, %s, %s)"] * len(chunk))
-        rows = list(
-            Event.objects.raw(
-                f"WITH wanted (id, after, up_to) AS (VALUES {values}) SELECT e.* FROM wanted w "  # noqa: S608
-                f"JOIN {table} e ON e.conversation_id = w.id AND e.seq > w.after AND e.seq <= w.up_to "
-                "ORDER BY e.conversation_id, e.seq",
-                [value for one in chunk.values() for value in (one.conversation_id, one.after, one.up_to)],
-            )
+    """Read the events of the ranges that are not too long, in one query for all conversations."""
+    wanted = {one.conversation_id: one for one in ranges if not one.is_gap and one.up_to > one.after}
+    rows = [_logged(*row) for row in pipelined.fetch_all(*logged_statement(wanted.values()))] if wanted else []
+    for row, event in zip(rows, encoding.encode(rows), strict=True):
+        one = wanted[row.conversation_id]
+        one.events.append(event.seen_from(one.visible_after))
+
+
+def logged_statement(ranges: Collection[Range]) -> pipelined.Statement:
+    """Return the query for the events of the ranges.
+
+    On PostgreSQL each range is looked up for itself (LATERAL with a limit): of a join the planner knows neither how
+    many ranges there are nor how long, and would read the whole log of a large conversation.
+    """
+    columns = "conversation_id, seq, kind, at, actor_id, message_id, payload"
+    table, limit = Event._meta.db_table, settings.CHAT_RESUME_EVENTS_EACH
+    params: list[Any]
+    if pipelined.is_postgresql():
+        params = [[one.conversation_id for one in ranges], [one.after for one in ranges], [one.up_to for one in ranges]]
+        sql = (
+            f"SELECT e.* FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS wanted (id, after, up_to), "  # noqa: S608
+            f"LATERAL (SELECT {columns} FROM {table} WHERE conversation_id = wanted.id AND seq > wanted.after "
+            f"AND seq <= wanted.up_to ORDER BY seq LIMIT {limit:d}) e ORDER BY e.conversation_id, e.seq"
         )
-        for row, event in zip(rows, encoding.encode(rows), strict=True):
-            one = chunk[row.conversation_id]
-            one.events.append(event.seen_from(one.visible_after))
+    else:
+        params = [value for one in ranges for value in (one.conversation_id, one.after, one.up_to)]
+        sql = (
+            f"WITH wanted (id, after, up_to) AS (VALUES {', '.join(['(%s, %s, %s)'] * len(ranges))}) "  # noqa: S608
+            f"SELECT {columns} FROM wanted w JOIN {table} ON conversation_id = w.id AND seq > w.after "
+            "AND seq <= w.up_to ORDER BY conversation_id, seq"
+        )
+    return sql, params
+
+
+def _logged(
+    conversation_id: int, seq: int, kind: str, at: Any, actor_id: Any, message_id: Any, payload: Any
+) -> _Logged:
+    read = json.loads(payload) if isinstance(payload, str) else payload
+    return _Logged(conversation_id, seq, kind, as_time(at), actor_id, message_id, read)
 
 
 HOLE_EVENTS = 500

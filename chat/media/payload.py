@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from chat.media.models import Attachment
+from common import pipelined
 
 
 def attachment(row: Attachment) -> dict[str, Any]:
@@ -27,8 +28,10 @@ def attachment(row: Attachment) -> dict[str, Any]:
 
 
 def of_messages(message_ids: Iterable[int]) -> dict[int | None, list[dict[str, Any]]]:
-    """Return the attachments by message, in order, in one query."""
+    """Return the attachments by message, in order. Most messages have none: one plain query asks for their ids."""
+    condition, params = pipelined.any_of(sorted(message_ids))
+    ids = pipelined.fetch_all(f"SELECT id FROM {Attachment._meta.db_table} WHERE message_id {condition}", params)  # noqa: S608
     found: dict[int | None, list[dict[str, Any]]] = defaultdict(list)
-    for row in Attachment.objects.filter(message_id__in=list(message_ids)).order_by("message_id", "place"):
+    for row in Attachment.objects.filter(pk__in=[pk for (pk,) in ids]).order_by("message_id", "place"):
         found[row.message_id].append(attachment(row))
     return found

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from chat.log import catchup
 from chat.models import Conversation, Membership, Message
 from chat.rest import conversation_payload
 from chat.services import conversations, messages
@@ -60,6 +61,24 @@ def test_a_group_of_a_thousand_is_created_in_a_fixed_number_of_queries(alice, dj
     assert conversation.last_seq == 1_001
     # SQLite takes a limited number of values at once, so that a bulk insert is several statements there.
     assert len(captured) <= (12 if connection.vendor == "postgresql" else 60)
+
+
+@pytest.mark.parametrize("conversations_missed", [1, 12], ids=["one", "twelve"])
+def test_a_catch_up_costs_the_same_for_one_and_for_many_conversations(alice, bob, conversations_missed):
+    cursors = {}
+    for number in range(conversations_missed):
+        conversation = group(alice, bob, title=f"g{number}")
+        row = Conversation.objects.get(uuid=conversation["uuid"])
+        cursors[row.uuid] = row.last_seq
+        first = say(bob, conversation, "hello @alice")
+        say(bob, conversation, "again", reply_to=first["uuid"])
+        api(alice).put(f"/api/chat/messages/{first['uuid']}/reactions/👍/")
+    with CaptureQueriesContext(connection) as captured:
+        missed = catchup.read(alice.pk, cursors, same_epoch=True)
+    kinds = {event.kind for one in missed.ranges for event in one.events}
+    assert {len(one.events) for one in missed.ranges} == {3}
+    assert kinds == {"message.created", "reaction.added"}
+    assert len(captured) == 9
 
 
 # --- Plans on PostgreSQL, with a past that is long enough to matter ---------------------------------------------------
@@ -147,6 +166,25 @@ def test_a_page_of_history_reads_the_page_alone(long_past, alice, bounds):
     assert _read(nodes, "chat_message") <= 60
     assert not [node for node in nodes if node["Node Type"] in {"Sort", "Incremental Sort", "Seq Scan"}]
     assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"chat_message_seq"}
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db
+def test_a_catch_up_reads_the_events_that_were_missed_alone(long_past, alice):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO chat_event (conversation_id, seq, kind, at, actor_id, message_id, payload)
+            SELECT conversation_id, seq, 'message.created', created_at, sender_id, id, '{}' FROM chat_message
+            """
+        )
+        cursor.execute("ANALYZE chat_event")
+    heads = dict(Conversation.objects.values_list("uuid", "last_seq"))
+    with CaptureQueriesContext(connection) as captured:
+        missed = catchup.read(alice.pk, {name: head - 5 for name, head in heads.items()}, same_epoch=True)
+    assert [len(one.events) for one in missed.ranges] == [5] * 21
+    nodes = _plan(captured)
+    assert _read(nodes, "chat_event") == _read(nodes, "chat_message") == 105
 
 
 @pytest.mark.postgres

@@ -24,6 +24,8 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 from tests import flush
 
+pytest_plugins = ["tests.reruns"]
+
 PASSWORD = "alviar-demo"
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
@@ -54,13 +56,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome, report.longrepr = "failed", f"CI skips nothing. {reason}"
     return report
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the live tests that share a server in one worker (`--dist loadgroup`)."""
-    if item.get_closest_marker("live"):
-        names: list[str] = getattr(item, "fixturenames", [])
-        item.add_marker(pytest.mark.xdist_group("shared" if "shared" in names else item.path.stem))
 
 
 @pytest.hookimpl(trylast=True)

@@ -46,7 +46,7 @@ class Tab:
         self.count += 1
         answer = self.waiting[self.count] = asyncio.get_running_loop().create_future()
         await self.connection.send(json.dumps({"id": self.count, "method": method, "params": params}))
-        message = await asyncio.wait_for(answer, 20)
+        message = await asyncio.wait_for(answer, 60)
         assert "error" not in message, message
         return message["result"]
 
@@ -56,7 +56,7 @@ class Tab:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    async def until(self, script: str, within_s: float = 10) -> Any:
+    async def until(self, script: str, within_s: float = 60) -> Any:
         """Wait until the page makes `script` true."""
         async with asyncio.timeout(within_s):
             while not (value := await self.run(script)):
@@ -92,14 +92,14 @@ async def tab() -> AsyncIterator[Tab]:
                     listening.cancel()
         finally:
             browser.terminate()
-            browser.wait(10)
+            browser.wait(60)
 
 
 def _address(port: int) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=10) as answer:
                 pages = [page for page in json.load(answer) if page["type"] == "page"]
         except OSError:
             pages = []

@@ -20,7 +20,7 @@ import psycopg
 from tests.servers import NotAvailable, PostgreSQL, free_port
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 def program(name: str, package: str) -> str:
@@ -61,7 +61,7 @@ class Daemon:
     def stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "alviar-demo-7"
-WAIT_SECONDS = 30.0  # for what comes at once, on a machine that may be busy
+WAIT_SECONDS = 60.0  # for what comes at once, on a machine that may be busy
 START_SECONDS = 120.0
 KEY = "k9v2Xr7mQ4wZ8nB3cF6hJ1pL5tY0sD2gU7aE9iO4Tq6Wm3Nz8Kx1"
 
@@ -70,7 +70,7 @@ class Server:
         if token:
             request.add_header("Authorization", f"Bearer {token}")
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as answer:
                 return answer.status, _decoded(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, _decoded(error.read())
@@ -96,7 +96,7 @@ class Server:
         """Return status and body as it is."""
         request = urllib.request.Request(self.base + path, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -109,7 +109,7 @@ class Server:
             with suppress(TimeoutError, ConnectionResetError):
                 while piece := wire.recv(65_536):
                     said += piece
-                    wire.settimeout(1)
+                    wire.settimeout(5)
         return said
 
     def said(self) -> str:
@@ -136,7 +136,7 @@ class Server:
             time.sleep(0.05)
         raise AssertionError(f"{self.kind} did not start:\n{self.said()[-4000:]}")
 
-    def stop(self, *, within_s: float = 60) -> int:
+    def stop(self, *, within_s: float = START_SECONDS) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within_s)
 
@@ -189,6 +189,7 @@ class Wire:
     @classmethod
     async def connect(cls, server: Server, token: str, path: str = "/ws/chat/", **options: Any) -> "Wire":
         offered = options.pop("subprotocols", ["access_token", token])
+        options = {"open_timeout": WAIT_SECONDS, "ping_interval": None} | options
         connection = await connect(
             server.ws + path,
             subprotocols=[Subprotocol(name) for name in offered],
@@ -354,11 +355,7 @@ def start(kind: str, environment: dict[str, str], log: Path) -> Server:
 
 def wait_until(holds: Callable[[], Any], *, within_s: float = START_SECONDS) -> Any:
     """Return what `holds` returned once that was true. Raises AssertionError if it never is."""
-    deadline = time.monotonic() + within_s
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"not within {within_s:g} s"
-        time.sleep(0.02)
-    return found
+    return wait_for(holds, bool, within_s=within_s)
 
 
 def wait_for(read: Callable[[], T], wanted: T | Callable[[T], Any], *, within_s: float = START_SECONDS) -> T:
@@ -369,7 +366,7 @@ def wait_for(read: Callable[[], T], wanted: T | Callable[[T], Any], *, within_s:
     deadline = time.monotonic() + within_s
     while not _is(seen := read(), wanted):
         assert time.monotonic() < deadline, f"not within {within_s:g} s; seen last: {seen!r}"
-        time.sleep(0.05)
+        time.sleep(0.02)
     return seen
 
 
@@ -396,7 +393,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(40)
+            process.wait(START_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

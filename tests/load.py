@@ -57,6 +57,8 @@ class Door:
             subprotocols=[websockets.Subprotocol("access_token"), websockets.Subprotocol(token)],
             ssl=self.tls,
             compression=None,
+            open_timeout=120,
+            ping_interval=None,
             max_size=None,
             additional_headers=self.headers,
         )

@@ -95,7 +95,7 @@ class Installation:
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "MAIL_DIR": str(folder / "mail"),
-            "DRAIN_SECONDS": "2",
+            "DRAIN_SECONDS": "10",
         }
 
     def clone(self, commit: str) -> None:
@@ -145,7 +145,7 @@ class Installation:
                 start_new_session=True,
             )
         try:
-            for _ in range(600):
+            for _ in range(1200):
                 with suppress(OSError):
                     if self.server(process).call("GET", "/readyz")[0] == 200:
                         break
@@ -156,7 +156,7 @@ class Installation:
             yield
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(live.START_SECONDS)
 
     def server(self, process: Any = None) -> live.Server:
         """Return the plain port, for what the proxy is not about."""
@@ -174,7 +174,7 @@ class Installation:
             yield
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(live.START_SECONDS)
 
     @property
     def doors(self) -> list[Door]:
@@ -198,7 +198,11 @@ async def sign_up_and_talk(door: Door) -> Pair:
     alice, bob = people
     asked = {"kind": "direct", "user_id": bob["user"]["id"]}
     room = (await ok(door, "/api/chat/conversations/", asked, alice["access"]))["uuid"]
-    async with asyncio.timeout(30), door.connect(bob["access"]) as hears, door.connect(alice["access"]) as says:
+    async with (
+        asyncio.timeout(live.START_SECONDS),
+        door.connect(bob["access"]) as hears,
+        door.connect(alice["access"]) as says,
+    ):
         hello = json.loads(await hears.recv())
         await hears.send(json.dumps({"type": "resume", "epoch": hello["epoch"], "cursors": {}}))
         said = {"type": "message", "conversation_uuid": room, "content": "Hello!", "client_msg_id": str(uuid.uuid4())}

@@ -3,8 +3,10 @@
 `python -m tests.servers COMMAND…` runs COMMAND with `DATABASE_URL` and `REDIS_URL` pointing at them.
 """
 
+import fcntl
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -15,16 +17,33 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 
 class NotAvailable(Exception):
     """The server cannot be started on this machine; the text says why."""
 
 
+# None of those that the kernel gives to outgoing connections, which could take a port before its server does.
+PORTS = range(12_000, 32_000)
+_reserved: list[IO[bytes]] = []  # open, and so locked, until this process ends
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nothing listens on and that no other process of tests was given."""
+    folder = Path(tempfile.gettempdir()) / f"alviar-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for port in random.SystemRandom().sample(PORTS, 200):
+        with suppress(OSError), ExitStack() as stack:
+            file = stack.enter_context((folder / str(port)).open("wb"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+            stack.pop_all()
+            _reserved.append(file)
+            return port
+    raise NotAvailable("no free port")
 
 
 def postgresql_binaries() -> Path:
@@ -103,7 +122,7 @@ class PostgreSQL:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _ctl(self, *words: str) -> None:
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", "30", "-l", str(self.folder / "log"), *words)
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", "120", "-l", str(self.folder / "log"), *words)
 
     def _run(self, program: str, *words: str) -> None:
         done = subprocess.run(
@@ -111,7 +130,7 @@ class PostgreSQL:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=150,
             stdin=subprocess.DEVNULL,
             check=False,
         )
@@ -137,7 +156,7 @@ class Valkey:
     def start(self) -> None:
         for attempt in range(3):  # another process may have taken the port since
             try:
-                self._server.start(timeout=30)
+                self._server.start(timeout=120)
                 return
             except Exception as error:
                 if attempt == 2:
@@ -149,7 +168,7 @@ class Valkey:
 
     def start_empty(self) -> None:
         """Start anew on the same port, with nothing of before. A port may take a moment to be free."""
-        for attempt in range(50):
+        for attempt in range(600):
             self._server = self._make(port=self.port)
             try:
                 self._server.start()
@@ -157,7 +176,7 @@ class Valkey:
                     return
                 self._server.stop()
             except Exception:
-                if attempt == 49:
+                if attempt == 599:
                     raise
             time.sleep(0.1)
         raise NotAvailable(f"valkey: port {self.port} is taken")

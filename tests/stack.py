@@ -61,7 +61,7 @@ class Stack:
             input=text,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -134,7 +134,7 @@ def stack(**settings: str) -> Iterator[Stack]:
             "MAIL_DIR": str(folder / "mail"),
             "MEDIA_ROOT": str(folder / "media"),
             "STATIC_ROOT": str(folder / "static"),
-            "DRAIN_SECONDS": "3",
+            "DRAIN_SECONDS": "10",
             **settings,
         }
         serve = live.launch("serve", environment, folder / "serve.log").process
@@ -165,7 +165,7 @@ def stack(**settings: str) -> Iterator[Stack]:
 def _wait(made: Stack, seconds: float = live.START_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and made.serve.poll() is None and made.nginx.poll() is None:
-        ready = partial(urllib.request.urlopen, f"{made.url}/readyz", timeout=5, context=made.tls)
+        ready = partial(urllib.request.urlopen, f"{made.url}/readyz", timeout=20, context=made.tls)
         with suppress(OSError), ready() as answer:
             if answer.status == 200:
                 return

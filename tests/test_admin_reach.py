@@ -18,7 +18,7 @@ def server(shared: live.Server) -> live.Server:
 
 @pytest.fixture
 def admin(server: live.Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.base, follow_redirects=True) as browser:
+    with httpx.Client(base_url=server.base, follow_redirects=True, timeout=live.WAIT_SECONDS) as browser:
         form = {"username": "admin", "password": "alviar-demo", "next": "/admin/"}
         page = press(browser, "/admin/login/", form, at="/admin/login/?next=/admin/")
         assert page.status_code == 200
@@ -35,6 +35,7 @@ def press(browser: httpx.Client, action: str, form: dict[str, str], *, at: str) 
     )
 
 
+@pytest.mark.promise
 async def test_disabling_a_person_closes_the_socket_and_ends_the_tokens(server, admin):
     person = server.person()
     wire = await person.open()
@@ -47,6 +48,7 @@ async def test_disabling_a_person_closes_the_socket_and_ends_the_tokens(server, 
     assert server.call("POST", "/api/auth/login/", {"username": person.name, "password": live.PASSWORD})[0] == 401
 
 
+@pytest.mark.promise
 async def test_revoking_one_session_closes_its_socket_and_no_other(server, admin):
     first = server.person()
     second = server.sign_in(first.name)
@@ -63,6 +65,7 @@ async def test_revoking_one_session_closes_its_socket_and_no_other(server, admin
     await two.close()
 
 
+@pytest.mark.promise
 async def test_a_forced_reset_signs_out_everywhere(server, admin):
     person = server.person()
     wire = await person.open()

@@ -235,5 +235,5 @@ def upload(person: live.Person, content: bytes) -> str:
     request = urllib.request.Request(f"{person.server.base}/api/chat/attachments/", head + content + b"\r\n--x--\r\n")
     request.add_header("Authorization", f"Bearer {person.access}")
     request.add_header("Content-Type", "multipart/form-data; boundary=x")
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=live.WAIT_SECONDS) as answer:
         return str(json.loads(answer.read())["uuid"])

@@ -67,6 +67,7 @@ def test_many_share_two_connections_that_know_the_limits(server: live.Server, po
     assert ask(server.environment["DATABASE_URL"], "SHOW lock_timeout") == [("4500ms",)]
 
 
+@pytest.mark.promise
 def test_parallel_refreshes_have_one_successor(server: live.Server) -> None:
     person = server.person()
 
@@ -77,6 +78,7 @@ def test_parallel_refreshes_have_one_successor(server: live.Server) -> None:
         assert len(set(threads.map(refresh, range(8)))) == 1
 
 
+@pytest.mark.promise
 async def test_two_write_at_once_and_a_third_resumes_all_of_it(server: live.Server) -> None:
     alice, bob, charlie = [await asyncio.to_thread(server.person) for _ in range(3)]
     room = await asyncio.to_thread(alice.group, bob, charlie)
@@ -101,6 +103,7 @@ async def test_two_write_at_once_and_a_third_resumes_all_of_it(server: live.Serv
         await wire.close()
 
 
+@pytest.mark.promise
 def test_a_repeat_is_stored_once_and_found_by_search(server: live.Server) -> None:
     alice, bob = server.person(), server.person()
     room = alice.direct(bob)

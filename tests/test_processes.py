@@ -69,6 +69,7 @@ async def test_who_is_added_at_one_process_is_live_at_the_other(processes: tuple
     await wire.close()
 
 
+@pytest.mark.promise
 async def test_a_revocation_closes_the_socket_at_the_other_process(
     processes: tuple[live.Server, live.Server],
 ) -> None:
@@ -109,6 +110,7 @@ async def test_presence_crosses(processes: tuple[live.Server, live.Server]) -> N
     await watcher.close()
 
 
+@pytest.mark.promise
 async def test_with_valkey_away_no_socket_closes_and_the_chat_goes_on(
     processes: tuple[live.Server, live.Server], valkey: Valkey
 ) -> None:
@@ -146,6 +148,7 @@ async def test_with_valkey_away_no_socket_closes_and_the_chat_goes_on(
 
 
 @pytest.mark.parametrize("how", ["hanging", "gone"])
+@pytest.mark.promise
 async def test_a_revocation_reaches_the_other_process_while_redis_is_away_and_the_log_says_it_once(
     processes: tuple[live.Server, live.Server], valkey: Valkey, how: str
 ) -> None:

@@ -115,10 +115,12 @@ def rounds(server: live.Server, push_service: Service) -> None:
     assert [asked for phone, at in ended for asked in phone.asked if asked.at > at + TICK_S] == []
 
 
+@pytest.mark.promise
 def test_nothing_is_pushed_after_a_revocation(server: live.Server, push_service: Service) -> None:
     rounds(server, push_service)
 
 
+@pytest.mark.promise
 def test_nothing_is_pushed_after_a_revocation_on_postgresql(postgres_url: str, push_service: Service) -> None:
     settings = {"PUSH_PRIVATE_ENDPOINTS": "true", "PUSH_COLLECT_MS": "0"}
     with live.server("uvicorn", database_url=postgres_url, **settings) as started:

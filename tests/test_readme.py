@@ -64,11 +64,11 @@ def printed(script, port, log, **environment):
     finally:
         # bash, make and the server are one group: bash alone would leave the other two behind.
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(40)
+        process.wait(live.START_SECONDS)
         _wait_until_gone(process.pid)
 
 
-def _wait_until_gone(group, seconds=40):
+def _wait_until_gone(group, seconds=120):
     """Wait until no process of the group is left; whatever is by then is killed and a failure."""
     for _ in range(seconds * 10):
         try:

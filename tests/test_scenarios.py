@@ -11,11 +11,10 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from tests import live
-from tests.contract.conftest import Person, Server, Socket, assert_envelope, make_person, start_server
+from tests.contract.conftest import Person, Server, Socket, assert_envelope, http, make_person, start_server
 
 NODE_MODULES = live.ROOT / "client" / "node_modules"
 MESSAGES = 60
@@ -45,10 +44,9 @@ def server(request: pytest.FixtureRequest, kind: str, tmp_path_factory: pytest.T
 
 
 def sign_in(person: Person, prefix: str, device: str) -> dict[str, Any]:
-    answer = httpx.post(
+    answer = http.post(
         f"{person.server.base}{prefix}login/",
         json={"username": person.username, "password": person.password, "device_fingerprint": device},
-        timeout=20,
     )
     assert answer.status_code == 200, answer.text
     assert answer.headers["cache-control"] == "no-store"
@@ -71,6 +69,7 @@ def keep_sending(sender: Socket, conversation: str, count: int) -> threading.Thr
     return thread
 
 
+@pytest.mark.promise
 def test_two_people_sign_in_chat_change_tokens_and_are_signed_out(server: Server) -> None:
     alice, bob = make_person(server, "alice"), make_person(server, "bob")
 
@@ -78,7 +77,7 @@ def test_two_people_sign_in_chat_change_tokens_and_are_signed_out(server: Server
     alice.login = sign_in(alice, "/api/auth/", "alice-phone")
     bob.login = sign_in(bob, "/api/users/auth/", "bob-phone")
     for person, prefix in ((alice, "/api/users/auth/"), (bob, "/api/auth/")):
-        verified = httpx.post(f"{server.base}{prefix}token/verify/", json={"token": person.access})
+        verified = http.post(f"{server.base}{prefix}token/verify/", json={"token": person.access})
         assert (verified.status_code, verified.json()) == (200, {})
 
     # Scenario 1: a conversation is opened.
@@ -111,7 +110,7 @@ def test_two_people_sign_in_chat_change_tokens_and_are_signed_out(server: Server
     cursor = event["seq"]
     sending = keep_sending(alice_socket, conversation, MESSAGES)
     seen = [row["seq"] for row in bob_socket.events(5)]
-    refreshed = httpx.post(f"{server.base}/api/auth/token/refresh/", json={"refresh": bob.login["refresh"]})
+    refreshed = http.post(f"{server.base}/api/auth/token/refresh/", json={"refresh": bob.login["refresh"]})
     assert refreshed.status_code == 200
     old_access, bob.login = bob.access, {**bob.login, **refreshed.json()}
     assert bob.access != old_access
@@ -145,7 +144,7 @@ def test_two_people_sign_in_chat_change_tokens_and_are_signed_out(server: Server
     assert (answer.status_code, answer.json()) == (200, {"success": True})
     assert second.closed() == 4503
     assert_envelope(bob.get("users/me/"), 401, "token_not_valid", reason="session_revoked", action="login")
-    refused = httpx.post(f"{server.base}/api/users/auth/token/refresh/", json={"refresh": bob.login["refresh"]})
+    refused = http.post(f"{server.base}/api/users/auth/token/refresh/", json={"refresh": bob.login["refresh"]})
     assert_envelope(refused, 401, "token_not_valid", reason="session_revoked", action="login")
     again = bob.socket()
     assert again.until("error")["code"] == "token_not_valid"
@@ -161,7 +160,7 @@ def test_token_is_checked_while_the_conversation_is_open(server: Server) -> None
     with bob.socket() as socket:
         before = socket.until("hello")["token_expires_at"]
         time.sleep(1.1)  # `exp` counts whole seconds
-        refreshed = httpx.post(f"{server.base}/api/auth/token/refresh/", json={"refresh": bob.login["refresh"]}).json()
+        refreshed = http.post(f"{server.base}/api/auth/token/refresh/", json={"refresh": bob.login["refresh"]}).json()
         socket.send(type="authenticate", token=refreshed["access"])
         assert socket.until("authenticated")["token_expires_at"] > before
         alice.say(conversation, "still there?")

@@ -61,6 +61,7 @@ def connect(made: stack.Stack, token: str) -> Any:
     )
 
 
+@pytest.mark.promise
 async def test_two_people_talk_through_tls_while_everything_is_reloaded(made: stack.Stack) -> None:
     alice, bob = await asyncio.to_thread(person, made, "alice"), await asyncio.to_thread(person, made, "bob")
     path, ids = "/api/chat/conversations/", {"kind": "direct", "user_id": bob["user"]["id"]}
@@ -151,6 +152,7 @@ def test_the_proxy_tells_who_the_client_is_and_nobody_else_can(made: stack.Stack
     assert session["ip_address"] == "127.0.0.1"
 
 
+@pytest.mark.promise
 async def test_no_token_is_in_any_log(made: stack.Stack) -> None:
     dave = await asyncio.to_thread(person, made, "dave")
     async with connect(made, dave["access"]) as wire:

@@ -25,7 +25,7 @@ def server(shared: live.Server) -> live.Server:
 
 def connect(server: live.Server) -> socket.socket:
     host, port = server.base.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), 20)
+    return socket.create_connection((host, int(port)), live.WAIT_SECONDS)
 
 
 def head(method: str, path: str, token: str, **headers: Any) -> bytes:

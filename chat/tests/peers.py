@@ -59,7 +59,7 @@ class Peer:
     async def send(self, type: str, **fields: Any) -> None:
         await self.communicator.send_to(text_data=json.dumps({"type": type, **fields}))
 
-    async def next(self, *types: str, within_s: float = 5) -> dict[str, Any]:
+    async def next(self, *types: str, within_s: float = 60) -> dict[str, Any]:
         while True:
             frame = json.loads(await self.communicator.receive_from(timeout=within_s))
             if not types or frame["type"] in types:
@@ -79,7 +79,7 @@ class Peer:
             found += (await self.next("events"))["events"]
         return found
 
-    async def close_code(self, within_s: float = 5) -> int:
+    async def close_code(self, within_s: float = 60) -> int:
         async with asyncio.timeout(within_s):
             while True:
                 message = await self.communicator.receive_output(within_s)
@@ -95,7 +95,7 @@ async def connect(known: Known, path: str = "/ws/chat/", *, token: str | None = 
         ChatConsumer.as_asgi(), path, subprotocols=["access_token", known.access if token is None else token]
     )
     communicator.scope |= scope
-    accepted, subprotocol = await communicator.connect(timeout=5)
+    accepted, subprotocol = await communicator.connect(timeout=60)
     assert (accepted, subprotocol) == (True, "access_token")
     peer = Peer(known, communicator)
     if token is None:

@@ -207,7 +207,7 @@ async def test_all_members_of_one_spelling_share_one_frame(alice, bob, charlie, 
     written = []
     monkeypatch.setattr(Window, "write", lambda self, frame, **more: written.append(frame) or True)
     await react(bob, secret)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(written) < len(connected):
             await asyncio.sleep(0.01)
     frames = [frame for frame in written if b"reaction.added" in frame.payload]

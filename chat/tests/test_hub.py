@@ -48,7 +48,7 @@ async def test_nothing_is_told_before_commit_nor_after_a_rollback(alice, bob):
             conversation = events.locked(room.pk)
             events.append(conversation, kind="conversation.updated", actor_id=alice.id, at=room.updated_at)
             inside.set()
-            go_on.wait(5)
+            go_on.wait(60)
 
     def rollback() -> None:
         with transaction.atomic():
@@ -57,7 +57,7 @@ async def test_nothing_is_told_before_commit_nor_after_a_rollback(alice, bob):
             transaction.set_rollback(True)
 
     committing = asyncio.ensure_future(run(slow_commit))
-    await asyncio.to_thread(inside.wait, 5)
+    await asyncio.to_thread(inside.wait, 60)
     assert await peer.waiting() == []
     go_on.set()
     await committing
@@ -232,17 +232,13 @@ async def test_one_slow_query_holds_up_no_other_socket(alice, bob, monkeypatch):
     room = await group(alice, bob)
     slow, other = await connect(alice), await connect(bob)
     release = threading.Event()
-    monkeypatch.setattr(messages, "_locked", lambda *given: release.wait(5))
+    monkeypatch.setattr(messages, "_locked", lambda *given: release.wait(60))
     for _ in range(20):
         await slow.send("delete", message_uuid=str(uuid.uuid4()))
     for peer in (other, slow):  # also on the very socket whose query is slow
-        took = []
         for _ in range(5):
-            started = time.perf_counter()
             await peer.send("ping")
-            await peer.next("pong")
-            took.append(time.perf_counter() - started)
-        assert min(took) < 0.05  # the others tell how busy the machine is
+            await peer.next("pong", within_s=30)  # the queries wait longer
     release.set()
     assert room.pk
 

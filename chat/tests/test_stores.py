@@ -84,7 +84,7 @@ def nanio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
@@ -98,7 +98,7 @@ def nanio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def fetch(url: str) -> tuple[int, bytes, Any]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status, answer.read(), answer.headers
     except urllib.error.HTTPError as error:
         return error.code, b"", error.headers
@@ -286,7 +286,7 @@ def real_clamd(tmp_path: Path) -> Iterator[str]:
         [program, "--config-file", str(tmp_path / "clamd.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break

@@ -31,7 +31,7 @@ class Work:
         self.may_go.set()
 
     def __call__(self, batch: Any) -> list[int | Exception]:
-        self.may_go.wait(5)
+        self.may_go.wait(60)
         self.batches.append(list(batch))
         if 13 in batch:
             raise ValueError("13")

@@ -139,7 +139,7 @@ def test_a_long_task_keeps_its_lease(transactional_db, worker, monkeypatch):
     row = worker._claim()
     first = row.run_after
     with tasks._lease_kept(row):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while only_row().run_after == first and time.monotonic() < deadline:
             threading.Event().wait(0.02)
     assert only_row().run_after > first
@@ -162,13 +162,13 @@ def test_the_worker_wakes_at_commit_and_outlives_a_locked_database(monkeypatch):
     thread.start()
     try:
         note.enqueue("mail")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not ran and time.monotonic() < deadline:
             threading.Event().wait(0.02)
     finally:
         worker.stop.set()
         tasks.wake()
-        thread.join(10)
+        thread.join(60)
     assert ran == ["mail"]
     assert not failing
 
@@ -189,7 +189,7 @@ def test_two_workers_never_claim_the_same_task():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert sorted(ran) == list(range(40))
 
 

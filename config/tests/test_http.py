@@ -130,7 +130,7 @@ async def call(bridge, method="GET", path="/echo", body=(b"",), end="stay", **mo
     async def send(message):
         sent.append(message)
 
-    await asyncio.wait_for(bridge(scope_of(method, path, **more), receive, send), 10)
+    await asyncio.wait_for(bridge(scope_of(method, path, **more), receive, send), 60)
     return Answer(sent) if sent else None
 
 
@@ -186,7 +186,7 @@ async def test_a_body_that_does_not_end_is_408_and_closed(bridge, settings):
     async def send(message):
         sent.append(message)
 
-    await asyncio.wait_for(bridge(scope_of("POST", "/api/auth/login/"), receive, send), 10)
+    await asyncio.wait_for(bridge(scope_of("POST", "/api/auth/login/"), receive, send), 60)
     answer = Answer(sent)
     assert (answer.status, answer.json()["code"]) == (408, "request_timeout")
     assert answer.headers["connection"] == "close"
@@ -293,7 +293,7 @@ async def test_an_endless_stream_ends_with_its_client(bridge):
             gone.set()
         await asyncio.sleep(0)
 
-    await asyncio.wait_for(bridge(scope_of(path="/endless"), receive, send), 10)
+    await asyncio.wait_for(bridge(scope_of(path="/endless"), receive, send), 60)
     assert await asyncio.to_thread(closed.wait, 5)
 
 
@@ -378,12 +378,13 @@ async def test_a_full_hashing_queue_is_503_at_once_and_holds_up_nothing_else(set
     def slow_logins(environ, start_response):
         if environ["PATH_INFO"] == "/api/auth/login/" and "alviar.refusal" not in environ:
             names.append(threading.current_thread().name)
-            release.wait(10)
+            release.wait(60)
         return real({**environ, "PATH_INFO": environ["PATH_INFO"].replace("auth/login", "nix")}, start_response)
 
     bridge = HTTPBridge(slow_logins)
     logins = [asyncio.ensure_future(call(bridge, "POST", path="/api/auth/login/")) for _ in range(3)]
-    await asyncio.sleep(0.05)
+    while bridge.hashing < 3:
+        await asyncio.sleep(0.01)
     refused = await call(bridge, "POST", path="/api/auth/login/")
     assert refused.status == 503
     assert refused.headers["retry-after"] == "2"
@@ -402,13 +403,14 @@ async def test_a_client_that_leaves_the_hashing_queue_costs_no_hash(settings):
 
     def slow(environ, start_response):
         calls.append(1)
-        release.wait(10)
+        release.wait(60)
         start_response("200 OK", [])
         return [b""]
 
     bridge = HTTPBridge(slow)
     first = asyncio.ensure_future(call(bridge, "POST", path="/api/auth/login/"))
-    await asyncio.sleep(0.05)
+    while not calls:
+        await asyncio.sleep(0.01)
     steps = iter([{"type": "http.request", "body": b""}, {"type": "http.disconnect"}])
 
     async def receive():

@@ -84,7 +84,7 @@ async def test_a_store_that_hangs_holds_up_neither_probe(monkeypatch):
 
     def look():
         looks.append(1)
-        hangs.wait(10)
+        hangs.wait(60)
         return {}
 
     monkeypatch.setattr(health, "_look_and_close", look)

@@ -15,7 +15,7 @@ import uvicorn
 from config import protocols
 from config.protocols import HTTPProtocol, SocketProtocol
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
 UPGRADE = {
     "Host": "testserver",
     "Connection": "Upgrade",
@@ -83,7 +83,8 @@ class Peer:
 
     @classmethod
     async def to(cls, port: int, **options: Any) -> "Peer":
-        return cls(*await asyncio.open_connection("127.0.0.1", port, **options))
+        where = {} if "sock" in options else {"host": "127.0.0.1", "port": port}
+        return cls(*await asyncio.open_connection(**where, **options))
 
     async def say(self, data: bytes) -> None:
         self.writer.write(data)
@@ -331,10 +332,13 @@ async def test_unread_pongs_stop_the_reading_and_reading_them_goes_on(settings: 
     application = Application()
     counted = []
     application.on_control = lambda: counted.append(1)
-    pings = 400_000
+    pings = 40_000
     async with serving(application) as port:
-        peer = await open_socket(port, limit=1_000)
+        small = socket.create_connection(("127.0.0.1", port))
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)  # so that few pongs fill what lies between
+        peer = await open_socket(port, sock=small, limit=1_000)
         connection: Any = application.send.__self__
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
         sending = asyncio.create_task(peer.say(frame(9, b"p" * 100) * pings + frame(1, b"last")))
         while not connection._paused_by_answers:

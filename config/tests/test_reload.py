@@ -31,7 +31,7 @@ def server(tmp_path_factory, new_database, valkey_url):
     del environment["RATE_LOGIN"]
     environment |= {
         "METRICS_PORT": str(free_port()),
-        "DRAIN_SECONDS": "3",
+        "DRAIN_SECONDS": "10",
         "RATE_LOGIN_FILE": str(folder / "rate"),
     }
     started = live.start("serve", environment, folder / "log")
@@ -82,7 +82,7 @@ class Load:
             thread.join()
 
     def _call(self, method, path, body=None):
-        wire = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        wire = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=live.WAIT_SECONDS)
         headers = {"Authorization": f"Bearer {self.person.access}", "Content-Type": "application/json"}
         try:
             wire.request(method, path, json.dumps(body) if body else None, headers)
@@ -135,6 +135,7 @@ async def follow(person, room, heard, closes):
             continue
 
 
+@pytest.mark.promise
 async def test_a_reload_refuses_no_connection_and_loses_no_message(server):
     alice, bob = [await asyncio.to_thread(server.person) for _ in "ab"]
     room = await asyncio.to_thread(alice.direct, bob)

@@ -177,10 +177,9 @@ def test_serve_survives_the_death_of_its_parts_and_stops_them_together(tmp_path,
     }
     with started("serve", tmp_path, **production) as server:
         ready = {"database": "ok", "layer": "ok", "migrations": "ok", "tasks": "ok"}
-        assert json.loads(server.get("/readyz")[1]) == ready
+        live.wait_for(lambda: json.loads(server.get("/readyz")[1]), ready)
         assert server.login("alice") == 401, "no demo people in production"
-        before = server.processes()
-        assert len(before["workers"]) == 2
+        before = live.wait_for(server.processes, lambda found: len(found.get("workers", [])) == 2 and found["tasks"])
         victims = [before["workers"][0], before["tasks"]]
         for pid in victims:
             os.kill(pid, signal.SIGKILL)

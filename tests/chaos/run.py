@@ -44,7 +44,7 @@ from tests.chaos.proxy import Proxy
 from tests.servers import NotAvailable, PostgreSQL, Valkey
 
 PASSWORD = "correct horse 9 battery"
-SETTLE_SECONDS = 45.0
+SETTLE_SECONDS = 120.0
 LONG = "\N{GRINNING FACE}" * 3_900  # 15,600 bytes on the wire
 
 
@@ -191,7 +191,7 @@ class World:
             self.database.start()
             self.valkey.start()
             self.http = await stack.enter_async_context(
-                httpx.AsyncClient(timeout=10, limits=httpx.Limits(max_connections=60, max_keepalive_connections=40))
+                httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=60, max_keepalive_connections=40))
             )
             try:
                 await asyncio.to_thread(self._start_server)
@@ -288,7 +288,7 @@ class World:
                     self.rooms_of.setdefault(device, []).append(uuid)
         for device in self.devices:
             device.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not all(device.link and device.link.resumed.is_set() for device in self.devices):
             if time.monotonic() > deadline:
                 waiting = [device for device in self.devices if not (device.link and device.link.resumed.is_set())]

@@ -28,7 +28,7 @@ def _is_documented(response: httpx.Response) -> None:
 
 
 # One client for all: a new one for each call would load the certificates of the world each time.
-http = httpx.Client(timeout=20, event_hooks={"response": [_is_documented]})
+http = httpx.Client(timeout=live.WAIT_SECONDS, event_hooks={"response": [_is_documented]})
 PASSWORD = "correct horse 9 battery"
 
 
@@ -49,17 +49,12 @@ class Server(live.Server):
 
     def mailed_token(self, to: str, page: str, *, count: int = 1) -> str:
         """Wait for the count-th mail to `to` that links to `page` and return its token."""
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            tokens = [
-                match[1]
-                for mail in self.mails(to)
-                if (match := re.search(page + r"/#token=([0-9a-f-]{36})", mail.get_body(("plain",)).get_content()))
-            ]
-            if len(tokens) >= count:
-                return tokens[-1]
-            time.sleep(0.1)
-        raise AssertionError(f"no mail to {to} for {page}; mails: {[m['Subject'] for m in self.mails(to)]}")
+
+        def tokens() -> list[str]:
+            texts = [mail.get_body(("plain",)).get_content() for mail in self.mails(to)]
+            return [found[1] for text in texts if (found := re.search(page + r"/#token=([0-9a-f-]{36})", text))]
+
+        return live.wait_for(tokens, lambda found: len(found) >= count)[-1]
 
 
 UNLIMITED = (
@@ -113,7 +108,6 @@ class Person:
         answer = http.post(
             self.server.base + "/api/auth/login/",
             json={"username": self.username, "password": self.password, **extra},
-            timeout=20,
         )
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -157,18 +151,19 @@ class Socket:
     """A chat socket that reads frames as dicts."""
 
     def __init__(self, url: str, access: str, **kw: Any) -> None:
+        kw = {"open_timeout": live.WAIT_SECONDS, "ping_interval": None} | kw
         opening = connect(url, subprotocols=["access_token", access], compression=None, **kw)  # type: ignore[list-item]
         self.raw: ClientConnection = opening.__enter__()
 
     def send(self, **frame: Any) -> None:
         self.raw.send(json.dumps(frame))
 
-    def receive(self, timeout: float = 5) -> dict[str, Any]:
+    def receive(self, timeout: float = live.WAIT_SECONDS) -> dict[str, Any]:
         frame = json.loads(self.raw.recv(timeout=timeout))
         assert isinstance(frame, dict)
         return frame
 
-    def until(self, kind: str, timeout: float = 5, **match: Any) -> dict[str, Any]:
+    def until(self, kind: str, timeout: float = live.WAIT_SECONDS, **match: Any) -> dict[str, Any]:
         """Read until a frame of this type (with these values) and return it."""
         deadline = time.monotonic() + timeout
         seen = []
@@ -182,7 +177,7 @@ class Socket:
                 return frame
         raise AssertionError(f"no {kind} {match} within {timeout} s; seen {seen}")
 
-    def events(self, count: int, timeout: float = 5, kind: str | None = None) -> list[dict[str, Any]]:
+    def events(self, count: int, timeout: float = live.WAIT_SECONDS, kind: str | None = None) -> list[dict[str, Any]]:
         """Read until `count` events (of this kind) have come and return them."""
         found: list[dict[str, Any]] = []
         deadline = time.monotonic() + timeout
@@ -192,7 +187,7 @@ class Socket:
                 found += [event for event in frame["events"] if kind in (None, event["kind"])]
         return found
 
-    def closed(self, timeout: float = 5) -> int:
+    def closed(self, timeout: float = live.WAIT_SECONDS) -> int:
         """Read to the end and return the close code."""
         from websockets.exceptions import ConnectionClosed
 
@@ -225,7 +220,6 @@ def make_person(server: Server, prefix: str = "p") -> Person:
             "password_confirm": PASSWORD,
             "language": "en",
         },
-        timeout=20,
     )
     assert answer.status_code == 201, answer.text
     person = Person(server, name, f"{name}@example.com")

@@ -1,6 +1,5 @@
 """Contract §4 and §5 from outside."""
 
-import time
 import uuid
 
 import pytest
@@ -40,6 +39,7 @@ def test_two_people_have_one_direct_conversation(alice: Person, bob: Person) -> 
     assert_envelope(alice.post("chat/conversations/", {"kind": "direct"}), 400, "validation_error")
 
 
+@pytest.mark.promise
 def test_a_message_is_stored_once_whatever_is_repeated(alice: Person, bob: Person) -> None:
     conversation = alice.direct(bob)
     body = {"content": "Hello", "client_msg_id": new_id()}
@@ -268,6 +268,7 @@ def test_a_message_is_acknowledged_and_reaches_the_other_and_oneself(alice: Pers
         assert (error["code"], error["ref"], error["retryable"]) == ("idempotency_conflict", 7, False)
 
 
+@pytest.mark.promise
 def test_a_retry_over_rest_is_the_same_message(alice: Person, bob: Person) -> None:
     conversation = alice.direct(bob)
     with alice.socket() as a:
@@ -342,6 +343,7 @@ def test_a_frame_over_64_kib_is_1009(alice: Person) -> None:
     assert socket.closed() == 1009
 
 
+@pytest.mark.promise
 def test_resume_delivers_what_was_missed_once_and_in_order(alice: Person, bob: Person) -> None:
     conversation = alice.direct(bob)
     with bob.socket() as b:
@@ -395,6 +397,7 @@ def test_too_far_behind_is_a_gap_not_a_flood(alice: Person, bob: Person) -> None
         assert [event["seq"] for event in b.until("events")["events"]] == [last - 2, last - 1, last]
 
 
+@pytest.mark.promise
 def test_a_removed_member_gets_nothing_more(alice: Person, bob: Person, charlie: Person) -> None:
     group = alice.group(bob, charlie)
     head = alice.get(f"chat/conversations/{group}/").json()["last_seq"]
@@ -460,8 +463,8 @@ def test_receipts_typing_and_presence(alice: Person, bob: Person) -> None:
             b.send(type="typing", conversation_uuid=conversation, active=True)
             typing = a.until("typing")
             assert (typing["user_id"], typing["active"]) == (bob.id, True)
-            assert a.until("typing", timeout=9)["active"] is False
-        assert a.until("presence", timeout=12)["users"][0]["online"] is False
+            assert a.until("typing")["active"] is False
+        assert a.until("presence")["users"][0]["online"] is False
 
 
 def test_refresh_and_authenticate_keep_the_socket(server: Server, alice: Person, bob: Person) -> None:
@@ -474,27 +477,27 @@ def test_refresh_and_authenticate_keep_the_socket(server: Server, alice: Person,
         assert a.until("error")["code"] == "permission_denied"
 
 
-def test_revoking_a_session_closes_its_socket_within_a_second(alice: Person) -> None:
+@pytest.mark.promise
+def test_revoking_a_session_closes_its_socket(alice: Person) -> None:
     other = alice.sign_in()
     socket = alice.socket(access=other["access"])
     socket.until("hello")
     rows = alice.get("users/sessions/").json()["results"]
     assert next(row for row in rows if row["id"] == other["session"]["id"])["sockets"] == 1
-    before = time.monotonic()
     alice.post(f"users/sessions/{other['session']['id']}/revoke/")
-    assert socket.until("bye", timeout=2)["code"] == "session_revoked"
-    assert socket.closed(2) == 4503
-    assert time.monotonic() - before < 1
+    assert socket.until("bye")["code"] == "session_revoked"
+    assert socket.closed() == 4503
     again = alice.socket(access=other["access"])
     assert again.receive()["type"] == "error"
     assert again.closed() == 4503
 
 
+@pytest.mark.promise
 def test_closing_the_account_closes_its_sockets(alice: Person) -> None:
     socket = alice.socket()
     socket.until("hello")
     alice.call("DELETE", "users/me/", {"password": PASSWORD})
-    assert socket.closed(3) in (4503, 4504)
+    assert socket.closed() in (4503, 4504)
 
 
 def test_the_fourth_socket_of_a_session_supersedes_the_oldest(alice: Person) -> None:

@@ -76,6 +76,7 @@ def test_refresh_answers_like_login_without_user(server: Server, alice: Person) 
     assert "x-refresh-replayed" not in answer.headers
 
 
+@pytest.mark.promise
 def test_a_retry_gets_the_same_successor_byte_for_byte(server: Server, alice: Person) -> None:
     first = refresh(server, alice.login["refresh"])
     again = refresh(server, alice.login["refresh"])
@@ -85,6 +86,7 @@ def test_a_retry_gets_the_same_successor_byte_for_byte(server: Server, alice: Pe
     assert alice.get("users/me/", access=again.json()["access"]).status_code == 200
 
 
+@pytest.mark.promise
 def test_eight_parallel_refreshes_make_one_successor(server: Server, alice: Person) -> None:
     answers: list[httpx.Response] = []
     barrier = threading.Barrier(8)
@@ -103,6 +105,7 @@ def test_eight_parallel_refreshes_make_one_successor(server: Server, alice: Pers
     assert sum("x-refresh-replayed" in answer.headers for answer in answers) == 7
 
 
+@pytest.mark.promise
 def test_a_token_older_than_the_parent_revokes_the_session(server: Server, alice: Person) -> None:
     first = alice.login["refresh"]
     second = refresh(server, first).json()["refresh"]
@@ -171,6 +174,7 @@ def test_one_session_per_fingerprint_and_one_more_without(server: Server, alice:
     assert len(alice.get("users/sessions/").json()["results"]) == 2
 
 
+@pytest.mark.promise
 def test_revoke_is_instant_idempotent_and_only_ones_own(server: Server, alice: Person, bob: Person) -> None:
     victim = alice.sign_in()
     sid = victim["session"]["id"]

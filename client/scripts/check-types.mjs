@@ -59,7 +59,13 @@ export const chat = new ChatClient({ auth, WebSocket });
   { lib: ['ES2022'], types: ['node'], typeRoots: [join(root, 'node_modules/@types')], skipLibCheck: true },
 );
 
-const documents = ['README.md', '../docs/tutorial/first-app.md', '../docs/how-to/expo.md', '../docs/how-to/react-native.md'];
+const documents = [
+  'README.md',
+  '../docs/attachments.md',
+  '../docs/how-to/expo.md',
+  '../docs/how-to/react-native.md',
+  '../docs/tutorial/first-app.md',
+];
 const blocks = documents.flatMap((document) => [
   ...readFileSync(join(root, document), 'utf8').matchAll(/^```(tsx?)\n([\s\S]*?)^```/gm),
 ]);
@@ -76,6 +82,7 @@ project(
       'react-native': [join(root, 'examples/stubs/react-native.tsx')],
       'expo-router': [join(root, 'examples/stubs/expo-router.tsx')],
       'expo-secure-store': [join(root, 'examples/stubs/expo-secure-store.ts')],
+      'tus-js-client': [join(root, 'node_modules/tus-js-client')],
     },
   },
 );

@@ -10,6 +10,7 @@ from django.conf import settings as django_settings
 from chat.protocol import incoming, outgoing
 from chat.protocol.close_codes import Close
 from common import errors
+from config import refusals  # noqa: F401  # names the codes of DRF as classes
 from config import settings as module
 from tools import site
 
@@ -99,18 +100,49 @@ def test_the_reference_names_everything_once():
         assert file.stem == "__init__" or f"## {file.stem}\n" in shown
 
 
-def test_every_error_code_stands_in_the_list_of_errors():
-    def all_of(kind):
-        for below in kind.__subclasses__():
-            yield below
-            yield from all_of(below)
+def test_the_list_of_errors_has_every_code_once_and_no_other():
+    text = (ROOT / "docs" / "errors.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if re.match(r"\| \d", line)]
+    told = [
+        (code, reason)
+        for _status, codes, reasons, _action, _when in rows
+        for code in re.findall(r"`(\w+)`", codes)
+        for reason in re.findall(r"`(\w+)`", reasons) or [""]
+    ]
+    assert len(told) == len(set(told))
+    known = [kind for kind in _all_of(errors.ApplicationError) if "tests" not in kind.__module__]
+    assert {code for code, _reason in told} == {kind.code for kind in known} - {"error"}
+    assert {reason for code, reason in told if code == "token_not_valid"} == {"invalid", *errors.TOKEN_DETAILS}
+    for status, codes, _reasons, action, _when in rows:
+        meant = [kind for kind in known if f"`{kind.code}`" in codes]
+        assert {str(kind.status) for kind in meant} == set(status.split(", ")), codes
+        if "token_not_valid" not in codes:
+            assert {f"`{kind.action}`" for kind in meant} == {action}, codes
 
-    text = (ROOT / "docs" / "errors.md").read_text() + (ROOT / "docs" / "socket.md").read_text()
-    missing = sorted(
-        {
-            kind.code
-            for kind in all_of(errors.ApplicationError)
-            if "tests" not in kind.__module__ and f"`{kind.code}`" not in text
-        }
-    )
-    assert missing == []
+
+def _all_of(kind):
+    for below in kind.__subclasses__():
+        yield below
+        yield from _all_of(below)
+
+
+def test_the_page_of_the_socket_has_every_code_and_close_code_and_no_other():
+    text = (ROOT / "docs" / "socket.md").read_text()
+    table = text.partition("## When a frame is refused")[2].partition("## When it closes")[0]
+    told = [
+        (code, retryable)
+        for codes, retryable in re.findall(r"^\| (`[^|]+`) \| (yes|no) \|", table, re.M)
+        for code in re.findall(r"`(\w+)`", codes)
+    ]
+    assert sorted(code for code, _ in told) == sorted(outgoing.ERROR_CODES)
+    assert {code for code, retryable in told if retryable == "yes"} == outgoing.RETRYABLE
+    rows = re.findall(r"^\| (4\d\d\d) \|", text, re.M)
+    assert sorted(rows) == sorted(str(close.value) for close in Close)
+
+
+def test_the_page_of_settings_has_every_setting_once_and_no_other():
+    shown = re.findall(r"^([A-Z][A-Z0-9_]+)=", site.settings(), re.M)
+    chosen = [name for name in shown if re.match(r"SOCIAL_[A-Z]+_", name) and name not in module.env.declared]
+    assert all(name.startswith(("SOCIAL_GOOGLE_", "SOCIAL_APPLE_", "SOCIAL_ACME_", "SOCIAL_WORK_")) for name in chosen)
+    assert sorted(set(shown) - set(chosen)) == sorted(module.env.declared)
+    assert len(shown) == len(set(shown))

@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 # Compiled once: every start of a server, and every test module, would else be compiled anew.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help docs run serve reload stack lock sbom release newcomer image-test test coverage check chaos chaos-short abuse benchmarks client-test bruno-test
+.PHONY: help docs run serve reload stack lock sbom release newcomer image-test test coverage check chaos chaos-short cluster cluster-long abuse benchmarks client-test bruno-test
 
 help:
 	@echo "make run     a server with demo people on http://127.0.0.1:8000 (SQLite, one process)"
@@ -23,6 +23,7 @@ help:
 	@echo "make check   formatting, types, layers, migrations, deployment checks, OpenAPI"
 	@echo "make abuse   what strangers and bad networks do, with its cost (ONLY=handshakes,pings)"
 	@echo "make chaos   a hundred clients while servers, stores and networks fail (chaos-short: a minute)"
+	@echo "make cluster  two hosts, a balancer, PostgreSQL with a standby: each killed, hung, cut off in turn (root; cluster-long)"
 	@echo "make benchmarks   side by side with the peers; see benchmarks/README.md"
 
 .venv/.installed: requirements.txt requirements-media.txt requirements-s3.txt
@@ -139,6 +140,13 @@ chaos: .venv/.installed-dev
 
 chaos-short: .venv/.installed-dev
 	$(PY) -m tests.chaos.run --short
+
+# In network namespaces of its own, as root; exits with 75 where there are none (Debian: iproute2 nftables haproxy).
+cluster: .venv/.installed-dev
+	@exec $(PY) -m tests.cluster.run
+
+cluster-long: .venv/.installed-dev
+	@exec $(PY) -m tests.cluster.run --long
 
 abuse: .venv/.installed-dev
 	$(PY) -m tests.abuse.run --only "$(ONLY)"

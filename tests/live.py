@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -324,20 +324,25 @@ def command_of(kind: str, environment: dict[str, str]) -> list[str]:
     return [sys.executable, "-m", "config.server", {"uvicorn": "run"}.get(kind, kind)]
 
 
-def launch(kind: str, environment: dict[str, str], log: Path) -> Server:
-    """Start the process and return at once. `kind`: uvicorn (`make run`), daphne, or serve (`make serve`)."""
+def launch(
+    kind: str, environment: dict[str, str], log: Path, *, inside: Sequence[str] = (), root: Path = ROOT
+) -> Server:
+    """Start the process and return at once. `kind`: uvicorn (`make run`), daphne, or serve (`make serve`).
+
+    `inside` is a command that runs it elsewhere (`ip netns exec …`); `root` is the code that runs.
+    """
     if kind == "daphne":
         manage(environment, "migrate", "-v0")
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command_of(kind, environment),
-            cwd=ROOT,
+            [*inside, *command_of(kind, environment)],
+            cwd=root,
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
         )
-    return Server(f"http://127.0.0.1:{environment['PORT']}", process, log, environment, kind)
+    return Server(f"http://{environment['HOST']}:{environment['PORT']}", process, log, environment, kind)
 
 
 def start(kind: str, environment: dict[str, str], log: Path) -> Server:

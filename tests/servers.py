@@ -81,10 +81,13 @@ class PostgreSQL:
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/alviar"
 
     def start(self) -> None:
-        data = str(self.folder / "data")
-        self._run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.make()
         self._ctl("start", "-o", self.options)
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "alviar")
+
+    def make(self) -> None:
+        data = str(self.folder / "data")
+        self._run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
 
     def restart(self) -> None:
         """Cut every connection, roll back what is under way, start again."""

@@ -6,8 +6,9 @@
 Real processes: `config.server serve` with two server processes and a task worker on a private PostgreSQL and Valkey,
 and clients (`client.py`) that follow the contract. The last line tells
 
-    sent / stored / received / duplicates / out of order / lost
+    sent / acknowledged / stored / received / duplicates / out of order / lost
 
+- *acknowledged*: an `ack`, its own event, or REST's answer came back to the sender.
 - *stored* is read from the database, *received* counts the messages that clients applied, of as many as they should.
 - *duplicates*: a message stored or applied twice, or told twice by one socket outside a catch-up.
 - *out of order*: a number of a conversation skipped or told backwards by one socket outside a catch-up.
@@ -39,7 +40,7 @@ import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests import live
-from tests.chaos.client import OPEN_SECONDS, Account, Device, Link
+from tests.chaos.client import OPEN_SECONDS, Account, Device, Link, Outgoing
 from tests.chaos.proxy import Proxy
 from tests.servers import NotAvailable, PostgreSQL, Valkey
 
@@ -57,6 +58,7 @@ class Ledger:
     latencies: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     sent_in: Counter[str] = field(default_factory=Counter)
     closes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    acked: dict[str, float] = field(default_factory=dict)  # client_msg_id: when
     repeated_on_wire: int = 0
     skipped_on_wire: int = 0
     applied_twice: int = 0
@@ -89,6 +91,9 @@ class Witness(Device):
         mine[event["seq"]] = message["uuid"]
         if sent := self.ledger.sent.get(message["client_msg_id"]):
             self.ledger.latencies[sent[1]].append(time.monotonic() - sent[0])
+
+    def acknowledged(self, outgoing: Outgoing) -> None:
+        self.ledger.acked[outgoing.client_msg_id] = time.monotonic()
 
     def reloaded(self, conversation_uuid: str, messages: list[dict[str, Any]], last_seq: int) -> None:
         self.ledger.gaps += 1
@@ -167,6 +172,8 @@ class World:
     seed: int
     only: str = ""  # part of the names of the phases to run
     port: int = 0
+    database_url: str = ""
+    proxy: Proxy | None = None
     ledger: Ledger = field(default_factory=Ledger)
     devices: list[Witness] = field(default_factory=list)
     rooms: list[str] = field(default_factory=list)
@@ -184,21 +191,10 @@ class World:
     async def run(self) -> int:
         async with AsyncExitStack() as stack:
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="alviar-chaos-")))
-            self.flag = self.folder / "layer-faults"
-            self.database, self.valkey = PostgreSQL(), Valkey()
-            stack.callback(self.database.stop)
-            stack.callback(self.valkey.stop)
-            self.database.start()
-            self.valkey.start()
             self.http = await stack.enter_async_context(
                 httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=60, max_keepalive_connections=40))
             )
-            try:
-                await asyncio.to_thread(self._start_server)
-            except AssertionError as error:
-                sys.exit(str(error))
-            stack.callback(self._stop_server)
-            self.proxy = await stack.enter_async_context(Proxy(self.port))
+            await self._start(stack)
             await self._people()
             talkers = [asyncio.create_task(self._talk(device)) for device in self.devices]
             try:
@@ -212,10 +208,28 @@ class World:
             code = self._report(settled_in)
             await asyncio.gather(*(device.stop() for device in self.devices))
             if code:
-                kept = Path(tempfile.gettempdir()) / "alviar-chaos-server.log"
-                kept.write_bytes(self.server.log.read_bytes())
-                print(f"the server's log: {kept}")
+                self._keep_logs()
             return code
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        self.flag = self.folder / "layer-faults"
+        self.database, self.valkey = PostgreSQL(), Valkey()
+        stack.callback(self.database.stop)
+        stack.callback(self.valkey.stop)
+        self.database.start()
+        self.valkey.start()
+        self.database_url = self.database.url
+        try:
+            await asyncio.to_thread(self._start_server)
+        except AssertionError as error:
+            sys.exit(str(error))
+        stack.callback(self._stop_server)
+        self.proxy = await stack.enter_async_context(Proxy(self.port))
+
+    def _keep_logs(self) -> None:
+        kept = Path(tempfile.gettempdir()) / "alviar-chaos-server.log"
+        kept.write_bytes(self.server.log.read_bytes())
+        print(f"the server's log: {kept}")
 
     def _start_server(self) -> None:
         environment = live.production(
@@ -258,7 +272,7 @@ class World:
             assert answer.status_code == 201, answer.text
             account = Account(self.base, name, PASSWORD, self.http)
             await account.login(device_fingerprint=name)
-            through_proxy = f"ws://127.0.0.1:{self.proxy.port}" if number < half_open else None
+            through_proxy = f"ws://127.0.0.1:{self.proxy.port}" if self.proxy and number < half_open else None
             small = half_open <= number < half_open + self.stallers_count
             return Witness(account, self.ledger, ws_base=through_proxy, small=small)
 
@@ -293,9 +307,8 @@ class World:
             if time.monotonic() > deadline:
                 waiting = [device for device in self.devices if not (device.link and device.link.resumed.is_set())]
                 why = waiting[0].stopped or waiting[0].failures or "no hello or resumed"
-                sys.exit(
-                    f"{len(waiting)} of {self.clients} clients did not connect: {why}\n{self.server.said()[-4000:]}"
-                )
+                self._keep_logs()
+                sys.exit(f"{len(waiting)} of {self.clients} clients did not connect: {why}")
             await asyncio.sleep(0.1)
         self.sending.set()
 
@@ -401,12 +414,14 @@ class World:
 
     async def _half_open(self) -> None:
         await asyncio.sleep(1)
+        assert self.proxy is not None
         self.proxy.freeze()
 
     async def _all_at_once(self) -> None:
         self.flag.touch()
         await self._signal_worker(signal.SIGKILL)
         await asyncio.to_thread(self.valkey.cut_subscriptions)
+        assert self.proxy is not None
         self.proxy.freeze()
         await asyncio.gather(
             *(device.change_socket() for device in random.sample(self.devices, len(self.devices) // 5))
@@ -418,7 +433,7 @@ class World:
     # --- The count ----------------------------------------------------------------------------------------------------
 
     def _heads(self) -> dict[str, int]:
-        with psycopg.connect(self.database.url) as connection:
+        with psycopg.connect(self.database_url) as connection:
             return {str(uuid): seq for uuid, seq in connection.execute("SELECT uuid, last_seq FROM chat_conversation")}
 
     async def _settle(self) -> float | None:
@@ -438,7 +453,7 @@ class World:
 
     def _report(self, settled_in: float | None) -> int:
         ledger = self.ledger
-        with psycopg.connect(self.database.url) as connection:
+        with psycopg.connect(self.database_url) as connection:
             rows = connection.execute(
                 "SELECT c.uuid, m.seq, m.uuid, m.client_msg_id, e.message_id IS NOT NULL FROM chat_message m"
                 " JOIN chat_conversation c ON c.id = m.conversation_id LEFT JOIN chat_event e"
@@ -476,23 +491,27 @@ class World:
         lost = len(never_stored) + missing
         unwell = sum(1 for device in self.devices if device.failures or device.refused or device.stopped)
 
-        print(f"\n{'phase':<24}{'sent':>7}{'received':>10}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}  closed")
+        acked_in = Counter(ledger.sent[key][1] for key in ledger.acked)
+        stored_in = Counter(phase for key, (_, phase) in ledger.sent.items() if key in stored_ids)
+        heads = ("sent", "acked", "stored", "received", "p50 ms", "p99 ms", "max ms")
+        print(f"\n{'phase':<24}" + "".join(f"{head:>9}" for head in heads) + "  closed")
         every: list[float] = []
         for phase, sent in ledger.sent_in.items():
             times = sorted(ledger.latencies[phase])
             every += times
             closes = ", ".join(f"{name}: {count}" for name, count in sorted(ledger.closes[phase].items()))
-            print(f"{phase:<24}{sent:>7}{len(times):>10}{_ms(times, 0.5)}{_ms(times, 0.99)}{_ms(times, 1)}  {closes}")
+            counts = (sent, acked_in[phase], stored_in[phase], len(times))
+            print(_line(phase, *counts, times) + f"  {closes}")
         every.sort()
-        print(f"{'total':<24}{len(ledger.sent):>7}{len(every):>10}{_ms(every, 0.5)}{_ms(every, 0.99)}{_ms(every, 1)}")
+        print(_line("total", len(ledger.sent), len(ledger.acked), len(rows), len(every), every))
         print(f"\nresumes {ledger.resumes}, gaps {ledger.gaps}, ", end="")
         print(f"settled in {settled_in:.1f} s" if settled_in is not None else f"NOT SETTLED in {SETTLE_SECONDS:g} s")
         for text in ledger.notes:
             print(f"  {text}")
         good = duplicates == disorder == lost == unwell == 0 and settled_in is not None
         print(
-            f"sent {len(ledger.sent)} / stored {len(rows)} / received {received} of {expected}"
-            f" / duplicates {duplicates} / out of order {disorder} / lost {lost}"
+            f"sent {len(ledger.sent)} / acknowledged {len(ledger.acked)} / stored {len(rows)}"
+            f" / received {received} of {expected} / duplicates {duplicates} / out of order {disorder} / lost {lost}"
         )
         print("PASSED" if good else "FAILED", f"(seed {self.seed})")
         return 0 if good else 1
@@ -500,6 +519,12 @@ class World:
 
 def _started_at(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def _line(phase: str, sent: int, acked: int, stored: int, received: int, times: list[float]) -> str:
+    """Return a line of the table; `times` sorted."""
+    counts = "".join(f"{count:>9}" for count in (sent, acked, stored, received))
+    return f"{phase:<24}{counts}{_ms(times, 0.5)}{_ms(times, 0.99)}{_ms(times, 1)}"
 
 
 def _ms(times: list[float], share: float) -> str:

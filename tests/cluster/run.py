@@ -1,0 +1,294 @@
+"""Kill, hang and cut off each part of a cluster in turn while people chat, and count what arrives.
+
+    make cluster          under two minutes, for CI
+    make cluster-long     longer phases, bad networks, two versions at once; writes benchmarks/cluster.md
+
+In network namespaces of our own: two application hosts with two server processes and a task worker each, HAProxy in
+front of them, Valkey, PostgreSQL with a synchronous standby behind a HAProxy of its own, and a host with the clients of
+`make chaos`, whose count this is. The clocks of the two application hosts are 90 s apart. Without root, or where the
+kernel has no namespaces, it says so and exits with 75.
+
+`--broken`: without the sweep; the run must then find losses, and passes if it does.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import resource
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import live
+from tests.chaos.run import World
+from tests.cluster import network, nodes
+from tests.cluster.network import Host, NotHere
+from tests.cluster.nodes import AppHost, Balancer, DatabaseNode, RedisNode
+from tests.servers import NotAvailable
+
+NOT_RUN = 75
+APP_PORT = 8000
+APART_SECONDS = 90  # the clocks of the two application hosts
+Phase = tuple[str, float, Callable[[], Awaitable[None]]]
+
+
+@dataclass
+class Cluster(World):
+    long: bool = False
+    broken: bool = False
+    findings: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def base(self) -> str:
+        return f"http://{self.front.host.address}:{APP_PORT}"
+
+    # --- Start --------------------------------------------------------------------------------------------------------
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        began = time.monotonic()
+        try:
+            await asyncio.to_thread(self._start_stores)
+            await asyncio.to_thread(self._start_applications)
+        except NotAvailable as error:
+            raise NotHere(str(error)) from error
+        except AssertionError as error:
+            self._keep_logs()
+            sys.exit(str(error))
+        print(f"  the cluster stands after {time.monotonic() - began:.0f} s", flush=True)
+
+    def _start_stores(self) -> None:
+        hosts = [Host("db1", 41), Host("db2", 42)]
+        self.first, self.second = DatabaseNode(hosts[0]), DatabaseNode(hosts[1])
+        self.databases = Balancer(Host("databases", 40), nodes.in_front_of_databases(hosts), self.folder)
+        self.redis = RedisNode(Host("redis1", 31), self.folder)
+        self.redis.start()
+        self.first.start()
+        self.second.follow(self.first)
+        for mine, other in ((self.first, self.second), (self.second, self.first)):
+            mine.watch(other)
+        self.databases.start()
+        self.primary, self.standby = self.first, self.second
+
+    @property
+    def database_url(self) -> str:
+        return f"postgresql://postgres@{self.databases.host.address}:{nodes.POSTGRES_PORT}/alviar"
+
+    @database_url.setter
+    def database_url(self, value: str) -> None:
+        pass
+
+    def _start_applications(self) -> None:
+        hosts = [Host("app1", 21), Host("app2", 22, slow=True)]
+        self.front = Balancer(Host("balancer", 10), nodes.in_front_of_applications(hosts, APP_PORT), self.folder)
+        self.apps = [self._application(host, number) for number, host in enumerate(hosts, start=1)]
+        self.front.start()
+        self.apps[0].start()
+        self.apps[0].wait()  # it makes the tables
+        self.apps[1].start()
+        self.apps[1].wait()
+        # Through the balancer, both hosts.
+        live.wait_until(self._is_ready, within_s=30)
+
+    def _application(self, host: Host, number: int) -> AppHost:
+        folder = self.folder / host.name
+        folder.mkdir()
+        settings = {
+            "DJANGO_SETTINGS_MODULE": "tests.cluster.settings",
+            "HOST": host.address,
+            "PORT": str(APP_PORT + number),
+            "ALLOWED_HOSTS": f"{self.front.host.address},{host.address},chat.example.com",
+            "PUBLIC_URL": self.base,
+            "TRUSTED_PROXY_COUNT": "1",
+            "CHAT_MESSAGES_PER_10S": "120",
+            "CHAT_HEARTBEAT_MS": "3000",
+            "CHAT_HEARTBEAT_TIMEOUT": "12",
+            "DRAIN_SECONDS": "3",
+        }
+        if self.broken:
+            settings["CHAT_SWEEP_SECONDS"] = "3600"
+        if number == 2:
+            settings["CLOCK_AHEAD_SECONDS"] = str(APART_SECONDS)
+        environment = live.production(folder, database_url=self.database_url, redis_url=self.redis.url, **settings)
+        return AppHost(host, environment, self.folder / f"{host.name}.log")
+
+    def _is_ready(self) -> bool:
+        server = live.Server(self.base, self.apps[0].server.process, self.apps[0].log)
+        try:
+            return server.get("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def _keep_logs(self) -> None:
+        kept = Path(os.environ.get("CLUSTER_LOGS") or "/tmp/alviar-cluster-logs")
+        kept.mkdir(parents=True, exist_ok=True)
+        for log in self.folder.glob("*.log"):
+            (kept / log.name).write_bytes(log.read_bytes())
+        for node in (self.first, self.second):
+            for name in ("log", "agent.log"):
+                (kept / f"{node.host.name}-{name}").write_bytes((node.folder / name).read_bytes())
+        print(f"the logs: {kept}")
+
+    # --- Faults -------------------------------------------------------------------------------------------------------
+
+    def _phases(self) -> list[Phase]:
+        app1, app2 = self.apps
+        phases: list[Phase] = [
+            ("steady", 2, self._nothing),
+            ("process killed", 4, self._kill_process),
+            ("host hung", 7, lambda: self._for_a_while(app1.host.hang, app1.host.resume)),
+            ("host cut off", 7, lambda: self._for_a_while(app2.host.cut, app2.host.heal)),
+            ("host killed", 6, self._kill_host),
+            ("Redis killed, old data", 5, self._redis_with_old_data),
+            ("Redis hung", 5, lambda: self._for_a_while(self.redis.host.hang, self.redis.host.resume)),
+            ("Redis cut off", 5, lambda: self._for_a_while(self.redis.host.cut, self.redis.host.heal)),
+            ("balancer killed", 4, self._kill_balancer),
+            ("standby hung", 5, self._hang_standby),
+            ("primary killed", 6, self._kill_primary),
+            ("primary cut off, back", 8, self._cut_primary),
+        ]
+        return [(name, seconds * self.scale, fault) for name, seconds, fault in phases if self.only in name]
+
+    async def _for_a_while(self, begin: Callable[[], object], end: Callable[[], object], share: float = 0.6) -> None:
+        await asyncio.to_thread(begin)
+        await asyncio.sleep(self.seconds * share)
+        await asyncio.to_thread(end)
+
+    async def _kill_process(self) -> None:
+        os.kill(self.apps[0].workers()[0], signal.SIGKILL)
+
+    async def _kill_host(self) -> None:
+        app = self.apps[0]
+        app.host.kill()
+        await asyncio.to_thread(app.server.process.wait)
+        app.start()
+        await asyncio.to_thread(app.wait)
+
+    async def _redis_with_old_data(self) -> None:
+        await asyncio.to_thread(self.redis.keep)
+        await asyncio.sleep(1)
+        await asyncio.to_thread(self.redis.kill)
+        await asyncio.sleep(self.seconds * 0.3)
+        await asyncio.to_thread(self.redis.start)
+
+    async def _kill_balancer(self) -> None:
+        await asyncio.to_thread(self.front.kill)
+        await asyncio.sleep(1)
+        self.front.start()
+
+    async def _hang_standby(self) -> None:
+        """Commits wait for it; then, as a cluster manager would, let them wait for nobody."""
+        await asyncio.to_thread(self.standby.host.hang)
+        await asyncio.sleep(self.seconds * 0.4)
+        await asyncio.to_thread(self.primary.synchronous, "")
+        await asyncio.sleep(self.seconds * 0.3)
+        await asyncio.to_thread(self.standby.host.resume)
+        await asyncio.to_thread(self.primary.wait_for_standbys, 1)
+        await asyncio.to_thread(self.primary.synchronous, "*")
+
+    async def _kill_primary(self) -> None:
+        await asyncio.to_thread(self.primary.kill)
+        await self._promote()
+        await asyncio.to_thread(self.standby.follow, self.primary)
+
+    async def _cut_primary(self) -> None:
+        """Cut the primary off, promote the standby, and let the old one come back as the primary that it was."""
+        await asyncio.to_thread(self.primary.host.cut)
+        await self._promote()
+        old = self.standby
+        await asyncio.to_thread(old.host.heal)
+        before = await asyncio.to_thread(old.execute, "SELECT count(*), max(id) FROM chat_message")
+        await asyncio.sleep(self.seconds * 0.4)
+        after = await asyncio.to_thread(old.execute, "SELECT count(*), max(id) FROM chat_message")
+        self._require(before == after, f"the old primary was written to: {before} {after}")
+        await asyncio.to_thread(old.follow, self.primary)
+
+    async def _phase(self, name: str, seconds: float, fault: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await super()._phase(name, seconds, fault)
+        except Exception:
+            self._keep_logs()
+            raise
+
+    async def _promote(self) -> None:
+        """Make the standby the primary, and measure until a message is stored again."""
+        self.primary, self.standby = self.standby, self.primary
+        await asyncio.to_thread(self.primary.promote)
+        promoted_at = time.monotonic()
+        acked = len(self.ledger.acked)
+        while len(self.ledger.acked) == acked and time.monotonic() - promoted_at <= 30:
+            await asyncio.sleep(0.05)
+        took = time.monotonic() - promoted_at
+        self.findings.append(f"{self.ledger.phase}: first ack {took:.1f} s after the promotion")
+        self._require(took <= (10 if self.long else 30), f"first ack {took:.1f} s after the promotion")
+
+    def _require(self, holds: bool, why: str) -> None:
+        if not holds:
+            self.faults.append(f"[{self.ledger.phase}] {why}")
+
+    # --- The count ----------------------------------------------------------------------------------------------------
+
+    async def _settle(self) -> float | None:
+        if not self.broken:
+            return await super()._settle()
+        # The last message of every room goes out while the hosts do not hear of each other.
+        self.redis.host.cut()
+        for room in self.members:
+            self._say(self.members[room][0], room, "not told to the other host")
+        return await super()._settle()
+
+    def _report(self, settled_in: float | None) -> int:
+        code = super()._report(settled_in)
+        for text in self.findings:
+            print(f"  {text}")
+        for text in self.faults:
+            print(f"  FAULT {text}")
+        return code or bool(self.faults)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--broken", action="store_true", help="without the sweep: passes if losses are found")
+    parser.add_argument("--clients", type=int, default=0)
+    parser.add_argument("--only", default="", help="the phases with this in their name")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if not options.inside:
+        return network.inside([sys.executable, "-m", "tests.cluster.run", *sys.argv[1:], "--inside"])
+    random.seed(options.seed)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    network.build(live.ROOT / "var")
+    Host("clients", 50)
+    network.enter("clients")
+    clients = options.clients or (100 if options.long else 40)
+    world = Cluster(
+        clients=clients,
+        scale=2.0 if options.long else 1.0,
+        seed=options.seed,
+        only=options.only,
+        long=options.long,
+        broken=options.broken,
+    )
+    print(f"{clients} clients, 2 hosts with 2 server processes each, seed {options.seed}", flush=True)
+    code = asyncio.run(world.run())
+    if options.broken:
+        print("as it should be: without the sweep, losses are found" if code else "LOSSES WERE NOT FOUND")
+        return 0 if code else 1
+    return code
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except NotHere as error:
+        print(f"\n*** NOT RUN: the cluster: {error}\n", file=sys.stderr)
+        sys.exit(NOT_RUN)

@@ -33,7 +33,7 @@ async function openWindow(): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1180, height: 780 }, locale: 'en-GB' });
   contexts.push(context);
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000);
   page.on('pageerror', (error) => problems.push(String(error)));
   page.on('console', (message) => /Content.Security.Policy|Refused to/i.test(message.text()) && problems.push(message.text()));
   await page.goto(server!.url);
@@ -157,11 +157,11 @@ describe.skipIf(!server)('a messenger', () => {
     await until('the focus is in the field', () => field.evaluate((element) => element === document.activeElement));
     await from.getByRole('button', { name: 'Record a voice message' }).click();
     await from.getByRole('timer').getByText('0:02').waitFor();
-    expect(await from.locator('.levels rect').count()).toBeGreaterThan(5);
+    await until('its levels are drawn', async () => (await from.locator('.levels rect').count()) > 5);
     await from.getByRole('button', { name: 'Send the recording' }).click();
     const sound = to.locator('.message .sound').last();
     await sound.waitFor();
-    expect(await sound.locator('.waveform rect').count()).toBe(64);
+    await until('its waveform is drawn', async () => (await sound.locator('.waveform rect').count()) === 64);
     await sound.getByRole('button', { name: /^Play: voice-/ }).click();
     await sound.getByRole('button', { name: /^Pause: voice-/ }).waitFor();
     expect(await to.locator('.message .sound').count()).toBe(1);

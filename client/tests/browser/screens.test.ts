@@ -79,7 +79,7 @@ describe.skipIf(!server)('every screen', () => {
   it.each(VARIANTS)('in $language, $theme, on a $size', async ({ language, theme, size }) => {
     const context = await browser.newContext({ ...SIZES[size], locale: language, colorScheme: theme });
     const page = await context.newPage();
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(60_000);
     const problems: string[] = [];
     page.on('pageerror', (error) => problems.push(String(error)));
     page.on('console', (message) => /Content.Security.Policy|Refused to/i.test(message.text()) && problems.push(message.text()));

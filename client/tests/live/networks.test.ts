@@ -54,11 +54,11 @@ describe.skipIf(!server)('a network', () => {
     const text = `swallowed ${uuid4()}`;
     chat.sendMessage(uuid, text);
     // 2 s without an answer, then 3 s without a pong. The heartbeat alone would take 35 s.
-    await until('noticed', () => chat.state !== ConnectionState.Open, 25_000);
+    await until('noticed', () => chat.state !== ConnectionState.Open);
     expect(chat.unsentCount).toBe(1);
     hole.cut();
     hole.mend();
-    await until('acknowledged', () => chat.unsentCount === 0, 40_000);
+    await until('acknowledged', () => chat.unsentCount === 0);
     await chat.loadNewest(uuid);
     expect(chat.timeline(uuid).filter(({ content }) => content === text)).toHaveLength(1);
   });
@@ -72,7 +72,7 @@ describe.skipIf(!server)('a network', () => {
     chat.on('state', (state) => states.push(state));
     const text = `slow ${uuid4()}`;
     chat.sendMessage(uuid, text);
-    await until('acknowledged', () => chat.unsentCount === 0, 20_000);
+    await until('acknowledged', () => chat.unsentCount === 0);
     expect(states).toEqual([]);
   });
 });
@@ -123,7 +123,7 @@ describe.skipIf(!server)('an upload', () => {
     const attachment = await first;
     expect(parts).toEqual([...parts].sort((a, b) => a - b));
     expect(parts.at(-1)).toBe(1);
-    await until('ready', async () => (await attachmentMeta(auth, attachment.uuid)).state === 'ready', 20_000);
+    await until('ready', async () => (await attachmentMeta(auth, attachment.uuid)).state === 'ready');
 
     // The app is killed after two pieces; the next start knows the address.
     const killed = uploadResumable(auth, file, {
@@ -217,7 +217,7 @@ describe.skipIf(!server)('a second factor', () => {
     closing.push(fresh.start());
     const accounts = new Accounts(fresh);
     const { challenge } = await accounts.requestEmailCode(address);
-    const mail = await until('the mail', () => server!.mailsTo(address).slice(mails).find((text) => /\b\d{6}\b/.test(text)), 20_000);
+    const mail = await until('the mail', () => server!.mailsTo(address).slice(mails).find((text) => /\b\d{6}\b/.test(text)));
     const code = /\b(\d{6})\b/.exec(mail.slice(mail.indexOf('\n\n')))![1]!;
     await accounts.signInWithEmailCode(challenge, code);
     expect(fresh.user!.username).toBe('bob');

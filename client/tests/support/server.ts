@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 const REPOSITORY = join(import.meta.dirname, '../../..');
 const PYTHON = process.env.ALVIAR_PYTHON ?? join(REPOSITORY, '.venv/bin/python');
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 120_000;
 
 export interface Server {
   url: string;
@@ -120,7 +120,7 @@ function decodeQuotedPrintable(text: string): string {
 }
 
 /** Waits until it holds; the last value that did. */
-export async function until<Value>(what: string, look: () => Value | Promise<Value>, timeoutMs = 15_000): Promise<NonNullable<Value>> {
+export async function until<Value>(what: string, look: () => Value | Promise<Value>, timeoutMs = 60_000): Promise<NonNullable<Value>> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const value = await look();

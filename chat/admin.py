@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chat.models import Conversation, Membership, Message, ModeratedWord, Report
 from chat.services import conversations, reports, word_list
-from common.admin import NOTHING, Audited, Keyset, Section, as_uuid, people_named, section
+from common.admin import NOTHING, Audited, Keyset, Section, as_uuid, confirm, people_named, section
 from common.errors import ApplicationError, NotFound, PermissionRefused, ValidationFailed
 from sessions import endings
 
@@ -98,6 +98,13 @@ STEPS: dict[str, tuple[Step, Any]] = {
     "suspend_sender": (reports.suspend_sender, _("Suspend the sender")),
     "answer_reporter": (reports.answer_reporter, _("Answer the reporter")),
     "dismiss": (reports.dismiss, _("Dismiss the report")),
+}
+# What cannot be taken back says first what it will do.
+ASKED = ("remove_message", "warn_sender", "suspend_sender", "answer_reporter")
+WILL = {
+    "remove_message": _("The message is taken back for everybody; what it said stays visible here."),
+    "warn_sender": _("A mail asks the sender to keep to the rules."),
+    "answer_reporter": _("A mail goes to the reporter."),
 }
 # For how long; 0 is until somebody enables the account.
 DAYS = {1: _("for a day"), 7: _("for a week"), 30: _("for 30 days"), 0: _("until it is enabled again")}
@@ -181,6 +188,13 @@ class ReportAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
+        name = next((name for name in ASKED if f"_{name}" in request.POST), "")
+        if row is not None and name and self._asks(request) and self.has_change_permission(request, row):
+            given = self._given(request, name)
+            if name == "answer_reporter" and not reports.clean(given["text"]):
+                self.message_user(request, _refused(ValidationFailed({})), messages.ERROR)
+                return HttpResponseRedirect(request.path)
+            return self._ask(request, [row], name, given)
         if row is not None and request.method == "GET" and self.has_view_permission(request, row):
             reports.viewed(row, moderator_id=_moderator(request))
             self._note(request, row, gettext("Read the reported message and its context."))
@@ -209,16 +223,74 @@ class ReportAdmin(ReadOnlyAdmin):
         """Log nothing for the form, which has no fields; each moderation step logs itself."""
 
     @admin.action(description=STEPS["remove_message"][1], permissions=["change"])
-    def remove_message(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
-        self._take(request, queryset.select_related("message"), "remove_message")
+    def remove_message(self, request: HttpRequest, queryset: QuerySet[Report]) -> HttpResponse | None:
+        return self._ask_or_take(request, queryset, "remove_message")
 
     @admin.action(description=STEPS["suspend_sender"][1], permissions=["change"])
-    def suspend_sender(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
-        self._take(request, queryset.select_related("message"), "suspend_sender")
+    def suspend_sender(self, request: HttpRequest, queryset: QuerySet[Report]) -> HttpResponse | None:
+        return self._ask_or_take(request, queryset, "suspend_sender")
 
     @admin.action(description=STEPS["dismiss"][1], permissions=["change"])
     def dismiss(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
         self._take(request, queryset, "dismiss")
+
+    def _asks(self, request: HttpRequest) -> bool:
+        return request.POST.get("confirmed") != "yes"
+
+    def _ask_or_take(self, request: HttpRequest, queryset: QuerySet[Report], name: str) -> HttpResponse | None:
+        rows = list(queryset.select_related("message__sender"))
+        if self._asks(request):
+            return self._ask(request, rows, name)
+        self._take(request, rows, name)
+        return None
+
+    def _ask(
+        self, request: HttpRequest, rows: list[Report], name: str, given: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Say what a step will do, for one report or for all that were chosen in the list."""
+        label = STEPS[name][1]
+        hidden: list[tuple[str, Any]] = [("confirmed", "yes")]
+        if given is None:
+            hidden += [("action", name), *(("_selected_action", row.pk) for row in rows)]
+        else:
+            hidden += [(f"_{name}", "1"), (f"{name}_text", given.get("text", ""))]
+            hidden += [("days", request.POST.get("days", "0"))] if name == "suspend_sender" else []
+        return confirm(
+            self,
+            request,
+            title=label,
+            subject=self._subject(rows, name),
+            will=self._will(rows, name, given or {}),
+            button=label,
+            back=request.get_full_path(),
+            hidden=hidden,
+        )
+
+    def _subject(self, rows: list[Report], name: str) -> str:
+        """Return whom the step is about."""
+        if name == "answer_reporter":
+            return str(rows[0].reporter)
+        names = list(dict.fromkeys(_name(row.message) for row in rows))
+        return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+
+    def _will(self, rows: list[Report], name: str, given: dict[str, Any]) -> list[Any]:
+        will: list[Any] = []
+        if name == "suspend_sender":
+            senders = {row.message.sender_id for row in rows if row.message.sender_id}
+            until = given.get("until")
+            will += endings.of(endings.living(sorted(senders)))
+            will.append(gettext("Nobody signs in to the account meanwhile, and the person is mailed."))
+            will.append(
+                gettext("It ends by itself: %(time)s.") % {"time": _time(until)}
+                if until
+                else gettext("It lasts until somebody enables the account again.")
+            )
+        will += [WILL[name]] if name in WILL else []
+        if words := reports.clean(given.get("text", "")):
+            will.append(gettext("Your words: %(words)s") % {"words": words})
+        if name != "answer_reporter":
+            will.append(gettext("All reports of the message are closed."))
+        return will
 
     def _given(self, request: HttpRequest, name: str) -> dict[str, Any]:
         """Return what the moderator wrote beside the button that was pressed."""

@@ -86,3 +86,4 @@ TASK_SECONDS = Histogram(
     "alviar_task_seconds", "Time that a task ran.", buckets=(0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 )
 MAILS = Counter("alviar_mails_total", "Mails: sent, failed.", ["outcome"])
+PUSHES = Counter("alviar_pushes_total", "Pushes by provider and outcome.", ["provider", "outcome"])

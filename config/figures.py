@@ -20,6 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from common import dashboard
 from common.dashboard import Figure
 from common.metrics import IS_SHARED
+from sessions.models import PushRegistration
 
 NEWEST_SESSIONS, NEWEST_MESSAGES, NEWEST_FILES, OPEN_TASKS = 10_000, 50_000, 10_000, 10_000
 Numbers = dict[str, Any]
@@ -142,15 +143,25 @@ def sockets() -> Numbers:
 
 def sent() -> Numbers:
     mails = {labels["outcome"]: int(value) for labels, value in _samples("alviar_mails_total")}
-    pushes: Counter[str] = Counter()
-    for labels, value in _samples("alviar_tasks_run_total"):
-        if ".push" in labels["task"] or "push_" in labels["task"]:
-            pushes[labels["outcome"]] += int(value)
     return {
-        "labels": ["mails", "push"],
+        "labels": ["now"],
+        "values": {"sent": [mails.get("sent", 0)], "failed": [mails.get("failed", 0)]},
+    }
+
+
+def pushes() -> Numbers:
+    """Count pushes by provider. Without any, each provider that is known stands there with nothing."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for labels, value in _samples("alviar_pushes_total"):
+        counts[labels["provider"], labels["outcome"]] += int(value)
+    names = list(PushRegistration.Provider)
+    return {
+        "labels": [str(name) for name in names],
         "values": {
-            "done": [mails.get("sent", 0), pushes["done"]],
-            "failed": [mails.get("failed", 0), pushes["failed"] + pushes["retry"]],
+            "sent": [counts[name, "sent"] for name in names],
+            "later": [counts[name, "later"] for name in names],
+            "gone": [counts[name, "gone"] + counts[name, "over"] for name in names],
+            "failed": [counts[name, "failed"] + counts[name, "too_large"] for name in names],
         },
     }
 
@@ -213,10 +224,19 @@ for figure in (
     ),
     Figure(
         id="sent",
-        title=_("Mails and pushes since the start"),
+        title=_("Mails since the start"),
         make=sent,
         words=WORDS,
-        series={"done": _("done"), "failed": _("failed")},
+        series={"sent": _("sent"), "failed": _("failed")},
+        permission=TASKS,
+        seconds=10,
+    ),
+    Figure(
+        id="pushes",
+        title=_("Pushes since the start, by provider"),
+        make=pushes,
+        words=dict(PushRegistration.Provider.choices),
+        series={"sent": _("sent"), "later": _("tried again"), "gone": _("device gone"), "failed": _("failed")},
         permission=TASKS,
         seconds=10,
     ),

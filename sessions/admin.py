@@ -100,13 +100,33 @@ class UserSessionAdmin(Audited, History):
         return self.has_revoke_permission(request) and rights.covers(request.user, user_session.user)
 
     @admin.action(description=_("Revoke the selected sessions"), permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset: Any) -> None:
-        revoked = sum(self.revoke_one(request, row) for row in queryset.select_related("user"))
+    def revoke(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        rows = list(queryset.select_related("user"))
+        if request.POST.get("confirmed") != "yes":
+            return self._ask_for_many(request, rows)
+        revoked = sum(self.revoke_one(request, row) for row in rows)
         self.message_user(
             request,
             ngettext("%(count)d session was revoked.", "%(count)d sessions were revoked.", revoked)
             % {"count": revoked},
             messages.SUCCESS,
+        )
+        return None
+
+    def _ask_for_many(self, request: HttpRequest, rows: list[UserSession]) -> HttpResponse:
+        """Say what revoking the chosen sessions will end, without those that may not be revoked."""
+        now = timezone.now()
+        ending = [row for row in rows if row.is_living(at=now) and self.may_revoke(request, row)]
+        names = list(dict.fromkeys(row.user.get_username() for row in rows))
+        return confirm(
+            self,
+            request,
+            title=_("Revoke the selected sessions"),
+            subject=", ".join(names[:10]) + (", …" if len(names) > 10 else ""),
+            will=endings.of([row.session_token for row in ending]),
+            button=_("Revoke the selected sessions"),
+            back=request.get_full_path(),
+            hidden=[("action", "revoke"), ("confirmed", "yes"), *(("_selected_action", row.pk) for row in rows)],
         )
 
     def revoke_one(self, request: HttpRequest, user_session: UserSession) -> bool:

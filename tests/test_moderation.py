@@ -36,7 +36,9 @@ def told(alice, bob):
 
 
 def press(office, step, **given):
-    return office.post(f"{REPORTS}{Report.objects.get().pk}/change/", {f"_{step}": "1", **given}, follow=True)
+    return office.post(
+        f"{REPORTS}{Report.objects.get().pk}/change/", {f"_{step}": "1", "confirmed": "yes", **given}, follow=True
+    )
 
 
 def test_a_warning_is_mailed_to_the_sender_with_the_moderators_words(office, told, alice, run_tasks):

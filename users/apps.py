@@ -24,4 +24,4 @@ class UsersAdminConfig(admin_apps.AdminConfig):
     def ready(self) -> None:
         super().ready()
         # Not in the package's `__init__`: the site is in that package and must exist before anything registers.
-        from users.admin import people  # noqa: F401
+        from users.admin import history, people  # noqa: F401

@@ -1,5 +1,8 @@
 """What moderators see and do, and what they never see."""
 
+import html
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
@@ -72,7 +75,7 @@ def test_words_are_never_markup(office, alice, bob):
 def test_a_moderator_removes_the_message_for_everyone(office, told, alice, bob, admin_person):
     conversation, lines = told
     report = Report.objects.get()
-    office.post(f"{REPORTS}{report.pk}/change/", {"_remove_message": "1"})
+    office.post(f"{REPORTS}{report.pk}/change/", {"_remove_message": "1", "confirmed": "yes"})
     message = Message.objects.get(uuid=lines[10]["uuid"])
     assert (message.content, message.deleted_at is not None) == ("", True)
     assert MessageRevision.objects.get(message=message).content == "line 10 of the talk"
@@ -89,7 +92,9 @@ def test_a_moderator_removes_the_message_for_everyone(office, told, alice, bob, 
 def test_removing_twice_removes_once(office, told):
     conversation, _lines = told
     for _ in range(2):
-        office.post(REPORTS, {"action": "remove_message", "_selected_action": [Report.objects.get().pk]})
+        office.post(
+            REPORTS, {"action": "remove_message", "confirmed": "yes", "_selected_action": [Report.objects.get().pk]}
+        )
     assert [kind for _seq, kind in events(conversation)].count("message.deleted") == 1
 
 
@@ -103,7 +108,7 @@ def test_a_moderator_suspends_the_sender(office, told, alice, sign_in, django_ca
     user_suspended.connect(heard)
     try:
         with django_capture_on_commit_callbacks(execute=True):
-            office.post(f"{REPORTS}{Report.objects.get().pk}/change/", {"_suspend_sender": "1"})
+            office.post(f"{REPORTS}{Report.objects.get().pk}/change/", {"_suspend_sender": "1", "confirmed": "yes"})
     finally:
         user_suspended.disconnect(heard)
     alice.refresh_from_db()
@@ -116,7 +121,7 @@ def test_a_moderator_suspends_the_sender(office, told, alice, sign_in, django_ca
 
 def test_staff_are_not_suspended_by_a_report(office, told, alice):
     type(alice).objects.filter(pk=alice.pk).update(is_staff=True)
-    office.post(f"{REPORTS}{Report.objects.get().pk}/change/", {"_suspend_sender": "1"})
+    office.post(f"{REPORTS}{Report.objects.get().pk}/change/", {"_suspend_sender": "1", "confirmed": "yes"})
     alice.refresh_from_db()
     assert alice.is_active is True
     assert Report.objects.get().status == "open"
@@ -139,7 +144,7 @@ def test_who_may_only_look_may_not_act(told, person):
     assert "_remove_message" not in answer.content.decode()
     for step in ("_remove_message", "_suspend_sender", "_dismiss"):
         client.post(f"{REPORTS}{pk}/change/", {step: "1"})
-    client.post(REPORTS, {"action": "remove_message", "_selected_action": [pk]})
+    client.post(REPORTS, {"action": "remove_message", "confirmed": "yes", "_selected_action": [pk]})
     assert Report.objects.get().status == "open"
     assert Message.objects.filter(deleted_at=None).count() == 20
 
@@ -150,3 +155,46 @@ def test_staff_without_the_permission_see_nothing(told, person):
     for path in (CONVERSATIONS, REPORTS, f"{REPORTS}{Report.objects.get().pk}/change/"):
         assert client.get(path).status_code == 403
     assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("step", ["remove_message", "warn_sender", "suspend_sender", "answer_reporter"])
+def test_a_step_says_first_what_it_will_do_and_does_nothing_yet(office, told, alice, sign_in, step):
+    sign_in(alice), sign_in(alice)
+    path = f"{REPORTS}{Report.objects.get().pk}/change/"
+    text = "Keep <b>calm</b>."
+    asked = office.post(path, {f"_{step}": "1", f"{step}_text": text, "days": "7"})
+    page = asked.content.decode()
+    assert asked.status_code == 200
+    assert 'name="confirmed" value="yes"' in page
+    assert "<b>calm" not in page
+    if step == "suspend_sender":
+        assert "Ends 2 sessions." in page
+        assert "Closes 0 sockets." in page
+        assert "It ends by itself" in page
+    if step != "remove_message":
+        assert "Keep &lt;b&gt;calm&lt;/b&gt;." in page
+    alice.refresh_from_db()
+    report = Report.objects.get()
+    assert (alice.is_active, report.status, report.message.deleted_at) == (True, "open", None)
+    # The page's own form goes on with what was written.
+    hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page))
+    hidden.pop("csrfmiddlewaretoken", None)
+    assert office.post(path, {name: html.unescape(value) for name, value in hidden.items()}).status_code == 302
+    report.refresh_from_db()
+    assert report.status == ("open" if step == "answer_reporter" else "resolved")
+    alice.refresh_from_db()
+    assert alice.is_active is (step != "suspend_sender")
+    assert (alice.suspended_until is not None) is (step == "suspend_sender")
+
+
+def test_an_action_of_the_list_says_first_what_it_will_do(office, told, alice, sign_in):
+    sign_in(alice)
+    chosen = {"action": "suspend_sender", "_selected_action": [Report.objects.get().pk]}
+    page = office.post(REPORTS, chosen).content.decode()
+    assert "Ends 1 session." in page
+    assert "It lasts until somebody enables the account again." in page
+    alice.refresh_from_db()
+    assert alice.is_active
+    assert office.post(REPORTS, {**chosen, "confirmed": "yes"}).status_code == 302
+    alice.refresh_from_db()
+    assert not alice.is_active

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
+from common.metrics import PUSHES
 from sessions.models import PushRegistration
 from sessions.push import providers
 from sessions.push.gate import Over
@@ -166,4 +167,5 @@ def _log(pushes: Sequence[Push], found: Sequence[Outcome]) -> None:
         if outcome.kind is Kind.FAILED:
             log.warning("push.refused", provider=push.provider, registration=push.registration_id, why=outcome.why)
     for (provider, kind), count in sorted(counts.items()):
+        PUSHES.labels(provider, kind).inc(count)
         log.info("push.sent", provider=provider, outcome=kind, count=count)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from sessions.models import PushRegistration
 from sessions.push import apns, delivery, expo, fcm, http, providers, registrations, vapid, webpush
@@ -91,6 +92,10 @@ def test_fcm_clears_in_silence(google, device):
     assert sent["apns"]["headers"]["apns-push-type"] == "background"
 
 
+def counted(provider, outcome):
+    return REGISTRY.get_sample_value("alviar_pushes_total", {"provider": provider, "outcome": outcome}) or 0
+
+
 def test_fcm_answers_are_understood(google, device):
     google.answers = {
         "gone": google.error(404, "UNREGISTERED"),
@@ -100,6 +105,7 @@ def test_fcm_answers_are_understood(google, device):
         "wrong": google.error(400, "INVALID_ARGUMENT"),
     }
     rows = {name: device("fcm", name) for name in google.answers}
+    before = {kind: counted("fcm", kind) for kind in ("gone", "later", "failed")}
     outcomes = dict(zip(rows, delivery.send([message(row) for row in rows.values()]), strict=True))
     assert {name: outcome.kind for name, outcome in outcomes.items()} == {
         "gone": Kind.GONE,
@@ -110,6 +116,7 @@ def test_fcm_answers_are_understood(google, device):
     }
     assert outcomes["quota"].retry_after == 60
     assert set(PushRegistration.objects.values_list("token", flat=True)) == {"quota", "broken", "wrong"}
+    assert [counted("fcm", kind) - before[kind] for kind in before] == [2, 2, 1]
 
 
 def test_fcm_asks_for_another_token_once_where_one_was_withdrawn(google, device):

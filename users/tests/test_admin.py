@@ -534,3 +534,17 @@ def test_groups_are_the_superusers(staff, boss):
     assert browser.post(url, {"name": "mine"}).status_code == 403
     assert browser.post(reverse("admin:auth_group_add"), {"name": "new"}).status_code == 403
     assert boss.post(url, {"name": "readers"}).status_code == 302
+
+
+def test_revoking_several_sessions_says_first_what_ends(boss, alice, sign_in):
+    sign_in(alice), sign_in(alice), sign_in(alice)
+    rows = list(UserSession.objects.filter(user=alice).order_by("pk"))
+    lifecycle.revoke(user_id=alice.pk, sid=rows[0].session_token, reason="logout")
+    path = "/admin/user_sessions/usersession/"
+    chosen = {"action": "revoke", "_selected_action": [row.pk for row in rows]}
+    page = boss.post(path, chosen).content.decode()
+    assert "Ends 2 sessions." in page  # the third has ended
+    assert "Closes 0 sockets." in page
+    assert UserSession.objects.filter(user=alice, is_active=True).count() == 2
+    assert boss.post(path, {**chosen, "confirmed": "yes"}).status_code == 302
+    assert not UserSession.objects.filter(user=alice, is_active=True).exists()

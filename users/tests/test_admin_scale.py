@@ -191,7 +191,7 @@ def test_the_audit_is_exported_whole_and_in_order(boss, monkeypatch):
     monkeypatch.setattr(csv_export, "ROWS", 7)
     people = fill(20, boss.who)
     rows = exported(boss)
-    assert [row["object"] for row in rows] == [one.username for one in people]
+    assert [row["object"] for row in rows] == [*(one.username for one in people), "audit.csv"]  # the export itself
     assert {row["actor"] for row in rows} == {"admin"}
     assert rows[0]["change"] == "Lift the lockout"
     assert exported(boss, q="person3")[0]["object"] == "person3"
@@ -249,4 +249,15 @@ def test_the_audit_is_filtered_by_what_an_act_was_about(boss):
     fill(3, boss.who)
     assert len(exported(boss, about="users.user")) == 3
     assert exported(boss, about="chat.report") == []
-    assert len(exported(boss, about="x")) == 3
+    assert len([row for row in exported(boss, about="x") if row["object"] != "audit.csv"]) == 3
+
+
+def test_an_export_stands_in_the_audit_with_what_was_asked_for(boss):
+    fill(1, boss.who)
+    exported(boss, about="users.user")
+    entry = LogEntry.objects.get(object_repr="audit.csv")
+    assert entry.user_id == boss.who.pk
+    page = boss.get("/admin/admin/logentry/").content.decode()
+    assert "Exported the audit log about=users.user" in page
+    boss.head("/admin/admin/logentry/export/")  # asks nothing out
+    assert LogEntry.objects.filter(object_repr="audit.csv").count() == 1

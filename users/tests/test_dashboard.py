@@ -88,7 +88,7 @@ def test_a_figure_is_kept_for_some_seconds_and_the_page_takes_few_statements(bos
     [
         ("view_securityevent", {"sign-ins"}, {"countries", "tasks", "storage", "messages"}),
         ("view_usersession", {"countries", "systems", "sockets"}, {"sign-ins", "tasks", "storage"}),
-        ("view_report", set(), {"sign-ins", "countries", "tasks", "storage", "messages", "sent"}),
+        ("view_report", set(), {"sign-ins", "countries", "tasks", "storage", "messages", "sent", "pushes"}),
     ],
 )
 def test_a_figure_is_for_those_who_may_see_its_rows(person, permission, shown, hidden):

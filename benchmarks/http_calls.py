@@ -17,8 +17,6 @@ import os
 import select
 import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -28,9 +26,8 @@ from typing import Any
 from benchmarks import servers
 from benchmarks.people import PASSWORD
 from benchmarks.progress import Progress
-from tests.servers import create_database, free_port
+from tests.servers import create_database
 
-SERVING, LOADING = 0, 1  # cores
 CALLS = ("me", "verify", "refresh", "sessions", "login")
 SESSIONS = 6  # of each person
 # The cheapest Argon2 there is, unsafe anywhere else: a login is timed almost without its hash.
@@ -73,7 +70,6 @@ def answer(data: bytes) -> bytes | None:
 
 def load(server: str, port: int, call: str, people: list[dict[str, str]], seconds: float, pipe: Connection) -> None:
     """Keep one request under way on each connection, each of a person of its own."""
-    os.sched_setaffinity(0, {LOADING})
     poll = select.epoll()
     connections: dict[int, list[Any]] = {}
     waits: list[float] = []
@@ -126,48 +122,25 @@ def measure(server: servers.Running, call: str, connections: int, seconds: float
 
 @contextlib.contextmanager
 def all_servers(people: int) -> Iterator[list[servers.Running]]:
-    """Start everything on one core: children inherit where this process may run."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {SERVING})
-    try:
-        with ExitStack() as stack:
-            ours = stack.enter_context(servers.alviar(people=people, sessions=SESSIONS, **NO_HASH))
+    with ExitStack() as stack:
+        with servers.on_serving_core():
+            running = [stack.enter_context(servers.alviar(people=people, sessions=SESSIONS, **NO_HASH))]
             database = stack.enter_context(servers.postgresql())
-            running = [ours]
-            for name, module, servers_of in (
-                ("simplejwt, gunicorn", "stock_jwt", "gunicorn"),
-                ("simplejwt, uvicorn", "stock_jwt", "uvicorn"),
-                ("allauth", "allauth_sessions", "gunicorn"),
+            for name, module, gunicorn in (
+                ("simplejwt, gunicorn", "stock_jwt", True),
+                ("simplejwt, uvicorn", "stock_jwt", False),
+                ("allauth", "allauth_sessions", True),
             ):
-                url = create_database(database.url, f"peer{len(running)}")
-                made = subprocess.run(
-                    [
-                        sys.executable,
-                        "-c",
-                        f"import json; import benchmarks.peers.{module} as peer;"
-                        f" print(json.dumps(peer.make_people({people}, {SESSIONS})))",
-                    ],
-                    cwd=servers.ROOT,
-                    env={**os.environ, "DATABASE_URL": url, **NO_HASH},
-                    capture_output=True,
-                    text=True,
-                    check=False,
+                one = servers.django_peer(
+                    name,
+                    module,
+                    database_url=create_database(database.url, f"peer{len(running)}"),
+                    gunicorn=gunicorn,
+                    people=(people, SESSIONS),
+                    **NO_HASH,
                 )
-                if made.returncode:
-                    sys.exit(made.stderr[-3_000:])
-                port = free_port()
-                command = [sys.executable, "-m", "uvicorn", f"benchmarks.peers.{module}:application"]
-                command += ["--port", str(port), "--lifespan", "off", *servers.UVICORN]
-                if servers_of == "gunicorn":
-                    command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--threads", "8"]
-                    command += ["--bind", f"127.0.0.1:{port}", "--log-level", "warning"]
-                    command += [f"benchmarks.peers.{module}:wsgi"]
-                one = stack.enter_context(servers.peer(name, command, port=port, DATABASE_URL=url, **NO_HASH))
-                one.people = json.loads(made.stdout.splitlines()[-1])
-                running.append(one)
-            yield running
-    finally:
-        os.sched_setaffinity(0, before)
+                running.append(stack.enter_context(one))
+        yield running
 
 
 def has(server: servers.Running, call: str) -> bool:

@@ -14,6 +14,8 @@ import resource
 import select
 import socket
 import time
+from contextlib import ExitStack
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from benchmarks import servers, wire
@@ -73,8 +75,15 @@ def answer_ping(opened: socket.socket) -> bool:
     return bool(data)
 
 
-def measure(server: servers.Running, tokens: list[str]) -> tuple[float, float, float]:
-    """Return KiB for each socket, connects a second, and a second of the server process's own time."""
+@dataclass(frozen=True)
+class Figures:
+    kib: float  # for each socket
+    rate: float  # connects a second
+    by_cpu: float  # and a second of the server process's own time
+    cores: float  # used by the server process while nothing is sent
+
+
+def measure(server: servers.Running, tokens: list[str], *, idle_s: float = 10) -> Figures:
     warm = wire.open_socket(server.port, tokens[0])  # what the first one loads is not the sockets'
     time.sleep(1)
     before = servers.resident_kib(server.pid)
@@ -85,8 +94,11 @@ def measure(server: servers.Running, tokens: list[str]) -> tuple[float, float, f
     if not here.poll(180):
         raise RuntimeError(f"{server.name}: the sockets did not open within three minutes")
     opened, refused, seconds = here.recv()
-    busy = servers.cpu_seconds(server.pid) - busy_before
+    busy = max(servers.cpu_seconds(server.pid) - busy_before, 0.01)
     time.sleep(3)
+    idle_before, idle_began = servers.cpu_seconds(server.pid), time.perf_counter()
+    time.sleep(idle_s)
+    cores = (servers.cpu_seconds(server.pid) - idle_before) / (time.perf_counter() - idle_began)
     after = servers.resident_kib(server.pid)
     here.send("stop")
     closed = here.recv()
@@ -94,29 +106,36 @@ def measure(server: servers.Running, tokens: list[str]) -> tuple[float, float, f
     warm.close()
     if refused or closed or opened != len(tokens):
         raise RuntimeError(f"{server.name}: {opened} of {len(tokens)} opened, {refused} refused, {closed} closed")
-    return (after - before) / opened, opened / seconds, opened / busy
+    return Figures((after - before) / opened, opened / seconds, opened / busy, cores)
+
+
+def compare(sockets: int, *, idle_s: float = 10) -> dict[str, Figures]:
+    """Return the figures of Alviar and its peers, measured one after the other."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # also for the servers
+    people = sockets // PER_PERSON
+    results = {}
+    for start in (lambda: servers.alviar(people=people), servers.bare_websockets, servers.channels_chat):
+        with ExitStack() as stack:
+            with servers.on_serving_core():
+                server = stack.enter_context(start())
+            tokens = [person["access"] for person in server.people] * PER_PERSON or ["token"] * sockets
+            results[server.name] = measure(server, tokens, idle_s=idle_s)
+    return results
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sockets", type=int, default=5_000)
     options = parser.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    people = options.sockets // PER_PERSON
-    results = {}
-    with servers.alviar(people=people) as server:
-        results[server.name] = measure(server, [person["access"] for person in server.people] * PER_PERSON)
-    for start in (servers.bare_websockets, servers.channels_chat):
-        with start() as server:
-            results[server.name] = measure(server, ["token"] * options.sockets)
+    results = compare(options.sockets)
     print(f"$ python -m benchmarks.idle_sockets --sockets {options.sockets}  ({os.cpu_count()} cores)")
-    print(f"{'':<18}{'KiB a socket':>14}{'connects/s':>12}{'connects/CPU s':>16}")
-    for name, (memory, rate, by_cpu) in results.items():
-        print(f"{name:<18}{memory:>14.1f}{rate:>12,.0f}{by_cpu:>16,.0f}")
+    print(f"{'':<18}{'KiB a socket':>14}{'connects/s':>12}{'connects/CPU s':>16}{'cores idle':>12}")
+    for name, row in results.items():
+        print(f"{name:<18}{row.kib:>14.1f}{row.rate:>12,.0f}{row.by_cpu:>16,.0f}{row.cores:>12.3f}")
     ours = results.pop("Alviar")
-    for name, (memory, rate, _) in results.items():
-        print(f"Alviar / {name}: memory {ours[0] / memory:.2f}, connects {ours[1] / rate:.2f}")
+    for name, row in results.items():
+        print(f"Alviar / {name}: memory {ours.kib / row.kib:.2f}, connects {ours.rate / row.rate:.2f}")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,20 @@ UVICORN = [
 ]
 
 
+SERVING = {0}  # cores
+LOADING = {1} if (os.cpu_count() or 1) > 1 else {0}
+
+
+@contextmanager
+def on_serving_core() -> Iterator[None]:
+    """Start servers on the first core (children inherit where this process may run); afterwards, load the second."""
+    os.sched_setaffinity(0, SERVING)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, LOADING)
+
+
 @dataclass
 class Running:
     name: str
@@ -118,6 +132,44 @@ def peer(name: str, command: list[str], *, port: int, **extra: str) -> Iterator[
 
 
 @contextmanager
+def django_peer(
+    name: str,
+    module: str,
+    *,
+    database_url: str = "",
+    gunicorn: bool = False,
+    people: tuple[int, int] = (0, 0),
+    **extra: str,
+) -> Iterator[Running]:
+    """A peer of `peers/` that is a Django project, on uvicorn or gunicorn; with a database, `people` are made first."""
+    environment = {"DATABASE_URL": database_url, **extra}
+    made: list[dict[str, str]] = []
+    if database_url:
+        script = f"import json; import benchmarks.peers.{module} as peer; print(json.dumps(peer.make_people{people}))"
+        ran = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ran.returncode:
+            sys.exit(ran.stderr[-3_000:])
+        made = json.loads(ran.stdout.splitlines()[-1])
+    port = free_port()
+    if gunicorn:
+        command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--threads", "8"]
+        command += ["--bind", f"127.0.0.1:{port}", "--log-level", "warning", f"benchmarks.peers.{module}:wsgi"]
+    else:
+        command = [sys.executable, "-m", "uvicorn", f"benchmarks.peers.{module}:application"]
+        command += ["--port", str(port), "--lifespan", "off", *UVICORN]
+    with peer(name, command, port=port, **environment) as running:
+        running.people = made
+        yield running
+
+
+@contextmanager
 def bare_websockets() -> Iterator[Running]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.peers.bare_websockets", str(port)]
@@ -127,10 +179,17 @@ def bare_websockets() -> Iterator[Running]:
 
 @contextmanager
 def channels_chat() -> Iterator[Running]:
-    port = free_port()
-    application = "benchmarks.peers.channels_chat:application"
-    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--lifespan", "off", *UVICORN]
-    with peer("Channels chat", command, port=port) as running:
+    with django_peer("Channels chat", "channels_chat") as running:
+        yield running
+
+
+@contextmanager
+def channels_postgresql() -> Iterator[Running]:
+    """The same chat with a table of messages, on a PostgreSQL of its own."""
+    with (
+        postgresql() as database,
+        django_peer("Channels + PostgreSQL", "channels_chat", database_url=database.url) as running,
+    ):
         yield running
 
 

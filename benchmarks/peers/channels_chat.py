@@ -1,4 +1,6 @@
-"""The chat of Channels' tutorial (its asynchronous form, in-memory layer), on Alviar's server. Nothing is stored.
+"""The chat of Channels' tutorial (its asynchronous form, in-memory layer), on Alviar's server.
+
+With DATABASE_URL each message is stored by the ORM before the group gets it; without, nothing is stored.
 
 uvicorn benchmarks.peers.channels_chat:application
 """
@@ -6,25 +8,40 @@ uvicorn benchmarks.peers.channels_chat:application
 import json
 from typing import Any
 
-import django
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.db import connection, models
 from django.urls import path
 
+from benchmarks.peers import setup
 from benchmarks.peers.event import event
 
-settings.configure(
-    SECRET_KEY="a benchmark's",
-    ALLOWED_HOSTS=["*"],
-    INSTALLED_APPS=["channels"],
-    ROOT_URLCONF=__name__,
+setup.configure(
+    __name__,
+    apps=["channels"],
     # The default capacity of 100 drops most of a flood; with it the chat would lose messages and look faster.
     CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 100_000}}},
 )
-django.setup()
+STORES = "default" in settings.DATABASES and bool(settings.DATABASES["default"].get("NAME"))
 urlpatterns: list[Any] = []
+
+
+class Message(models.Model):
+    content = models.TextField()
+    client_msg_id = models.UUIDField(unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "tutorial"
+
+
+def make_people(count: int, sessions: int = 0) -> list[dict[str, str]]:
+    """Create the table of messages; the chat asks for no sign-in."""
+    with connection.schema_editor() as editor:
+        editor.create_model(Message)
+    return []
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -42,6 +59,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         frame = json.loads(text_data or "")
+        if STORES:
+            await Message.objects.acreate(content=frame["content"], client_msg_id=frame["client_msg_id"])
         ChatConsumer.seq += 1
         message = event(ChatConsumer.seq, frame["content"], frame["client_msg_id"])
         await self.channel_layer.group_send(self.room_group_name, {"type": "chat.message", "message": message})

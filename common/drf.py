@@ -89,7 +89,6 @@ class CursorPagination(pagination.CursorPagination):
         has every value of `ordering`, of which the last is unique. Raises NotFound for a forged cursor.
         """
         self.request = request
-        self.base_url = request.build_absolute_uri()
         limit = self.get_page_size(request)
         ordering = [self.ordering] if isinstance(self.ordering, str) else list(self.ordering)
         if ordering[-1].lstrip("-") not in {"id", "pk"}:
@@ -137,7 +136,7 @@ class CursorPagination(pagination.CursorPagination):
         place = {"p": [value.isoformat() if isinstance(value, datetime) else value for value in values]}
         raw = json.dumps(place | ({"r": 1} if backwards else {}))
         cursor = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-        return str(replace_query_param(self.base_url or "", self.cursor_query_param, cursor))
+        return str(replace_query_param(self.request.build_absolute_uri(), self.cursor_query_param, cursor))
 
     def _position(self, queryset: Any, cursor: str | None) -> tuple[bool, list[Any] | None]:
         """Return the direction and the values in a cursor. Raises NotFound for an invalid one."""

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connection, connections
+from psycopg.types.datetime import TimestamptzLoader
 
 Statement = tuple[str, list[Any]]
 Params = Sequence[Any] | Mapping[str, Any]
@@ -77,6 +78,8 @@ def execute(sql: str, params: Params) -> Any:
     here = connections[DEFAULT_DB_ALIAS]  # once: each look-up through the proxy costs two microseconds
     if here.vendor == "postgresql":
         cursor = psycopg.Cursor(here.connection)  # type: ignore[var-annotated,arg-type]
+        # Times are read by psycopg's loader in C; Django's, in Python, takes ten times as long for the same in UTC.
+        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
         return cursor.execute(sql, params, prepare=True)  # type: ignore[arg-type]
     plain = here.cursor()
     plain.execute(sql, params)

@@ -106,6 +106,8 @@ class ShardedClient(RedisCacheClient):
         return client
 
     def _by_server(self, keys: Iterable[Any]) -> dict[int, list[Any]]:
+        if len(self._servers) == 1:
+            return {0: every} if (every := list(keys)) else {}
         groups: dict[int, list[Any]] = defaultdict(list)
         for key in keys:
             groups[self._index(key)].append(key)
@@ -160,6 +162,9 @@ class SharedCache(RedisCache):
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
         super().__init__(server, params)
         self._class = ShardedClient
+
+    def validate_key(self, key: str) -> None:
+        """Look at no key: Django walks through each letter for what memcached refuses; Redis takes any."""
 
     def hit(self, key: str, seconds: int) -> tuple[int, float]:
         """Count one; return the count and the seconds until the window ends. Atomic."""

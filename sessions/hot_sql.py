@@ -166,7 +166,8 @@ def ask_before_start(
     """Send what locks and reads before a session starts; return what fetches it, in this order.
 
     - the person, locked, with what a login compares; None if there is none
-    - the different fingerprints of the latest `known_devices` sessions; without a fingerprint, their clients
+    - the different fingerprints of the `known_devices` living and as many ended sessions that were seen last; without
+      a fingerprint, their clients
     - the living sessions with this fingerprint, locked
 
     The reads are statements of their own after the lock, so that they see what was committed during a wait for it.
@@ -176,10 +177,12 @@ def ask_before_start(
     names = ("id", "password", "is_active", "password_changed_at")
     person = _ask(get_user_model(), "id", [user_id], names, "FOR NO KEY UPDATE" if postgresql else "")
     described = rows.shape(UserSession, ("device_fingerprint" if fingerprint else "client",))
+    # By `user_sessions_living`, so that a long past costs no more than a short one.
+    latest = f"SELECT * FROM ({described.select} WHERE user_id = %s AND is_active = %s "  # noqa: S608
+    latest += "ORDER BY last_seen_at DESC LIMIT %s)"
     known = pipelined.execute(
-        f"SELECT DISTINCT {described.columns[0]} FROM "  # noqa: S608
-        f"({described.select} WHERE user_id = %s ORDER BY id DESC LIMIT %s) AS latest",
-        [user_id, known_devices],
+        f"SELECT DISTINCT {described.columns[0]} FROM ({latest} AS living UNION ALL {latest} AS ended) AS latest",  # noqa: S608
+        [user_id, True, known_devices, user_id, False, known_devices],
     )
 
     ending = rows.shape(UserSession, ENDING)

@@ -31,7 +31,7 @@ from sessions.tokens.codec import TokenPair
 log = structlog.get_logger(__name__)
 
 DEVICE_NAME_CHARS = 100
-KNOWN_DEVICES = 200  # how many of the user's latest sessions decide whether a device is new
+KNOWN_DEVICES = 200  # how many of the user's living, and ended, sessions decide whether a device is new
 # Reasons that the security timeline shows as `session_revoked`; the others have an event of their own kind, or none.
 TOLD = {"revoked", "logout_all", "admin"}
 

@@ -77,7 +77,8 @@ def mail_server(request, certificate):
     else:
         tls = {"ssl_context": context, "auth_require_tls": False}
         url = f"smtps://me%40x:p%2Fw@localhost:{port}"
-    controller = Controller(inbox, hostname="127.0.0.1", port=port, server_hostname="localhost", **tls, **more)
+    more |= {"server_hostname": "localhost", "ready_timeout": 60}
+    controller = Controller(inbox, hostname="127.0.0.1", port=port, **tls, **more)
     controller.start()
     try:
         yield inbox, url
@@ -92,7 +93,7 @@ def send(**environment):
         env={"PATH": "/usr/bin", "DJANGO_SETTINGS_MODULE": "config.settings", **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr

@@ -6,6 +6,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from tests import live
 from tests.contract.conftest import PASSWORD, Person, Server, Socket, assert_envelope, http
 
 pytestmark = pytest.mark.live
@@ -482,8 +483,12 @@ def test_revoking_a_session_closes_its_socket(alice: Person) -> None:
     other = alice.sign_in()
     socket = alice.socket(access=other["access"])
     socket.until("hello")
-    rows = alice.get("users/sessions/").json()["results"]
-    assert next(row for row in rows if row["id"] == other["session"]["id"])["sockets"] == 1
+
+    def counted() -> int:
+        rows = alice.get("users/sessions/").json()["results"]
+        return int(next(row for row in rows if row["id"] == other["session"]["id"])["sockets"])
+
+    live.wait_for(counted, 1)
     alice.post(f"users/sessions/{other['session']['id']}/revoke/")
     assert socket.until("bye")["code"] == "session_revoked"
     assert socket.closed() == 4503

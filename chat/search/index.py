@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from chat.models import Message
 from chat.search.models import MessageText
-from chat.search.words import words
+from chat.search.words import folded
 from common import bulk_insert
 
 _LINK = re.compile(r"(?:https?://|\bwww\.)\S", re.IGNORECASE)
@@ -13,7 +13,7 @@ _LINK = re.compile(r"(?:https?://|\bwww\.)\S", re.IGNORECASE)
 
 def columns(content: str) -> tuple[str, bool]:
     """Return the index columns of a text: its folded words, and whether it contains a link."""
-    return " ".join(word.text for word in words(content)), bool(_LINK.search(content))
+    return " ".join(folded(content)), bool(_LINK.search(content))
 
 
 def add(contents: Iterable[tuple[int, str]]) -> None:

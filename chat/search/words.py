@@ -53,6 +53,13 @@ def words(text: str) -> list[Word]:
     return found
 
 
+def folded(text: str) -> list[str]:
+    """Return the folded words alone; every message is split when it is stored, and most are ASCII."""
+    if text.isascii():
+        return [one[:MAXIMUM_CHARS] for one in _ASCII.findall(text.lower())]
+    return [word.text for word in words(text)]
+
+
 def _add(found: list[Word], text: str, start: int, end: int) -> None:
     if folded := fold(text[start:end]):
         found.append(Word(folded, start, end))

@@ -1,6 +1,7 @@
 """Validation of a message's text."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 from django.conf import settings
@@ -8,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from common.errors import ValidationFailed
 from common.text import is_blank
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class TooLong(ValidationFailed):
@@ -28,7 +31,7 @@ def require_sayable(content: str, *, may_be_empty: bool = False) -> str:
         raise ValidationFailed.of("content", "blank", _("This field may not be blank."))
     if len(content) > settings.CHAT_CONTENT_CHARS:
         raise TooLong(settings.CHAT_CONTENT_CHARS)
-    if "\x00" in content or any("\ud800" <= char <= "\udfff" for char in content):
+    if "\x00" in content or (not content.isascii() and _SURROGATE.search(content)):
         raise ValidationFailed.of("content", "invalid", _("Null characters are not allowed."))
     return content
 

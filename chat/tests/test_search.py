@@ -320,3 +320,12 @@ def test_what_has_an_attachment_is_found_by_that_with_or_without_words(alice, bo
     assert found(charlie, has="attachment") == []
     api(bob).delete(f"{BASE}messages/{bare['uuid']}/")
     assert found(bob, has="attachment") == ["tea with one"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Shall we meet? SHALL WE!", "one two one", "a" * 300, "", "naïve Straße, ﬁne", "\N{HIRAGANA LETTER A}b c"],
+    ids=["ascii", "a word twice", "a long word", "empty", "accents", "no spaces"],
+)
+def test_words_alone_are_those_with_their_places(text):
+    assert words.folded(text) == [word.text for word in words.words(text)]

@@ -20,7 +20,7 @@ import psycopg
 from tests.servers import NotAvailable, PostgreSQL, free_port
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
-START_SECONDS = 120
+START_SECONDS = 240
 
 
 def program(name: str, package: str) -> str:

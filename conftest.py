@@ -11,17 +11,20 @@ With `CI=true` nothing is skipped: what cannot run is a failure.
 
 import os
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 from unittest import mock
 
 import pytest
+import time_machine
 from django.conf import settings
 from django.test import TransactionTestCase
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from common import shared_clock
 from tests import flush
 
 pytest_plugins = ["tests.reruns"]
@@ -290,3 +293,16 @@ def run_tasks(db: None) -> Callable[[], int]:
         return count
 
     return run_tasks
+
+
+@pytest.fixture
+def host_ahead(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`with host_ahead(seconds=90): …` happens on a host whose clock is wrong, and which has asked the database."""
+
+    @contextmanager
+    def there(*, seconds: float) -> Iterator[None]:
+        with time_machine.travel(time.time() + seconds, tick=True), monkeypatch.context() as patched:
+            patched.setattr(shared_clock, "_offset", -seconds)
+            yield
+
+    return there

@@ -28,13 +28,12 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import close_old_connections, connections, transaction
-from django.utils import timezone
 from django_tasks import TaskContext, task
 from django_tasks.base import Task
 from django_tasks.signals import task_finished, task_started
 from django_tasks_db.backend import DatabaseBackend as _DatabaseBackend
 
-from common import purging
+from common import purging, shared_clock
 from common.metrics import TASK_SECONDS, TASKS_RUN
 
 log = structlog.get_logger(__name__)
@@ -93,7 +92,7 @@ def old_results() -> Any:
     """Return tasks that finished more than `TASK_RETENTION_DAYS` ago."""
     from django_tasks_db.models import DBTaskResult
 
-    before = timezone.now() - timedelta(days=settings.TASK_RETENTION_DAYS)
+    before = shared_clock.now() - timedelta(days=settings.TASK_RETENTION_DAYS)
     return DBTaskResult.objects.finished().filter(finished_at__lt=before)
 
 
@@ -175,7 +174,7 @@ class Worker:
             row = due.get_locked()
             if row is not None:
                 # Every claim has a unique id, so that a late worker cannot finish a task that another has taken over.
-                row.run_after = timezone.now() + timedelta(seconds=LEASE_SECONDS)
+                row.run_after = shared_clock.now() + timedelta(seconds=LEASE_SECONDS)
                 row.save(update_fields=["run_after"])
                 row.claim(f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:12]}")
         return row
@@ -196,6 +195,7 @@ class Worker:
         now = time.monotonic()
         if now - self._reaped_at >= REAP_SECONDS:
             self._reaped_at = now
+            shared_clock.synchronise()
             reap()
         if now - self._daily_at >= 600:
             self._daily_at = now
@@ -208,7 +208,7 @@ def _release(row: Any, error: BaseException | None) -> bool:
 
     attempt = len(row.worker_ids)
     again = attempt < ATTEMPTS and not isinstance(error, GiveUp)
-    now = timezone.now()
+    now = shared_clock.now()
     if again:
         row.status = TaskResultStatus.READY
         row.run_after = now + timedelta(seconds=retry_after_s(attempt) if error else 0)
@@ -226,7 +226,7 @@ def reap() -> int:
     """Release the tasks of killed workers; return how many."""
     from django_tasks_db.models import DBTaskResult
 
-    left = DBTaskResult.objects.running().filter(run_after__lt=timezone.now())
+    left = DBTaskResult.objects.running().filter(run_after__lt=shared_clock.now())
     if not left.exists():
         return 0
     with transaction.atomic():
@@ -242,7 +242,7 @@ def enqueue_daily() -> None:
     from django_tasks_db.models import DBTaskResult
 
     for todo in _daily:
-        since = timezone.now() - DAILY
+        since = shared_clock.now() - DAILY
         if not DBTaskResult.objects.filter(task_path=todo.module_path, enqueued_at__gt=since).exists():
             todo.enqueue()
 
@@ -262,7 +262,7 @@ def _lease_kept(row: Any) -> Iterator[None]:
 
     def keep() -> None:
         while not done.wait(LEASE_SECONDS / 3):
-            until = timezone.now() + timedelta(seconds=LEASE_SECONDS)
+            until = shared_clock.now() + timedelta(seconds=LEASE_SECONDS)
             try:
                 type(row).objects.filter(pk=row.pk, worker_ids=row.worker_ids).update(run_after=until)
             except Exception as error:

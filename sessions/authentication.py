@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 
+from common import shared_clock
 from common.client import FINGERPRINT_CHARS, clean
 from common.errors import TokenNotValid
 from sessions import hot_sql
@@ -68,7 +68,7 @@ def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authent
 
     Raises: TokenNotValid (401; close code by its reason).
     """
-    now = timezone.now()
+    now = shared_clock.now()
     claims = codec.parse(raw)
     user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid, names=FIELDS)
     known, user_session = _decided(claims, user, user_session, at=now, allow_superseded=allow_superseded)
@@ -91,7 +91,7 @@ def decide_all(
     user_sessions: Mapping[uuid.UUID, UserSession],
 ) -> list[Authenticated | TokenNotValid]:
     """Return for each what `authenticate` would, decided by what `hot_sql.ask_many` has just read."""
-    now = timezone.now()
+    now = shared_clock.now()
     answers: list[Authenticated | TokenNotValid] = []
     seen = []
     for claims in claimed:

@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.utils import timezone
 
 from chat import database
 from chat.hub import presence
@@ -18,7 +17,7 @@ from chat.hub.hub import Hub
 from chat.hub.presence_board import PresenceBoard
 from chat.protocol.close_codes import Close
 from chat.protocol.outgoing import TokenExpiringFrame
-from common import outages
+from common import outages, shared_clock
 from common.metrics import SOCKETS
 from sessions.places import sockets as session_sockets
 
@@ -36,7 +35,7 @@ class Clock:
 
     def watch(self, socket: Socket) -> None:
         """Schedule the checks of a socket, from its `hello` on."""
-        self._schedule(socket, time.monotonic(), timezone.now())
+        self._schedule(socket, time.monotonic(), shared_clock.now())
 
     def _schedule(self, socket: Socket, now: float, at: Any) -> None:
         heapq.heappush(self.due, (self._next_due(socket, now, at), next(self.order), socket))
@@ -54,7 +53,7 @@ class Clock:
         """Run the due checks, once a second: an idle socket costs only its entry in the heap."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            now, at = time.monotonic(), timezone.now()
+            now, at = time.monotonic(), shared_clock.now()
             SOCKETS.set(len(self.hub.sockets))
             while self.due and self.due[0][0] <= now:
                 socket = heapq.heappop(self.due)[2]

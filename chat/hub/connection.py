@@ -10,13 +10,14 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.utils import timezone, translation
+from django.utils import translation
 
 from chat.hub.quota import Quota
 from chat.hub.send_window import Frame, Window
 from chat.protocol import outgoing
 from chat.protocol.close_codes import Close
 from chat.protocol.outgoing import ByeFrame, Outgoing
+from common import shared_clock
 from common.metrics import SOCKETS_CLOSED, SOCKETS_SLOW
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,7 @@ class Socket:
         self.user_id = 0
         self.session_id = 0  # the session's row
         self.sid: uuid.UUID = uuid.UUID(int=0)
-        self.token_expires_at: datetime = timezone.now()
+        self.token_expires_at: datetime = shared_clock.now()
         self.conversation_uuid: uuid.UUID | None = None  # the default conversation
         self.opened_at = self.last_frame_at = time.monotonic()
         self.max_age_at = float("inf")

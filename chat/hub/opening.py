@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chat.hub import presence
 from chat.log import catchup, events
-from common import pipelined
+from common import pipelined, shared_clock
 from common.errors import TokenNotValid
 from sessions import authentication, hot_sql
 from sessions.authentication import Authenticated
@@ -58,7 +58,7 @@ def open_all(knocks: Sequence[Knock]) -> list[Opened | Exception]:
         found, places = fetch_sessions(), fetch_places()
     answers = authentication.decide_all(claimed, *found)
     epoch = events.epoch()
-    now = time.time()
+    now = shared_clock.time()
     entries = [
         presence.Entry(known.user_id, known.sid, knock.connection_id, now)
         for knock, known in zip(knocks, answers, strict=True)

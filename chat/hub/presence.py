@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db.models import F, Max
 
 from chat.models import Block, ChatSettings, Membership
-from common import outages
+from common import outages, shared_clock
 from sessions.models import UserSession
 
 log = structlog.get_logger(__name__)
@@ -81,7 +81,7 @@ def closed(entry: Entry) -> None:
 
 def closed_all(entries: Sequence[Entry]) -> None:
     """Remove sockets, in one round trip."""
-    now = time.time()
+    now = shared_clock.time()
     with _lock:
         for entry in entries:
             mine = _local.get(entry.user_id, {})
@@ -204,7 +204,7 @@ def _seen_key(user_id: int) -> str:
 
 
 def _value(entry: Entry) -> str:
-    return f"{entry.opened_at}:{entry.sid.hex}:{int(time.time())}"
+    return f"{entry.opened_at}:{entry.sid.hex}:{int(shared_clock.time())}"
 
 
 def _entries(user_id: int, found: Mapping[bytes, bytes]) -> list[Entry]:
@@ -212,7 +212,7 @@ def _entries(user_id: int, found: Mapping[bytes, bytes]) -> list[Entry]:
     entries = []
     for name, value in found.items():
         opened_at, sid, beaten_at = value.decode().split(":")
-        if time.time() - int(beaten_at) <= LIFETIME_SECONDS:
+        if shared_clock.time() - int(beaten_at) <= LIFETIME_SECONDS:
             entries.append(Entry(user_id, uuid.UUID(sid), name.decode(), float(opened_at)))
     return entries
 
@@ -249,7 +249,7 @@ def _open_shared(client: Any, entries: list[Entry]) -> dict[str, list[Entry]]:
 def _beat_shared(client: Any, entries: list[Entry]) -> None:
     told = [text for entry in entries for text in (entry.connection_id, _value(entry))]
     keys = [key for entry in entries for key in (_key(entry.user_id), _seen_key(entry.user_id))]
-    client.register_script(_BEAT)(keys, [2 * LIFETIME_SECONDS, int(time.time()), SEEN_SECONDS, *told])
+    client.register_script(_BEAT)(keys, [2 * LIFETIME_SECONDS, int(shared_clock.time()), SEEN_SECONDS, *told])
 
 
 def _states_shared(client: Any, user_ids: list[int]) -> tuple[set[int], dict[int, float]]:

@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.utils import timezone
 
 from chat import database
 from chat.hub import resume
@@ -16,7 +15,7 @@ from chat.hub.feed import Feed
 from chat.hub.hub import Hub
 from chat.log import catchup
 from chat.protocol.close_codes import Close
-from common import outages
+from common import outages, shared_clock
 from common.metrics import HOLES_MENDED
 
 log = structlog.get_logger(__name__)
@@ -36,7 +35,7 @@ class Sweep:
         self.hub, self.is_degraded, self.check_presence = hub, is_degraded, check_presence
         self.mending: set[int] = set()
         self.due = asyncio.Event()
-        self.swept_at = timezone.now()
+        self.swept_at = shared_clock.now()
 
     def mend_if_needed(self, feed: Feed) -> None:
         if feed.has_hole and feed.id not in self.mending:
@@ -98,7 +97,7 @@ class Sweep:
 
     async def sweep(self) -> None:
         """Compare all followed conversations with the database: sessions, memberships, heads, presence."""
-        started = timezone.now()
+        started = shared_clock.now()
         await self.check_sessions()
         users = list(self.hub.by_user)
         joined = await database.run(catchup.joined_since, users, self.swept_at - JOINED_OVERLAP)

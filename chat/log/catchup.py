@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection
 from django.db.models import Max, QuerySet
-from django.utils import timezone
 
 from chat.log import encoding
 from chat.log.published import Encoded
 from chat.models import Conversation, Event, Membership
-from common import json, pipelined
+from common import json, pipelined, shared_clock
 from common.pipelined import as_time, as_uuid
 from sessions.models import UserSession
 
@@ -289,7 +288,7 @@ def over(session_ids: list[int]) -> dict[int, bool]:
     """Return the sessions that have ended; True if the whole account has."""
     wanted, living, disabled = set(session_ids), set(), {}
     ids = sorted(wanted)
-    now = timezone.now()
+    now = shared_clock.now()
     for start in range(0, len(ids), 1_000):
         rows = UserSession.objects.filter(pk__in=ids[start : start + 1_000]).values_list(
             "pk", "is_active", "expires_at", "user__is_active"

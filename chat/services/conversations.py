@@ -8,12 +8,12 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chat.log import events
 from chat.models import Conversation, Membership
 from chat.services import access, blocks, members, people
+from common import shared_clock
 from common.errors import Blocked, PermissionRefused, ValidationFailed
 from common.text import fold
 
@@ -87,7 +87,7 @@ def create_group(*, user_id: int, title: str, user_ids: Iterable[int], history_v
 
 def _create(*, user_id: int, user_ids: list[int], kind: str, **fields: Any) -> Conversation:
     """Store the conversation, its first members and their events: `conversation.created`, then who joined."""
-    now = timezone.now()
+    now = shared_clock.now()
     conversation = Conversation.objects.create(
         kind=kind, created_by_id=user_id, created_at=now, updated_at=now, members_count=len(user_ids), **fields
     )
@@ -154,7 +154,7 @@ def _change(conversation: Conversation, *, user_id: int, changes: dict[str, Any]
         conversation,
         kind="conversation.updated",
         actor_id=user_id,
-        at=timezone.now(),
+        at=shared_clock.now(),
         payload={**described(conversation), **opened, **slowed},
     )
     return conversation

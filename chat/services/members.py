@@ -12,12 +12,12 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, IntegerField, Value, When
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chat.log import events
 from chat.models import Conversation, Membership
 from chat.services import access, blocks, people
+from common import shared_clock
 from common.errors import NotFound, PermissionRefused, ValidationFailed
 
 Role = Membership.Role
@@ -77,7 +77,7 @@ def add(*, user_id: int, conversation_uuid: uuid.UUID, user_ids: Iterable[int]) 
     people.require_all(new)
     blocks.refuse_blockers(user_id, among=new)
 
-    now = timezone.now()
+    now = shared_clock.now()
     first = conversation.last_seq + 1
     rows = [
         _joining(known.get(person), conversation, person, seq=first + place, at=now) for place, person in enumerate(new)
@@ -137,7 +137,7 @@ def change_role(*, user_id: int, conversation_uuid: uuid.UUID, member_id: int, r
         return member
     if member.role == Role.OWNER and not _other_owner(conversation, member):
         raise ValidationFailed.of("role", "last_owner", _("A group needs an owner: make somebody else owner first."))
-    _set_role(conversation, member, role, actor_id=user_id, at=timezone.now())
+    _set_role(conversation, member, role, actor_id=user_id, at=shared_clock.now())
     return member
 
 
@@ -167,7 +167,7 @@ def remove(*, user_id: int, conversation_uuid: uuid.UUID, member_id: int) -> Non
         raise NotFound
     if member_id != user_id and not _may_remove(me, member):
         raise PermissionRefused
-    end(conversation, member, actor_id=user_id, at=timezone.now())
+    end(conversation, member, actor_id=user_id, at=shared_clock.now())
 
 
 def _may_remove(me: Membership, member: Membership) -> bool:

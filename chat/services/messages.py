@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chat.log import events
@@ -18,6 +17,7 @@ from chat.services import blocks, sending
 from chat.services import content as contents
 from chat.services import emoji as one_emoji
 from chat.services.sending import Send, Sent
+from common import shared_clock
 from common.errors import NotFound, PermissionRefused, ValidationFailed
 from common.text import is_blank
 from sessions.services.validity import require_living
@@ -77,7 +77,7 @@ def edit(*, user_id: int, session_id: int | None, message_uuid: uuid.UUID, conte
     conversation, _membership, message = _locked(user_id, message_uuid)
     if message.sender_id != user_id:
         raise PermissionRefused
-    now = timezone.now()
+    now = shared_clock.now()
     window = settings.CHAT_EDIT_WINDOW
     if window and now > message.created_at + timedelta(seconds=window):
         raise PermissionRefused(_("This message can no longer be changed."))
@@ -122,7 +122,7 @@ def moderate(*, moderator_id: int, message_uuid: uuid.UUID) -> bool:
 
 
 def _take_back(conversation: Conversation, message: Message, user_id: int) -> Changed:
-    now = timezone.now()
+    now = shared_clock.now()
     _keep_revision(message, by=user_id, at=now)
     return empty(conversation, message, actor_id=user_id, at=now)
 
@@ -147,7 +147,7 @@ def react(
     # A reaction from before the emoji validation can still be removed.
     emoji = (one_emoji.qualified(emoji) or emoji) if remove else one_emoji.require(emoji)
     conversation, _membership, message = _locked(user_id, message_uuid)
-    now = timezone.now()
+    now = shared_clock.now()
     if remove:
         changed = Reaction.objects.filter(message=message, user_id=user_id, emoji=emoji).delete()[0] > 0
     else:

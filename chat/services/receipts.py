@@ -4,12 +4,12 @@ import uuid
 
 from django.db import transaction
 from django.db.models import Max
-from django.utils import timezone
 
 from chat.log import published
 from chat.log.published import Receipt
 from chat.models import ChatSettings, Membership, Message
 from chat.services import access
+from common import shared_clock
 
 
 def mark_seen(*, user_id: int, conversation_uuid: uuid.UUID, up_to_seq: int | None = None) -> Receipt:
@@ -41,7 +41,7 @@ def _move(membership: Membership, seq: int) -> bool:
     newest = Message.objects.filter(
         conversation_id=membership.conversation_id, seq__lte=seq, seq__gt=membership.seen_seq
     ).aggregate(number=Max("message_no"))["number"]
-    changes = {"seen_seq": seq, "seen_at": timezone.now()}
+    changes = {"seen_seq": seq, "seen_at": shared_clock.now()}
     if newest is not None:
         changes["seen_message_no"] = max(newest, membership.seen_message_no)
     return bool(Membership.objects.filter(pk=membership.pk, seen_seq__lt=seq).update(**changes))

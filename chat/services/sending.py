@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chat.log import encoding
@@ -24,7 +23,7 @@ from chat.models import Membership, Message
 from chat.services import content as contents
 from chat.services import mentions, store_sql
 from chat.services.store_sql import Member, Room
-from common import pipelined
+from common import pipelined, shared_clock
 from common.errors import (
     AccountClosed,
     ApplicationError,
@@ -123,7 +122,7 @@ class _Row:
 
 
 def _store(sends: Sequence[Send]) -> list[Outcome]:
-    now = timezone.now()
+    now = shared_clock.now()
     outcomes: list[Outcome | None] = [None] * len(sends)
     with pipelined.one_trip(), transaction.atomic():
         found = store_sql.read(

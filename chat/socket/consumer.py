@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from channels.consumer import AsyncConsumer
 from django.conf import settings
-from django.utils import timezone, translation
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from chat.hub import tell
@@ -27,7 +27,7 @@ from chat.protocol.close_codes import Close
 from chat.protocol.incoming import FrameRefused
 from chat.protocol.outgoing import HelloFrame, Limits
 from chat.socket import handlers, handshake
-from common import handshakes
+from common import handshakes, shared_clock
 from common.errors import NotFound, TemporarilyUnavailable, TokenNotValid, from_exception
 from common.json import isoformat
 
@@ -188,10 +188,10 @@ def _greet(socket: Socket, opened: Opened) -> None:
         session_id=socket.sid,
         user_id=socket.user_id,
         epoch=opened.epoch,
-        server_time=isoformat(timezone.now()),
+        server_time=isoformat(shared_clock.now()),
         heartbeat_interval_ms=settings.CHAT_HEARTBEAT_MS,
         token_expires_at=isoformat(socket.token_expires_at),
-        auth_time=isoformat(known.auth_time or timezone.now()),
+        auth_time=isoformat(known.auth_time or shared_clock.now()),
         amr=list(known.amr),
         limits=Limits(
             frame_bytes=settings.CHAT_FRAME_BYTES,

@@ -31,6 +31,14 @@ def test_a_person_is_there_while_one_socket_is_open():
     assert (state.online, state.last_seen_at is not None) == (False, True)
 
 
+@pytest.mark.parametrize("seconds", [90, -90], ids=["ahead", "behind"])
+def test_a_person_is_there_for_hosts_whose_clocks_are_wrong(host_ahead, seconds):
+    here = entry(person().id)
+    stored = {here.connection_id.encode(): presence._value(here).encode()}
+    with host_ahead(seconds=seconds):
+        assert presence._entries(here.user_id, stored) == [here]
+
+
 def test_the_oldest_of_a_session_is_superseded_by_the_fourth():
     someone, sid = person(), uuid.uuid4()
     opened = [entry(someone.id, sid, at=1_000.0 + number) for number in range(4)]

@@ -2,7 +2,7 @@
 
 While it is down, requests are refused at once (503) instead of waiting for a connection; one that takes no writes
 counts as down. One line is logged when it goes down and one when it is back; then the pool's stale connections are
-dropped. Only servers start the monitor.
+dropped. Its answers also correct the shared clock. Only servers start the monitor.
 """
 
 import threading
@@ -13,13 +13,14 @@ from typing import Any
 import structlog
 from django.db import OperationalError, connections
 
-from common import database_time
+from common import database_time, shared_clock
 from common.metrics import DATABASE_AWAY, DATABASE_REFUSED
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
 AWAY_SECONDS = 0.5  # interval while it is down
+ASKED = "SELECT current_setting('transaction_read_only'), clock_timestamp()"
 ANSWER_SECONDS = 2  # connect_timeout takes whole seconds, at least two
 
 
@@ -91,7 +92,11 @@ class Monitor:
                     parameters = connections[self.alias].get_connection_params()
                     parameters |= {"connect_timeout": ANSWER_SECONDS, "autocommit": True}
                     self._connection = Connection.connect(**parameters)
-                if self._connection.execute("SHOW transaction_read_only").fetchone()[0] == "on":
+                asked_at = time.time()
+                read_only, now = self._connection.execute(ASKED).fetchone()
+                if self.alias == "default":
+                    shared_clock.compare(now, asked_at=asked_at)
+                if read_only == "on":
                     raise DatabaseReadOnly("it takes no writes: a standby, or read-only by its settings")
         except Exception as error:
             self._close()

@@ -112,6 +112,13 @@ def test_the_task_of_a_killed_worker_is_taken_up_once_its_lease_has_ended(db, wo
     assert ran == ["mail"]
 
 
+def test_a_host_whose_clock_is_ahead_does_not_take_the_tasks_of_others(db, worker, host_ahead):
+    note.enqueue("mail")
+    assert worker._claim() is not None
+    with host_ahead(seconds=90):
+        assert tasks.reap() == 0
+
+
 def test_a_task_that_kills_every_worker_ends_as_failed(db, worker):
     with time_machine.travel("2026-11-21T10:00:00Z", tick=False) as clock:
         note.enqueue("bomb")

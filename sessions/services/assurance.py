@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
+from common import shared_clock
 from common.errors import TokenNotValid
 from sessions.models import UserSession
 from sessions.tokens import codec
@@ -65,7 +65,7 @@ def raise_to(user_session: UserSession, amr: Iterable[str], *, at: datetime | No
     Raises: TokenNotValid("session_revoked") if the session has ended.
     """
     row = UserSession.objects.select_for_update().filter(pk=user_session.pk).first()
-    if row is None or not row.is_living(at=at or timezone.now()):
+    if row is None or not row.is_living(at=at or shared_clock.now()):
         raise TokenNotValid("session_revoked")
     row.amr = ordered([*methods(row), *amr])
     row.authenticated_at = at or proved_at(row)
@@ -81,7 +81,7 @@ def prove(*, user_id: int, sid: uuid.UUID, gen: int, amr: Iterable[str]) -> Prov
 
     Raises: TokenNotValid("session_revoked").
     """
-    now = timezone.now()
+    now = shared_clock.now()
     with transaction.atomic():
         user_session = UserSession.objects.filter(user_id=user_id, session_token=sid).first()
         if user_session is None:

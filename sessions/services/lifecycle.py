@@ -14,9 +14,8 @@ from typing import Any
 import structlog
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
-from common import pipelined, rows
+from common import pipelined, rows, shared_clock
 from common.client import FINGERPRINT_CHARS, Client
 from common.errors import NoActiveAccount, NotFound, TokenNotValid
 from common.signals import security_event, session_revoked, sessions_ending
@@ -115,7 +114,7 @@ def start_here(
 
     Raises: NoActiveAccount (401) if the user was disabled or the password has changed since `user` was read.
     """
-    now = timezone.now()
+    now = shared_clock.now()
     fingerprint = (device_fingerprint or client.device_fingerprint)[:FINGERPRINT_CHARS]
     person, known_devices, same_device = hot_sql.ask_before_start(
         user_id=user.pk, fingerprint=fingerprint, known_devices=KNOWN_DEVICES
@@ -177,7 +176,7 @@ def revoke(*, user_id: int, sid: uuid.UUID, reason: str = "revoked", client: Cli
 
     Raises: NotFound (404) for a session that the user does not have, also if it is somebody else's.
     """
-    now = timezone.now()
+    now = shared_clock.now()
     with transaction.atomic():
         lock_person(user_id)
         user_session = UserSession.objects.select_for_update().filter(user_id=user_id, session_token=sid).first()
@@ -194,7 +193,7 @@ def revoke_all(
     *, user_id: int, except_sid: uuid.UUID | None = None, reason: str = "revoked", client: Client | None = None
 ) -> int:
     """End every session of this user except `except_sid`; return how many were living."""
-    now = timezone.now()
+    now = shared_clock.now()
     with transaction.atomic():
         lock_person(user_id)
         active = UserSession.objects.select_for_update().filter(user_id=user_id, is_active=True).order_by("pk")
@@ -281,7 +280,7 @@ def reissue(*, user_session: UserSession) -> TokenPair:
 
     Raises: TokenNotValid("session_revoked") where the session ended meanwhile.
     """
-    now = timezone.now()
+    now = shared_clock.now()
     with transaction.atomic():
         here = UserSession.objects.select_for_update().filter(pk=user_session.pk).first()
         if here is None or not here.is_living(at=now):
@@ -307,7 +306,7 @@ def pair_once_more(*, user_session: UserSession) -> TokenPair:
 
     Raises: TokenNotValid if the session has ended or its key was removed from the ring.
     """
-    now = timezone.now()
+    now = shared_clock.now()
     if not user_session.is_living(at=now):
         raise TokenNotValid("session_revoked")
     refresh = codec.sign_again(
@@ -318,7 +317,7 @@ def pair_once_more(*, user_session: UserSession) -> TokenPair:
 
 def rename(*, user_id: int, sid: uuid.UUID, device_name: str) -> UserSession:
     """Name a device. Raises: NotFound (404) for a session that the user does not have or that has ended."""
-    now = timezone.now()
+    now = shared_clock.now()
     own = UserSession.objects.filter(user_id=user_id, session_token=sid, is_active=True, expires_at__gt=now)
     if not own.update(device_name=device_name):
         raise NotFound
@@ -327,12 +326,12 @@ def rename(*, user_id: int, sid: uuid.UUID, device_name: str) -> UserSession:
 
 def living_of(user_id: int) -> Any:
     """Return the user's living sessions."""
-    return UserSession.objects.filter(user_id=user_id, is_active=True, expires_at__gt=timezone.now())
+    return UserSession.objects.filter(user_id=user_id, is_active=True, expires_at__gt=shared_clock.now())
 
 
 def newest_of(user_id: int, *, limit: int) -> list[UserSession]:
     """Return the first of `living_of` by newest activity, without the ORM's price."""
-    return hot_sql.newest(user_id=user_id, at=timezone.now(), limit=limit)
+    return hot_sql.newest(user_id=user_id, at=shared_clock.now(), limit=limit)
 
 
 def logout(*, presented: list[str | bytes], client: Client) -> None:

@@ -7,7 +7,7 @@ least `REFRESH_REUSE_INTERVAL` seconds. Any older token must have been copied: t
 
 import contextlib
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -16,9 +16,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import transaction
-from django.utils import timezone
 
-from common import rates
+from common import rates, shared_clock
 from common.client import Client
 from common.errors import TokenNotValid
 from common.metrics import REFRESHES
@@ -84,7 +83,7 @@ def rotate(*, refresh: str, client: Client) -> Rotated:
 
     Raises: TokenNotValid (401), Throttled (429). The revocation for a reused token is committed before the error.
     """
-    now = timezone.now()
+    now = shared_clock.now()
     try:
         rotated = _rotate(refresh, client, now=now)
     except TokenNotValid as error:
@@ -112,7 +111,7 @@ def _rotate(refresh: str, client: Client, *, now: datetime) -> Rotated:
 
 def _decide_locked(claims: Claims, client: Client) -> Rotated:
     """Decide again with the row locked: another request was faster, or the token was used before."""
-    now = timezone.now()
+    now = shared_clock.now()
     with transaction.atomic():
         lifecycle.lock_person(claims.user_id)
         row = UserSession.objects.select_for_update().filter(session_token=claims.sid).first()
@@ -207,5 +206,5 @@ def verify(raw: str) -> None:
         authenticate(raw)
         return
     user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid)
-    if decide(user, user_session, claims, at=datetime.now(UTC)) is not Verdict.ROTATE:
+    if decide(user, user_session, claims, at=shared_clock.now()) is not Verdict.ROTATE:
         raise TokenNotValid("invalid", refresh_token=True)

@@ -9,9 +9,8 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connection
-from django.utils import timezone
 
-from common import pipelined
+from common import pipelined, shared_clock
 from common.errors import TokenNotValid
 from sessions.models import UserSession
 from sessions.tokens.codec import Claims
@@ -73,7 +72,7 @@ def living_ids(session_ids: Iterable[int]) -> set[int]:
         return set()
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        return {row[0] for row in pipelined.execute(*living_statement(wanted, at=timezone.now())).fetchall()}
+        return {row[0] for row in pipelined.execute(*living_statement(wanted, at=shared_clock.now())).fetchall()}
 
 
 def require_living(session_id: int) -> None:

@@ -106,6 +106,16 @@ def test_within_the_interval_a_used_successor_does_no_harm(api, started):
         envelope(refresh(api, started.tokens.refresh), 401, "token_not_valid", "token_reused")
 
 
+@pytest.mark.parametrize("seconds", [90, -90], ids=["ahead", "behind"])
+def test_a_retry_at_a_host_whose_clock_is_wrong_is_no_reuse(api, started, host_ahead, seconds):
+    with host_ahead(seconds=seconds):
+        pair = refresh(api, started.tokens.refresh).json()
+        assert api.get(SESSIONS, headers=bearer(pair["access"])).status_code == 200
+    assert refresh(api, started.tokens.refresh).json()["refresh"] == pair["refresh"]
+    with host_ahead(seconds=-seconds):
+        assert refresh(api, started.tokens.refresh).json()["refresh"] == pair["refresh"]
+
+
 def test_an_interval_of_none_leaves_the_grace_of_an_unused_successor(api, started, settings):
     settings.REFRESH_REUSE_INTERVAL = 0
     pair = refresh(api, started.tokens.refresh).json()

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from jwt.utils import base64url_decode, base64url_encode
 
-from common import json
+from common import json, shared_clock
 from common.errors import TokenNotValid
 from sessions.tokens import keys
 
@@ -182,7 +182,7 @@ def _claims(claims: Any) -> Claims:
     user_id = int(claims["user_id"])
     if claims["token_type"] not in (ACCESS, REFRESH) or user_id >= 1 << 63:
         raise ValueError
-    earliest = datetime.now(UTC).timestamp() + settings.JWT_LEEWAY
+    earliest = shared_clock.now().timestamp() + settings.JWT_LEEWAY
     # `iat` is not checked: the counter orders tokens, and a server whose clock was ahead must not sign anybody out.
     if "nbf" in claims and not claims["nbf"] <= earliest:
         raise ValueError

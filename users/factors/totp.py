@@ -4,7 +4,6 @@ A step is accepted once, by a conditional UPDATE: a used code that somebody has 
 """
 
 import io
-import time
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,10 +12,10 @@ import pyotp
 import segno
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
+from common import shared_clock
 from common.client import Client
 from common.errors import ApplicationError, InvalidCode
 from sessions.models import UserSession
@@ -49,7 +48,7 @@ def begin(*, user: User) -> Enrolment:
     secret = pyotp.random_base32()
     sealed = sealing.seal(secret, context=context_of(user.pk))
     TotpFactor.objects.update_or_create(
-        user_id=user.pk, defaults={"pending_secret": sealed, "pending_at": timezone.now()}
+        user_id=user.pk, defaults={"pending_secret": sealed, "pending_at": shared_clock.now()}
     )
     url = pyotp.TOTP(secret).provisioning_uri(name=user.email or user.username, issuer_name=settings.TOTP_ISSUER)
     drawn = io.BytesIO()
@@ -68,7 +67,7 @@ def confirm(*, user: User, code: str, sid: uuid.UUID | None, client: Client) -> 
         step = _step_of(factor.pending_secret, user.pk, code) if factor and _is_pending(factor) else None
         if step is not None and factor is not None:
             factor.secret, factor.pending_secret, factor.pending_at = factor.pending_secret, "", None
-            factor.confirmed_at, factor.last_step = timezone.now(), step
+            factor.confirmed_at, factor.last_step = shared_clock.now(), step
             factor.save()
             codes = recovery_codes.replace(user.pk)
             session = UserSession.objects.filter(user_id=user.pk, session_token=sid).first() if sid else None
@@ -104,7 +103,7 @@ def use(user_id: int, typed: str) -> bool:
 
 
 def _is_pending(factor: TotpFactor) -> bool:
-    return bool(factor.pending_secret and factor.pending_at and timezone.now() - factor.pending_at <= PENDING)
+    return bool(factor.pending_secret and factor.pending_at and shared_clock.now() - factor.pending_at <= PENDING)
 
 
 def _step_of(sealed: str, user_id: int, typed: str) -> int | None:
@@ -116,7 +115,7 @@ def _step_of(sealed: str, user_id: int, typed: str) -> int | None:
         generator = pyotp.HOTP(sealing.unseal(sealed, context=context_of(user_id)))
     except sealing.Unreadable:
         return None
-    now = int(time.time()) // STEP_SECONDS
+    now = int(shared_clock.time()) // STEP_SECONDS
     right = [step for step in (now - 1, now, now + 1) if constant_time_compare(generator.at(step), code)]
     return right[-1] if right else None
 

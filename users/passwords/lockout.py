@@ -21,10 +21,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Subquery
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from common import pipelined, rows
+from common import pipelined, rows, shared_clock
 from common.client import Client
 from common.errors import AccountLocked
 from common.json import isoformat
@@ -89,7 +88,7 @@ def reserve(counter: Counter) -> Guess:
     Raises: AccountLocked (`account_locked`), which costs only a read and does not prolong the lockout.
     """
     for _step in range(WAIT_STEPS):
-        now = timezone.now()
+        now = shared_clock.now()
         guess = _reserve(counter, now)
         if guess is not None:
             return guess
@@ -103,8 +102,8 @@ def reserve(counter: Counter) -> Guess:
             break
         time.sleep(WAIT_STEP_SECONDS)
     SIGN_IN_FAILURES.labels("account_locked").inc()
-    until = row.locked_until if row and row.locked_until else timezone.now() + timedelta(seconds=1)
-    raise AccountLocked(locked_until=until, retry_after=(until - timezone.now()).total_seconds())
+    until = row.locked_until if row and row.locked_until else shared_clock.now() + timedelta(seconds=1)
+    raise AccountLocked(locked_until=until, retry_after=(until - shared_clock.now()).total_seconds())
 
 
 _RESERVE = """
@@ -204,7 +203,7 @@ def _tell(user_id: int, kind: str, at: datetime, client: Client | None, detail: 
 
 def count_as_well(counter: Counter) -> None:
     """Count a failure of a session's counter towards the account's lockout as well."""
-    guess = _reserve(counter, timezone.now())
+    guess = _reserve(counter, shared_clock.now())
     if guess is not None:
         with transaction.atomic():
             _hold(counter.user_id)

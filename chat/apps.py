@@ -16,7 +16,9 @@ class ChatConfig(AppConfig):
         from chat.push import collect
         from chat.services import retention, word_list  # noqa: F401
         from common import lifespan, signals
+        from common.postgresql import partitions
 
+        partitions.register("chat_message", "chat_event")
         signals.user_closing.connect(receivers.leave_everything, dispatch_uid="chat.closing")
         signals.user_exporting.connect(receivers.export, dispatch_uid="chat.exporting")
         pre_delete.connect(

@@ -35,6 +35,7 @@ from django_tasks_db.backend import DatabaseBackend as _DatabaseBackend
 
 from common import purging, shared_clock
 from common.metrics import TASK_SECONDS, TASKS_RUN
+from common.postgresql import partitions
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,13 @@ def purge_expired() -> None:
     for purge in purging.registered():
         while purge.batch(purging.BATCH_ROWS):
             pass
+
+
+@daily
+@task()
+def look_ahead_in_partitions() -> None:
+    """Make the partitions of the next months, where tables are parted by month."""
+    partitions.look_ahead_everywhere()
 
 
 def old_results() -> Any:

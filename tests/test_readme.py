@@ -134,8 +134,9 @@ def test_the_tutorial_says_something_to_bob(embedded, tmp_path, tutorial):
 
 
 def test_both_tutorials_print_the_same_commands():
-    first, second = (blocks(tutorial, "bash") for tutorial in TUTORIALS)
-    assert first == second
+    for language in ("bash", "sh", "tsx"):
+        first, second = (blocks(tutorial, language) for tutorial in TUTORIALS)
+        assert first == second
 
 
 def _documents(text):

@@ -65,6 +65,7 @@ const documents = [
   '../docs/how-to/expo.md',
   '../docs/how-to/react-native.md',
   '../docs/tutorial/first-app.md',
+  '../docs/tutorial/premiere-application.md',
 ];
 const blocks = documents.flatMap((document) => [
   ...readFileSync(join(root, document), 'utf8').matchAll(/^```(tsx?)\n([\s\S]*?)^```/gm),

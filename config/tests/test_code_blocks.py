@@ -32,7 +32,6 @@ DOCUMENTS = [
 # Languages that nothing parses: where such blocks stand, and why.
 SHOWN = {
     "text": "a picture of layers, of folders, or what a command printed",
-    "mermaid": "a picture, drawn by the reader's viewer",
 }
 # `{…}` in a path of the documents: any parameter.
 PARAMETER = re.compile(r"\{[^}]*\}")

@@ -146,3 +146,26 @@ def test_the_page_of_settings_has_every_setting_once_and_no_other():
     assert all(name.startswith(("SOCIAL_GOOGLE_", "SOCIAL_APPLE_", "SOCIAL_ACME_", "SOCIAL_WORK_")) for name in chosen)
     assert sorted(set(shown) - set(chosen)) == sorted(module.env.declared)
     assert len(shown) == len(set(shown))
+
+
+def test_every_setting_that_a_page_names_is_one():
+    pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), ROOT / "client" / "README.md"]
+    shown = set(re.findall(r"^([A-Z][A-Z0-9_]+)=", site.settings(), re.M)) | set(module.env.declared)
+    unknown = {
+        (page.name, name)
+        for page in pages
+        if page.name != "CHANGELOG.md"  # which names settings of former times
+        for name in re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`", page.read_text())
+        if not {name, name.removesuffix("_FILE")} & shown and name not in NOT_SETTINGS
+    }
+    assert unknown == set()
+
+
+# Names of the same form that other programs read, or that a page explains by.
+NOT_SETTINGS = {
+    "ALVIAR_EXTRAS",  # Compose
+    "ATOMIC_REQUESTS", "CONN_HEALTH_CHECKS", "CONN_MAX_AGE", "DEFAULT_AUTHENTICATION_CLASSES", "SIGNING_KEY",  # Django
+    "NAME_FILE",  # any setting from a file
+    "OTEL_EXPORTER_OTLP_HEADERS", "SSL_CERT_FILE",  # libraries
+    "SO_REUSEPORT",  # sockets
+}  # fmt: skip

@@ -7,6 +7,7 @@ import type { ReactNode } from 'react';
 interface Common {
   children?: ReactNode;
   testID?: string;
+  style?: { flex?: number; padding?: number }; // of the documents' screens; nothing is drawn here
 }
 
 export function View({ children, testID }: Common) {
@@ -23,10 +24,13 @@ export function TextInput(props: {
   onSubmitEditing?: () => void;
   accessibilityLabel?: string;
   secureTextEntry?: boolean;
+  placeholder?: string;
+  autoCapitalize?: 'none';
 }) {
   return (
     <input
       aria-label={props.accessibilityLabel}
+      placeholder={props.placeholder}
       type={props.secureTextEntry ? 'password' : 'text'}
       value={props.value}
       onChange={(event) => props.onChangeText(event.target.value)}

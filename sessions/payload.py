@@ -41,8 +41,11 @@ def session(
     }
 
 
-def tokens(pair: TokenPair, user_session: UserSession, current_sid: uuid.UUID | None = None) -> dict[str, Any]:
-    """Return the fields that login and refresh share. The session of the new pair is the current one."""
+def tokens(pair: TokenPair, user_session: UserSession, *, open_sockets: int | None = None) -> dict[str, Any]:
+    """Return the fields that login and refresh share. The session of the new pair is the current one.
+
+    `open_sockets`: if it is known without asking.
+    """
     return {
         "access": pair.access,
         "refresh": pair.refresh,
@@ -50,5 +53,5 @@ def tokens(pair: TokenPair, user_session: UserSession, current_sid: uuid.UUID | 
         "access_expires_in": pair.access_expires_in,
         "refresh_expires_in": pair.refresh_expires_in,
         "server_time": timezone.now(),
-        "session": session(user_session, current_sid=current_sid or user_session.session_token),
+        "session": session(user_session, current_sid=user_session.session_token, open_sockets=open_sockets),
     }

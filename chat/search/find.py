@@ -128,8 +128,12 @@ def statement(user_id: int, wanted: Wanted, *, limit: int, few: bool = True) -> 
     parameters: list[Any] = []
     start, number, join = "", "m.id", "JOIN"
     source = "chat_message m"
+    excluded = [expression([term], is_postgresql=is_postgresql) for term in wanted.query.without]
     if wanted.query.terms:
-        parameters.append(expression(wanted.query.terms, is_postgresql=is_postgresql))
+        asked = expression(wanted.query.terms, is_postgresql=is_postgresql)
+        if excluded and not is_postgresql:  # in the index: asked of each message, it would be opened anew each time
+            asked, excluded = f"({asked}) NOT ({' OR '.join(excluded)})", []
+        parameters.append(asked)
         if is_postgresql:
             # Materialised: a planner that expects many matches would scan all messages from the newest on instead.
             start = "WITH hits AS MATERIALIZED (SELECT message_id FROM chat_messagetext WHERE words @@ %s::tsquery) "
@@ -141,9 +145,7 @@ def statement(user_id: int, wanted: Wanted, *, limit: int, few: bool = True) -> 
             join, number = "CROSS JOIN", f"{FTS}.rowid"
             source = f"{FTS} CROSS JOIN chat_message m ON m.id = {FTS}.rowid AND {FTS} MATCH %s"
     parameters.append(user_id)
-    if wanted.query.without:
-        # FTS5's `NOT` needs a left operand; a message with any of the excluded words is excluded.
-        excluded = [expression([term], is_postgresql=is_postgresql) for term in wanted.query.without]
+    if excluded:  # FTS5's `NOT` needs a left operand; a message with any of the excluded words is excluded
         # Asked of each message by itself: an excluded word may stand in most of all.
         unwanted = f"(SELECT 1 FROM {FTS} WHERE rowid = m.id AND {FTS} MATCH %s)"  # noqa: S608
         if is_postgresql:

@@ -310,6 +310,15 @@ def test_the_index_answers_and_no_table_is_read_through(alice, room):
         assert not any(line.startswith(("SCAN m", "SCAN b", "SCAN chat_message ")) for line in lines), shown
 
 
+def test_a_message_with_any_of_the_excluded_words_is_left_out(alice, room):
+    for text in ("tea with milk", "tea with lemon juice", "tea", "tea with lemon and ice", "coffee"):
+        say(alice, room, text)
+    assert found(alice, "tea -milk") == ["tea with lemon and ice", "tea", "tea with lemon juice"]
+    assert found(alice, 'tea -milk -"lemon juice"') == ["tea with lemon and ice", "tea"]
+    assert found(alice, "tea with -milk -lemon") == []
+    assert found(alice, "-tea") == ["coffee"]
+
+
 def test_what_has_an_attachment_is_found_by_that_with_or_without_words(alice, bob, charlie, room, settings, tmp_path):
     settings.MEDIA_ROOT = str(tmp_path / "media")
     say(alice, room, "tea without a picture")

@@ -62,7 +62,7 @@ def with_fingerprint(request: Request, given: dict[str, Any]) -> dict[str, Any]:
 def signed_in(logged_in: login.LoggedIn, *, code: int = status.HTTP_200_OK) -> HttpResponse:
     """Return the response of a login, whichever factors it took."""
     user_session = logged_in.started.user_session
-    tokens = sessions_payload.tokens(logged_in.started.tokens, user_session, current_sid=user_session.session_token)
+    tokens = sessions_payload.tokens(logged_in.started.tokens, user_session, open_sockets=0)  # it is new
     body = {**tokens, "user": payload.user(logged_in.user), "device_token": logged_in.device_token}
     return no_store(Answer(body, status=code))
 
@@ -160,7 +160,7 @@ class PasswordChangeView(APIView):
         )
         answer: dict[str, Any] = {"detail": _("Your password was changed."), "device_token": changed.device_token}
         if changed.tokens and changed.user_session:
-            answer |= sessions_payload.tokens(changed.tokens, changed.user_session, current_sid=sid)
+            answer |= sessions_payload.tokens(changed.tokens, changed.user_session)
         return no_store(Response(answer))
 
 

@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 # Compiled once: every start of a server, and every test module, would else be compiled anew.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help docs run serve reload stack lock sbom release newcomer image-test test coverage check chaos chaos-short cluster cluster-long abuse benchmarks client-test bruno-test
+.PHONY: help docs run serve reload stack lock sbom release newcomer image-test test coverage check chaos chaos-short cluster cluster-long abuse benchmarks screenshots screenshots-short client-test bruno-test
 
 help:
 	@echo "make run     a server with demo people on http://127.0.0.1:8000 (SQLite, one process)"
@@ -22,6 +22,7 @@ help:
 	@echo "make coverage  test-production and live servers, measured: one figure (then: coverage report -m)"
 	@echo "make check   formatting, types, layers, migrations, deployment checks, OpenAPI"
 	@echo "make abuse   what strangers and bad networks do, with its cost (ONLY=handshakes,pings)"
+	@echo "make screenshots  pictures of the admin, the mails and their pages, checked by axe-core"
 	@echo "make chaos   a hundred clients while servers, stores and networks fail (chaos-short: a minute)"
 	@echo "make cluster  two hosts, a balancer, PostgreSQL with a standby: each killed, hung, cut off in turn (root; cluster-long)"
 	@echo "make benchmarks   side by side with the peers; see benchmarks/README.md"
@@ -134,6 +135,14 @@ bruno/node_modules/.package-lock.json: bruno/package.json bruno/package-lock.jso
 
 bruno-test: .venv/.installed-dev bruno/node_modules/.package-lock.json
 	$(PY) -m tests.bruno
+
+# Every admin page, mail and page of a mailed link, in three languages, light and dark, phone and desktop, checked by
+# axe-core; the screens of the page are client-test's. Pictures: test-artefacts/, or CI_ARTEFACTS.
+screenshots: .venv/.installed-dev client-install
+	$(PY) -m tests.screenshots
+
+screenshots-short: .venv/.installed-dev client-install
+	$(PY) -m tests.screenshots --short
 
 chaos: .venv/.installed-dev
 	$(PY) -m tests.chaos.run

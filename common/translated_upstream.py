@@ -11,6 +11,8 @@ BORROWED = [
         "This password is too short. It must contain at least %d character.",
         "This password is too short. It must contain at least %d characters.",
     ),
+    _("Task Result"),
+    _("Task Results"),
     _("Enabled"),
     _("Disabled"),
     _("Constraint “%(name)s” is violated."),

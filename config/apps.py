@@ -1,4 +1,5 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.utils.translation import gettext_lazy as _
 
 
 class ConfigConfig(AppConfig):
@@ -10,6 +11,8 @@ class ConfigConfig(AppConfig):
         from common.postgresql import monitor
         from config import checks, counts, figures, schema, telemetry  # noqa: F401  (all register what they define)
 
+        # The library names its app in English only.
+        apps.get_app_config("django_tasks_database").verbose_name = _("Tasks")  # type: ignore[assignment]
         telemetry.start_reports()
         lifespan.on_startup(telemetry.start_traces)
         lifespan.on_startup(monitor.start)

@@ -14,7 +14,9 @@ class UserSession(models.Model):
     It ends at the earlier of `idle_expires_at` and `absolute_expires_at`, which is `expires_at`, or when revoked.
     """
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="user_sessions")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="user_sessions", verbose_name=_("user")
+    )
     session_token = models.UUIDField(_("session token"), unique=True, default=uuid.uuid4, editable=False)
     device_fingerprint = models.CharField(_("device fingerprint"), max_length=255, blank=True, default="")
     ip_address = models.GenericIPAddressField(_("address"), null=True, blank=True)

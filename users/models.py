@@ -291,7 +291,7 @@ class SecurityEvent(models.Model):
     """One entry of a user's security timeline, deleted after `SECURITY_EVENT_RETENTION_DAYS`."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="security_events")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="security_events", verbose_name=_("user"))
     kind = models.CharField(_("kind"), max_length=40)
     at = models.DateTimeField(_("at"))
     ip_address = models.GenericIPAddressField(_("address"), null=True)

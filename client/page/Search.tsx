@@ -1,47 +1,15 @@
-import { useEffect, useState } from 'react';
-
-import { searchMessages, type SearchResult } from 'alviar-client/media';
 import { useAuth, useChat } from 'alviar-client/react';
-import { identityOf, nameOf, problemText, titleOf } from './chat';
+import { identityOf, nameOf, titleOf } from './chat';
 import { useText } from './i18n';
+import { useResults } from './results';
 import { Avatar } from './ui/Avatar';
 
 /** Messages with these words, newest first; following one opens its conversation at that place. */
 export function Search({ query }: { query: string }) {
   const { t, shortTime } = useText();
-  const { client, user } = useAuth();
+  const { user } = useAuth();
   const chat = useChat();
-  const [results, setResults] = useState<SearchResult[] | null>(null);
-  const [next, setNext] = useState<string | null>(null);
-  const [problem, setProblem] = useState('');
-
-  useEffect(() => {
-    let gone = false;
-    const timer = setTimeout(() => {
-      searchMessages(client, { q: query }).then(
-        (page) => {
-          if (gone) return;
-          setResults(page.results);
-          setNext(page.next);
-          setProblem('');
-        },
-        (error: unknown) => !gone && setProblem(problemText(error, t)),
-      );
-    }, 250);
-    return () => {
-      gone = true;
-      clearTimeout(timer);
-    };
-  }, [client, query]);
-
-  const more = () =>
-    searchMessages(client, { next: next! }).then(
-      (page) => {
-        setResults([...(results ?? []), ...page.results]);
-        setNext(page.next);
-      },
-      (error: unknown) => setProblem(problemText(error, t)),
-    );
+  const { results, more, problem } = useResults({ q: query }, { delayMs: 250, keep: true });
 
   return (
     <section aria-label={t('searchResults')} aria-busy={results === null}>
@@ -74,9 +42,9 @@ export function Search({ query }: { query: string }) {
           );
         })}
       </ul>
-      {next && (
+      {more && (
         <p className="hint">
-          <button type="button" onClick={() => void more()}>
+          <button type="button" onClick={more}>
             {t('more')}
           </button>
         </p>

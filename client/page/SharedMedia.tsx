@@ -1,13 +1,11 @@
-import { useEffect, useState } from 'react';
+import { useState } from 'react';
 
 import type { Attachment, Conversation } from 'alviar-client';
-import { searchMessages, type SearchResult } from 'alviar-client/media';
-import { useAuth } from 'alviar-client/react';
 import { FileRow, useBytes } from './Attachment';
 import { AudioPlayer } from './AudioPlayer';
-import { problemText } from './chat';
 import { useText } from './i18n';
 import { Viewer } from './later';
+import { useResults } from './results';
 import { Words } from './Words';
 
 const TABS = ['pictures', 'files', 'voices', 'links'] as const;
@@ -21,41 +19,13 @@ const KINDS: Record<Exclude<Tab, 'links'>, ReadonlyArray<Attachment['kind']>> = 
 /** Everything that was sent into this conversation, newest first. */
 export function SharedMedia({ conversation }: { conversation: Conversation }) {
   const { t } = useText();
-  const { client } = useAuth();
   const [tab, setTab] = useState<Tab>('pictures');
-  const [results, setResults] = useState<SearchResult[] | null>(null);
-  const [next, setNext] = useState<string | null>(null);
-  const [problem, setProblem] = useState('');
   const [viewed, setViewed] = useState<Attachment | null>(null);
   const has = tab === 'links' ? 'link' : 'attachment';
   const { uuid } = conversation;
 
-  useEffect(() => {
-    let gone = false;
-    setResults(null);
-    searchMessages(client, { q: '', conversation_uuid: uuid, has }).then(
-      (page) => {
-        if (gone) return;
-        setResults(page.results);
-        setNext(page.next);
-        setProblem('');
-      },
-      (error: unknown) => !gone && setProblem(problemText(error, t)),
-    );
-    return () => {
-      gone = true;
-    };
-    // A new message may have brought something.
-  }, [client, uuid, has, conversation.last_message?.uuid]);
-
-  const more = () =>
-    searchMessages(client, { next: next! }).then(
-      (page) => {
-        setResults([...(results ?? []), ...page.results]);
-        setNext(page.next);
-      },
-      (error: unknown) => setProblem(problemText(error, t)),
-    );
+  // A new message may have brought something.
+  const { results, more, problem } = useResults({ q: '', conversation_uuid: uuid, has }, { again: conversation.last_message?.uuid });
 
   const attachments = (results ?? []).flatMap(({ message }) => message.attachments).filter(({ state }) => state !== 'processing');
   const shown = tab === 'links' ? [] : attachments.filter(({ kind }) => KINDS[tab].includes(kind));
@@ -94,8 +64,8 @@ export function SharedMedia({ conversation }: { conversation: Conversation }) {
           ))}
         </ul>
       )}
-      {next && (
-        <button type="button" onClick={() => void more()}>
+      {more && (
+        <button type="button" onClick={more}>
           {t('more')}
         </button>
       )}

@@ -95,6 +95,7 @@ class AdminSite(admin.AdminSite):
     site_url = None
     login_form = LoginForm
     index_template = "users/admin/index.html"
+    password_change_done_template = "users/admin/password_change_done.html"  # noqa: S105 - a path
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().index(request, {**(extra_context or {}), "figures": dashboard.figures(request.user)})
@@ -126,7 +127,7 @@ class AdminSite(admin.AdminSite):
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         request.current_app = self.name  # type: ignore[attr-defined]
         return PasswordView.as_view(
-            template_name="registration/password_change_form.html",
+            template_name="users/admin/password_change_form.html",
             success_url=reverse("admin:password_change_done", current_app=self.name),
             extra_context={**self.each_context(request), **(extra_context or {})},
         )(request)

@@ -6,7 +6,7 @@ import { LANGUAGES, useText, type Language } from '../i18n';
 import { Icon } from '../ui/icons';
 import { applyTheme, storedTheme, THEMES, type Theme } from '../theme';
 
-export function Preferences() {
+export function Preferences({ labelled = false }: { labelled?: boolean }) {
   const { t, language, setLanguage } = useText();
   const { client, isAuthenticated } = useAuth();
   const [theme, setTheme] = useState<Theme>(storedTheme);
@@ -20,9 +20,9 @@ export function Preferences() {
   };
 
   return (
-    <span className="preferences">
+    <span className="preferences" data-labelled={labelled}>
       <span className="icon-select">
-      <Icon name="globe" />
+      {labelled ? <span aria-hidden="true">{t('language')}</span> : <Icon name="globe" />}
       <select
         aria-label={t('language')}
         value={language}
@@ -36,7 +36,7 @@ export function Preferences() {
       </select>
       </span>
       <span className="icon-select">
-      <Icon name="sun" />
+      {labelled ? <span aria-hidden="true">{t('theme')}</span> : <Icon name="sun" />}
       <select
         aria-label={t('theme')}
         value={theme}

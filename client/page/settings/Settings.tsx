@@ -81,7 +81,7 @@ export function Settings({ section }: { section: string | undefined }) {
 function Appearance() {
   return (
     <div className="block">
-      <Preferences />
+      <Preferences labelled />
     </div>
   );
 }

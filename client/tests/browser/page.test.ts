@@ -10,7 +10,7 @@ import { wireTo } from '../support/proxy';
 import { startServer, until } from '../support/server';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const ARTEFACTS = join(import.meta.dirname, '../../../test-artefacts');
+const ARTEFACTS = process.env.CI_ARTEFACTS ?? join(import.meta.dirname, '../../../test-artefacts');
 const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',

@@ -13,7 +13,7 @@ import { makeScene, type Scene } from '../support/scene';
 import { startServer } from '../support/server';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const ARTEFACTS = join(import.meta.dirname, '../../../test-artefacts/screens');
+const ARTEFACTS = join(process.env.CI_ARTEFACTS ?? join(import.meta.dirname, '../../../test-artefacts'), 'screens');
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const hasBrowser = existsSync(CHROMIUM);
 if (!hasBrowser && (process.env.CI || process.env.REQUIRE_SERVER)) throw new Error(`there is no ${CHROMIUM}`);

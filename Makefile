@@ -33,7 +33,7 @@ help:
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-telemetry.txt
+.venv/.installed-dev: .venv/.installed requirements-dev.txt requirements-telemetry.txt requirements-nats.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

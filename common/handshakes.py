@@ -28,9 +28,9 @@ async def count_refused(scope: dict[str, Any]) -> Throttled | None:
     key = address_key(client_address((scope.get("client") or [""])[0], said))
     until = _over.get(key, 0.0)
     now = time.monotonic()
-    if until > now:  # known to be over the limit: a flood does not reach Redis
+    if until > now:  # known to be over the limit: a flood does not reach the shared store
         return Throttled(retry_after=until - now)
-    if settings.REDIS_URLS:
+    if settings.SHARED_STORE != "memory":
         wait = await asyncio.to_thread(rates.hit, name="handshake", key=key)
     else:
         wait = rates.hit(name="handshake", key=key)

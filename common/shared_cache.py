@@ -1,4 +1,4 @@
-"""Cache shared by all processes: one or several Redis or Valkey servers, sharded by hash, with short timeouts.
+"""Cache shared by all processes in Redis or Valkey: several servers sharded by hash, a cluster, or Sentinel's master.
 
 Django's own treats a second server as a replica of the first, has no timeout, and retries a dead server at every call.
 Here a failing call raises `CacheAway` within `TIMEOUT_SECONDS`, and all other calls raise it at once for
@@ -12,13 +12,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+import psycopg
 import structlog
 from django.core.cache.backends import redis as django_redis
 from django.core.cache.backends.redis import RedisCache
+from django.db import DatabaseError
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
+from common import redis_places
 from common.metrics import STORE_FAILURES
 
 log = structlog.get_logger(__name__)
@@ -26,6 +30,9 @@ T = TypeVar("T")
 
 TIMEOUT_SECONDS = 0.5
 PAUSE_SECONDS = 5.0
+
+
+OUTAGES = (RedisError, RedisClusterException, OSError, psycopg.Error, DatabaseError)
 
 
 class CacheAway(Exception):
@@ -45,7 +52,7 @@ class Breaker:
         tried = self._enter()
         try:
             result = call()
-        except (RedisError, OSError) as error:
+        except OUTAGES as error:
             STORE_FAILURES.labels("cache.away").inc()
             with self._lock:
                 self._closed_at = time.monotonic() + PAUSE_SECONDS
@@ -100,7 +107,9 @@ class ShardedClient(RedisCacheClient):
 
     def _at(self, index: int) -> Any:
         client = self._clients.get(index)
-        if client is None:
+        if client is None and redis_places.kind_of(self._servers[index]) != "single":
+            client = self._clients[index] = redis_places.client(self._servers[index], timeout_s=TIMEOUT_SECONDS)
+        elif client is None:
             self._pools[index] = self._pool_class.from_url(self._servers[index], **self._pool_options)
             client = self._clients[index] = self._client(connection_pool=self._pools[index])
         return client
@@ -116,7 +125,8 @@ class ShardedClient(RedisCacheClient):
     def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
         for index, group in self._by_server(keys).items():
-            values = self._at(index).mget(group)
+            client = self._at(index)
+            values = (client.mget_nonatomic if isinstance(client, RedisCluster) else client.mget)(group)
             found |= {
                 key: self._serializer.loads(value)
                 for key, value in zip(group, values, strict=True)
@@ -146,7 +156,11 @@ class ShardedClient(RedisCacheClient):
             self._at(index).delete(*group)
 
     def clear(self) -> bool:
-        return all(self._at(index).flushdb() for index in range(len(self._servers)))
+        for index in range(len(self._servers)):
+            client = self._at(index)
+            everywhere = {"target_nodes": RedisCluster.PRIMARIES} if isinstance(client, RedisCluster) else {}
+            client.flushdb(**everywhere)
+        return True
 
     def hit(self, key: str, seconds: int) -> tuple[int, float]:
         count, left_ms = self.get_client(key).eval(self._HIT, 1, key, seconds * 1000)

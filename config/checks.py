@@ -38,11 +38,33 @@ def _everywhere(settings: Any) -> list[CheckMessage]:
         found.append(
             Error("WORKERS is above 1 and the database is SQLite.", hint="Set DATABASE_URL.", id="alviar.E001")
         )
-    if settings.WORKERS > 1 and not settings.REDIS_URLS:
+    if settings.EMBEDDED_DATABASE and settings.SHARED_STORE == "database":
+        found.append(
+            Error(
+                "WAKES_URL without REDIS_URL keeps cache, rates and presence in PostgreSQL; the database is SQLite.",
+                hint="Set DATABASE_URL or REDIS_URL.",
+                id="alviar.E005",
+            )
+        )
+    elif settings.EMBEDDED_DATABASE and settings.WAKES_URL == "postgresql":
+        found.append(
+            Error(
+                "WAKES_URL=postgresql is the database, and that is SQLite.", hint="Set DATABASE_URL.", id="alviar.E006"
+            )
+        )
+    elif settings.WAKES_URL == "postgresql" and settings.DATABASE_POOLED_BY != "none":
+        found.append(
+            Error(
+                "WAKES_URL=postgresql is the database, and a pooler in front of it keeps no LISTEN.",
+                hint="Set WAKES_URL=postgresql://… straight to PostgreSQL.",
+                id="alviar.E007",
+            )
+        )
+    if settings.WORKERS > 1 and not settings.WAKES_URLS:
         found.append(
             Error(
                 "WORKERS is above 1, but sockets, cache and rates live in the memory of one process.",
-                hint="Set REDIS_URL.",
+                hint="Set REDIS_URL, or WAKES_URL=postgresql to need nothing but PostgreSQL.",
                 id="alviar.E002",
             )
         )

@@ -20,11 +20,14 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core import checks
 from django.core.cache import cache
 from django.db import connection
 
+from chat.hub import wakes
+from common import redis_places
 from common.postgresql import replica
 from config import doctor_services as services
 from config import health
@@ -92,24 +95,29 @@ def look_at_replica() -> Iterator[Finding]:
 
 
 def look_at_redis() -> Iterator[Finding]:
-    import redis
-
     if not settings.REDIS_URLS:
-        yield ok("Redis", "none: one process, everything in memory")
+        where = "PostgreSQL holds cache, rates and presence" if settings.WAKES_URLS else "one process, all in memory"
+        yield ok("Redis", f"none: {where}")
     for number, url in enumerate(settings.REDIS_URLS, 1):
-        client = redis.Redis.from_url(url, socket_timeout=WAIT_SECONDS, socket_connect_timeout=WAIT_SECONDS)
-        try:
-            started = time.perf_counter()
-            client.ping()
-            yield ok("Redis", f"number {number} answers in {(time.perf_counter() - started) * 1000:.0f} ms")
-        finally:
-            client.close()
+        client = redis_places.client(url, timeout_s=WAIT_SECONDS)
+        started = time.perf_counter()
+        client.ping()
+        yield ok("Redis", f"number {number} answers in {(time.perf_counter() - started) * 1000:.0f} ms")
     key = f"doctor:{uuid.uuid4().hex}"
     cache.set(key, 1, 10)
     if cache.get(key) != 1:
         yield Finding(
             "cache", "error", "What was written is not read back.", "Look at REDIS_URL and its memory policy."
         )
+
+
+def look_at_wakes() -> Iterator[Finding]:
+    """Send a message to oneself the way that processes speak to each other."""
+    if not settings.WAKES_URLS:
+        yield ok("wakes", "none: one process")
+        return
+    took_ms = async_to_sync(wakes.round_trip)(within_s=WAIT_SECONDS)
+    yield ok("wakes", f"{settings.WAKES_BACKEND.rpartition('.')[2]} takes {took_ms:.1f} ms from process to process")
 
 
 def look_at_mail() -> Iterator[Finding]:
@@ -211,6 +219,7 @@ EXAMINATIONS: list[tuple[str, Examination, str]] = [
     ("replica", look_at_replica, "Look at DATABASE_REPLICA_URL. Until it answers the primary serves alone."),
     ("clock", look_at_database_clock, "Look at the database first."),
     ("Redis", look_at_redis, "Look at REDIS_URL and whether Redis runs. Until then chat goes on by the sweep."),
+    ("wakes", look_at_wakes, "Look at WAKES_URL and REDIS_URL. Until then chat goes on by the sweep."),
     ("mail", look_at_mail, "Look at EMAIL_URL: host, port, scheme (smtp+tls:// or smtps://), user and password."),
     ("disk", look_at_disk, "Give the user of the server the right to write there."),
     (
@@ -246,6 +255,7 @@ def _without_secrets(text: str) -> str:
         settings.STORAGE_URL,
         settings.SMS_URL,
         *settings.REDIS_URLS,
+        *settings.WAKES_URLS,
     )
     passwords = [urlsplit(url).password for url in urls]
     for secret in (*passwords, *map(unquote, filter(None, passwords)), settings.SMS_TOKEN):

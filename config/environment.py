@@ -214,12 +214,6 @@ def postgresql_url(text: str) -> None:
         raise validate.ValidationError("Not a postgresql:// address.")
 
 
-def redis_urls(text: str) -> None:
-    for url in text.split(","):
-        if url.strip() and not url.strip().startswith(("redis://", "rediss://", "unix://")):
-            raise validate.ValidationError("Not a redis:// or rediss:// address.")
-
-
 SMTP = {
     # scheme: (port, STARTTLS, TLS from the first byte)
     "smtp": (25, False, False),

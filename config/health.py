@@ -18,6 +18,7 @@ from django.db import connection, connections
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
+from chat.hub import tell
 from common import database_time, json
 from common.request_id import sane_request_id
 from config import metrics
@@ -85,8 +86,10 @@ def _tasks() -> str:
 
 def _layer() -> str:
     """Return `memory`, `ok` or `degraded`; the shared cache answers or gives up within half a second."""
-    if not settings.REDIS_URLS:
+    if not settings.WAKES_URLS:
         return "memory"
+    if tell.is_degraded():
+        return "degraded"
     try:
         # Keys enough to meet every server among several.
         cache.get_many([f"readyz{n}" for n in range(16 if len(settings.REDIS_URLS) > 1 else 1)])

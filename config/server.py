@@ -77,16 +77,16 @@ def wait_for_stores(settings: Any) -> None:
     """Wait until the database, and Redis where there is one, answer."""
     from django.db import connection
 
+    from common import redis_places
+
     def database() -> None:
         connection.close()
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
 
     def redis() -> None:
-        import redis
-
         for url in settings.REDIS_URLS:
-            redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2).ping()
+            redis_places.client(url, timeout_s=2).ping()
 
     wait_for("the database", database, seconds=settings.STARTUP_WAIT_SECONDS)
     if settings.REDIS_URLS:

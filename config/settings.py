@@ -15,8 +15,9 @@ from typing import Any
 
 from corsheaders.defaults import default_headers
 
+from common import redis_places
 from common.loopback import is_loopback
-from config import VERSION, checks, environment, static_files, ways_in
+from config import VERSION, checks, environment, static_files, stores, ways_in
 from config import rates as default_rates
 from config.rates import RATES
 
@@ -104,8 +105,12 @@ DATABASE_POOLED_BY: str = env.str("DATABASE_POOLED_BY", "none", choices=("none",
 DATABASE_PREPARE = env.bool("DATABASE_PREPARE", DATABASE_POOLED_BY == "none")
 # A standby that serves history and search while it is not behind (common/postgresql/replica.py).
 DATABASE_REPLICA_URL: str = env.str("DATABASE_REPLICA_URL", "", check=environment.postgresql_url)
-REDIS_URL: str = env.str("REDIS_URL", "", check=environment.redis_urls)
-REDIS_URLS = [url.strip() for url in REDIS_URL.split(",") if url.strip()]
+REDIS_URL: str = env.str("REDIS_URL", "", check=stores.redis_urls)
+REDIS_URLS = redis_places.split(REDIS_URL)
+# What carries the wakes between processes, and where they share cache, rates and presence: config/stores.py.
+WAKES_URL: str = env.str("WAKES_URL", "", check=stores.wakes_url)
+WAKES_BACKEND, WAKES_URLS = stores.wakes(WAKES_URL, REDIS_URL)
+SHARED_STORE = stores.shared(WAKES_URL, REDIS_URL)
 
 
 def own_file(path: Path) -> None:
@@ -175,8 +180,10 @@ elif DATABASE_REPLICA_URL:
     DATABASE_ROUTERS = ["common.postgresql.replica.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-if REDIS_URLS:
+if SHARED_STORE == "redis":
     CACHES: dict[str, Any] = {"default": {"BACKEND": "common.shared_cache.SharedCache", "LOCATION": REDIS_URLS}}
+elif SHARED_STORE == "database":
+    CACHES = {"default": {"BACKEND": "common.database_cache.DatabaseCache"}}
 else:
     # The default is 300 entries, with which an attacker could evict a rate's count.
     CACHES = {
@@ -185,9 +192,6 @@ else:
             "OPTIONS": {"MAX_ENTRIES": 100_000},
         }
     }
-# What carries the wakes between processes; one process alone needs none. `WAKES_BACKEND` is called by `chat.hub.wakes`.
-WAKES_URLS = REDIS_URLS
-WAKES_BACKEND = "chat.hub.wakes.redis.RedisWakes"
 
 # --- Django -----------------------------------------------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
-"""The server that most live tests share."""
+"""The server that most live tests share, and the engines between processes."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests import live
+from tests import engines, live, servers
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +19,18 @@ def shared() -> Iterator[live.Server]:
     }
     with live.server(**settings) as started:
         yield started
+
+
+NAMES = [pytest.param(name, marks=pytest.mark.xdist_group(f"engine-{name}"), id=name) for name in engines.ENGINES]
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def engine(request: pytest.FixtureRequest) -> Iterator[engines.Engine]:
+    """A private engine of several nodes. A test that breaks it heals it."""
+    try:
+        with engines.started(request.param) as started:
+            if isinstance(started, engines.PostgreSQL):
+                live.manage({"DATABASE_URL": started.server.url}, "migrate", "common", "-v0")
+            yield started
+    except servers.NotAvailable as error:
+        pytest.skip(f"needs {request.param}: {error}")

@@ -53,6 +53,12 @@ async def stop() -> None:
         await process.stop()
 
 
+def is_degraded() -> bool:
+    """Return whether this process does not hear the others now."""
+    process = _current
+    return process is not None and process.layer is not None and process.layer.broken
+
+
 def _on_loop(work: Callable[[Process], None], group: str = "", message: Message | None = None) -> None:
     """Run `work` on this process's hub; a process without one (a command, the task worker) sends to the layer."""
     process = _current

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from django.core.management import call_command
 
-from chat.hub import presence
+from chat.hub import presence, presence_entries
 from chat.hub.presence import Entry
 from chat.log import events
 from chat.tests.peers import person
@@ -34,9 +34,9 @@ def test_a_person_is_there_while_one_socket_is_open():
 @pytest.mark.parametrize("seconds", [90, -90], ids=["ahead", "behind"])
 def test_a_person_is_there_for_hosts_whose_clocks_are_wrong(host_ahead, seconds):
     here = entry(person().id)
-    stored = {here.connection_id.encode(): presence._value(here).encode()}
+    stored = {here.connection_id: presence_entries.value_of(here)}
     with host_ahead(seconds=seconds):
-        assert presence._entries(here.user_id, stored) == [here]
+        assert presence_entries.living(here.user_id, stored) == [here]
 
 
 def test_the_oldest_of_a_session_is_superseded_by_the_fourth():
@@ -62,13 +62,12 @@ def test_who_sat_at_a_killed_process_is_gone_when_nobody_prolongs_their_socket(m
     presence.opened(entry(someone.id))
     monkeypatch.setattr(presence, "_local", {})  # another process, which never had this socket
     assert presence.states([someone.id])[someone.id].online
-    with time_machine.travel(time.time() + presence.LIFETIME_SECONDS + 2, tick=True):
+    with time_machine.travel(time.time() + presence_entries.LIFETIME_SECONDS + 2, tick=True):
         assert not presence.states([someone.id])[someone.id].online
 
 
 def test_with_redis_away_each_process_knows_its_own(settings, monkeypatch):
-    settings.REDIS_URLS = ["redis://127.0.0.1:1/0"]
-    monkeypatch.setattr(presence, "_clients", [])
+    settings.REDIS_URLS, settings.SHARED_STORE = ["redis://127.0.0.1:1/0"], "redis"
     monkeypatch.setattr(presence, "_away_until", 0.0)
     someone = person()
     mine = entry(someone.id)

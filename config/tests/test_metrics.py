@@ -112,7 +112,7 @@ async def test_a_store_that_hangs_holds_up_neither_probe(monkeypatch):
 def test_ready_is_degraded_without_redis_and_still_200(client, db, settings, monkeypatch):
     from config import health
 
-    settings.REDIS_URLS = ["redis://127.0.0.1:9/0"]
+    settings.WAKES_URLS = ["redis://127.0.0.1:9/0"]
 
     def away(keys):
         raise OSError

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from chat.hub.wakes.link import TIMEOUT_SECONDS, Link, Payload
+from chat.hub.wakes.link import TIMEOUT_SECONDS, Away, Link, Payload
 
 
 class Wakes(ABC):
@@ -56,9 +56,12 @@ class Wakes(ABC):
     async def publish(self, batch: Sequence[Payload]) -> None:
         """Publish in the order of each channel. Raises the last error where something was not sent."""
         by_link: dict[Link, list[Payload]] = defaultdict(list)
-        for channel, payload in batch:
-            by_link[self.link_of(channel)].append((channel, payload))
         failure: Exception | None = None
+        for channel, payload in batch:
+            try:
+                by_link[self.link_of(channel)].append((channel, payload))
+            except Away as error:
+                failure = error
         for link, payloads in by_link.items():
             try:
                 await link.publish(payloads)
@@ -76,6 +79,9 @@ class Wakes(ABC):
                     await link.dial()
                     link.is_connected = True
             await self.publish(batch)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                for link in links:
+                    await link.settle()
         finally:
             for link in links:
                 await link.hang_up()

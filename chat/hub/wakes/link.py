@@ -16,6 +16,7 @@ ECHO_SECONDS = 0.5  # how often a link sends an echo to itself
 SILENT_SECONDS = 1.5  # without an echo: the link counts as broken
 RECONNECT_SECONDS = 7.0  # without an echo: the connection is dropped, whatever TCP says
 RETRY_SECONDS = 0.5
+CHECK_SECONDS = 5.0
 
 Payload = tuple[str, bytes]  # channel, content
 
@@ -66,6 +67,9 @@ class Link(ABC):
     async def send(self, batch: Sequence[Payload]) -> None:
         """Publish in order."""
 
+    async def settle(self) -> None:  # noqa: B027  (most have nothing to do)
+        """Wait until what was sent has left, where `send` itself does not."""
+
     @abstractmethod
     async def listen(self) -> None:
         """Call `took` for each payload until the connection ends."""
@@ -73,6 +77,9 @@ class Link(ABC):
     @abstractmethod
     async def hang_up(self) -> None:
         """Drop the connection."""
+
+    async def check(self) -> None:  # noqa: B027  (most have nothing to do)
+        """Raise if the connection works and yet is the wrong one. Called every `CHECK_SECONDS`."""
 
     # --- What the process calls ---
 
@@ -91,6 +98,11 @@ class Link(ABC):
     async def unsubscribe(self, channels: Iterable[str]) -> None:
         """Hear these no more. Never raises."""
         self.wanted.difference_update(channels)
+        await self._agree()
+
+    async def want(self, channels: set[str]) -> None:
+        """Hear these channels and no others. Never raises."""
+        self.wanted = channels
         await self._agree()
 
     async def publish(self, batch: Sequence[Payload]) -> None:
@@ -182,6 +194,7 @@ class Link(ABC):
 
     async def _watch(self) -> None:
         """Speak to oneself: a subscription may die without an error."""
+        checked_at = time.monotonic()
         while True:
             due = time.monotonic() + ECHO_SECONDS
             await asyncio.sleep(ECHO_SECONDS)
@@ -191,6 +204,9 @@ class Link(ABC):
             if self.is_connected:
                 await self._agree()
                 await self._echo()
+            if self.is_connected and now - checked_at > CHECK_SECONDS:
+                checked_at = now
+                await self._check()
             if now - self.heard_at > SILENT_SECONDS:
                 self._broke(TimeoutError("not heard"))
             if self.is_connected and now - self.heard_at > RECONNECT_SECONDS:
@@ -201,6 +217,13 @@ class Link(ABC):
             await self.publish([(self.echo_channel, b"")])
         except Exception as error:
             log.debug("layer.echo_failed", error=repr(error))
+
+    async def _check(self) -> None:
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await self.check()
+        except Exception as error:
+            self.fail(error)
 
     def _broke(self, error: Exception) -> None:
         if not self.is_broken:

@@ -29,13 +29,14 @@ class RedisLink(Link):
     def __init__(self, url: str, *args: Any) -> None:
         super().__init__(*args)
         self.url = url
+        self.options: dict[str, Any] = {}
         self.hearing: Any = None
         self.speaking: Any = None
         self.awaited: deque[tuple[set[bytes], asyncio.Future[None]]] = deque()
 
     async def dial(self) -> None:
         self.awaited.clear()
-        self.hearing, self.speaking = connection_to(self.url), connection_to(self.url)
+        self.hearing, self.speaking = (connection_to(self.url, **self.options) for _ in range(2))
         await self.hearing.connect()
         await self.speaking.connect()
 
@@ -110,6 +111,15 @@ def connection_to(url: str, **options: Any) -> Any:
         url, protocol=2, socket_timeout=None, socket_connect_timeout=None, retry=Retry(NoBackoff(), 0), **options
     )
     return pool.make_connection()
+
+
+async def asked(connection: Any, *words: str) -> Any:
+    """Return the answer to one command on a connection that is made for it alone."""
+    try:
+        await connection.send_command(*words)
+        return await connection.read_response()
+    finally:
+        await connection.disconnect(nowait=True)
 
 
 def ring_place(channel: str, size: int) -> int:

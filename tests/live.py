@@ -342,7 +342,8 @@ def launch(
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
         )
-    return Server(f"http://{environment['HOST']}:{environment['PORT']}", process, log, environment, kind)
+    host = environment.get("HOST", "127.0.0.1")
+    return Server(f"http://{host}:{environment['PORT']}", process, log, environment, kind)
 
 
 def start(kind: str, environment: dict[str, str], log: Path) -> Server:

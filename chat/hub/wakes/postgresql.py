@@ -7,6 +7,7 @@ the transaction that stores. The connection goes straight to PostgreSQL: a poole
 import asyncio
 import base64
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -44,6 +45,8 @@ class PostgresqlLink(Link):
         super().__init__(*args)
         self.conninfo = conninfo
         self.connection: AsyncConnection[Any] | None = None
+        # A copy of libpq's: that one closes its own when the connection fails, which uvloop does not survive.
+        self.descriptor = -1
         self.numbers = itertools.count()
         self.ended: asyncio.Future[None] | None = None
         self.answered: asyncio.Future[None] | None = None
@@ -57,7 +60,8 @@ class PostgresqlLink(Link):
         )
         self.ended = loop.create_future()
         self.connection.pgconn.nonblocking = 1
-        loop.add_reader(self.connection.pgconn.socket, self._readable)
+        self.descriptor = os.dup(self.connection.pgconn.socket)
+        loop.add_reader(self.descriptor, self._readable)
 
     def _parameters(self) -> dict[str, Any]:
         """Return what to connect to; without an address of its own, the database of Django."""
@@ -89,10 +93,12 @@ class PostgresqlLink(Link):
         await self.ended
 
     async def hang_up(self) -> None:
-        if self.connection is not None and not self.connection.closed:
-            loop, descriptor = asyncio.get_running_loop(), self.connection.pgconn.socket
+        if self.descriptor >= 0:
+            loop, descriptor, self.descriptor = asyncio.get_running_loop(), self.descriptor, -1
             loop.remove_reader(descriptor)
             loop.remove_writer(descriptor)
+            os.close(descriptor)
+        if self.connection is not None:
             await self.connection.close()
 
     # --- The protocol ---
@@ -109,9 +115,9 @@ class PostgresqlLink(Link):
         pgconn, loop = self.connection.pgconn, asyncio.get_running_loop()
         try:
             if pgconn.flush():
-                loop.add_writer(pgconn.socket, self._flush)
+                loop.add_writer(self.descriptor, self._flush)
             else:
-                loop.remove_writer(pgconn.socket)
+                loop.remove_writer(self.descriptor)
         except OperationalError as error:
             self._broken(error)
 
@@ -136,9 +142,9 @@ class PostgresqlLink(Link):
                 self.answered.set_exception(OperationalError(result.error_message.decode(errors="replace").strip()))
 
     def _broken(self, error: Exception) -> None:
-        assert self.connection is not None  # noqa: S101
         assert self.ended is not None  # noqa: S101
-        asyncio.get_running_loop().remove_reader(self.connection.pgconn.socket)
+        asyncio.get_running_loop().remove_reader(self.descriptor)
+        asyncio.get_running_loop().remove_writer(self.descriptor)
         for waiting in (self.ended, self.answered):
             if waiting is not None and not waiting.done():
                 waiting.set_exception(error)

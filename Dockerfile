@@ -1,6 +1,7 @@
 # Two stages: the packages are installed with their hashes into a venv of the image, the second stage takes the venv and
 # the code, and runs as nobody in particular. `docker build -t alviar .`; compose.yaml starts it with all it needs.
-# EXTRAS="media s3 telemetry": video and sound are decoded, the object store of STORAGE_URL, traces and error reports.
+# EXTRAS="media s3 telemetry nats": video and sound are decoded, the object store of STORAGE_URL, traces and error
+# reports, WAKES_URL=nats://….
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 ARG EXTRAS=""
 

@@ -62,7 +62,7 @@ stack: .venv/.installed-dev
 
 # What is installed by the image and by upgrades, with hashes; run it after any change to requirements*.txt.
 lock: .venv/.installed-dev
-	$(PY) -m uv pip compile requirements.txt requirements-telemetry.txt --generate-hashes --python-platform linux --python-version 3.11 --no-header \
+	$(PY) -m uv pip compile requirements.txt requirements-telemetry.txt requirements-nats.txt --generate-hashes --python-platform linux --python-version 3.11 --no-header \
 		--no-emit-index-url --quiet --upgrade --output-file requirements.lock
 
 sbom: .venv/.installed-dev

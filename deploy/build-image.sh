@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the image without a container service, start it and sign in: buildah with chroot isolation, as root. Where no
 # registry of images is reached, the base is made by debootstrap from the package mirror of this machine.
-#   EXTRAS="media s3 telemetry" deploy/build-image.sh [TAG]     needs buildah, debootstrap, curl
+#   EXTRAS="media s3 telemetry nats" deploy/build-image.sh [TAG]     needs buildah, debootstrap, curl
 # IMAGES: a folder that keeps images (and the base) from one run to the next. MOST_MB: what it may weigh, all layers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

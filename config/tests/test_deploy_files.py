@@ -176,12 +176,13 @@ def test_an_image_takes_from_the_lock_what_its_extras_ask_for():
     def names(*extras):
         return set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", pick(lock, set(extras)), re.M))
 
-    plain, everything = names(), names("media", "s3", "telemetry")
+    plain, everything = names(), names("media", "s3", "telemetry", "nats")
     assert {"django", "uvicorn", "psycopg", "pillow", "urllib3"} - plain == {"urllib3"}
     assert not plain & {"av", "boto3", "botocore", "s3transfer", "django-storages", "sentry-sdk", "opentelemetry-sdk"}
     assert names("media") - plain == {"av"}
     assert {"boto3", "botocore", "s3transfer", "jmespath", "django-storages"} <= names("s3") - plain
     assert {"sentry-sdk", "opentelemetry-sdk"} <= names("telemetry") - plain
+    assert names("nats") - plain == {"nats-py"}
     assert everything == set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", lock, re.M))
     assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\S)", pick(lock, set())))
     with pytest.raises(ValueError, match="no such extra: sound"):

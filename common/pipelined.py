@@ -25,8 +25,18 @@ def is_postgresql() -> bool:
 def any_of(values: Sequence[Any]) -> Statement:
     """Return the condition that a column is one of `values`, with its parameters."""
     if is_postgresql():
-        return "= ANY(%s)", [list(values)]
+        return "= ANY(%s)", [_array(values)]
     return f"IN ({', '.join(['%s'] * len(values))})", [param(value) for value in values]
+
+
+def _array(values: Sequence[Any]) -> Any:
+    """Return an array as a parameter; PostgreSQL takes its type from the column.
+
+    Numbers and UUIDs need no quoting, and psycopg takes ten microseconds for a list of one.
+    """
+    if all(type(value) in (int, UUID) for value in values):
+        return "{" + ",".join(map(str, values)) + "}"
+    return list(values)
 
 
 def param(value: Any) -> Any:

@@ -50,6 +50,7 @@ class Collector:
 
     def _note(self, rooms: dict[int, tuple[int, int]], seen: dict[tuple[int, int], int]) -> None:
         with self._changed:
+            was_empty = not self._rooms and not self._seen
             for conversation_id, (first, last) in rooms.items():
                 known = self._rooms.get(conversation_id, (first, last))
                 if conversation_id in self._rooms or len(self._rooms) < ROOMS_MAX:
@@ -58,7 +59,8 @@ class Collector:
                 if key in self._seen or len(self._seen) < ROOMS_MAX:
                     self._seen[key] = max(seq, self._seen.get(key, 0))
             has_thread = self._thread is not None
-            self._changed.notify_all()
+            if was_empty:  # else the thread waits for its time, and each wake would take the interpreter from the hub
+                self._changed.notify_all()
         if not has_thread:
             self._hand_on()
 

@@ -78,7 +78,7 @@ def test_a_catch_up_costs_the_same_for_one_and_for_many_conversations(alice, bob
     kinds = {event.kind for one in missed.ranges for event in one.events}
     assert {len(one.events) for one in missed.ranges} == {3}
     assert kinds == {"message.created", "reaction.added"}
-    assert len(captured) == 9
+    assert len(captured) <= 9
 
 
 # --- Plans on PostgreSQL, with a past that is long enough to matter ---------------------------------------------------

@@ -12,8 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
+from chat.log.published import Encoded, Published
 from chat.models import Conversation, Membership
-from chat.push import decide, tasks
+from chat.push import collect, decide, tasks
 from chat.tests.calls import BASE, at, direct, group, say
 from sessions.models import PushRegistration, UserSession
 from sessions.places import sockets
@@ -620,3 +621,15 @@ def test_a_cache_that_is_away_stops_no_push(alice, bob, bob_api, register, run_t
         say(alice, conversation)
         run_tasks()
     assert len(phone.asked) == 1
+
+
+def test_a_busy_chat_wakes_the_collecting_thread_once(monkeypatch):
+    collector = collect.Collector()
+    woken = []
+    collector._thread = object()  # as in a server
+    monkeypatch.setattr(collector._changed, "notify_all", lambda: woken.append(1))
+    for seq in range(1, 6):
+        event = Encoded(seq, "message.created", b"{}")
+        collector.note_messages([Published(7, uuid.uuid4(), (event,))])
+    assert len(woken) == 1
+    assert collector._rooms == {7: (1, 5)}

@@ -155,7 +155,7 @@ cluster: .venv/.installed-dev
 	@exec $(PY) -m tests.cluster.run
 
 cluster-long: .venv/.installed-dev
-	@exec $(PY) -m tests.cluster.run --long
+	@exec $(PY) -m tests.cluster.page
 
 abuse: .venv/.installed-dev
 	$(PY) -m tests.abuse.run --only "$(ONLY)"

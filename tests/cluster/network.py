@@ -139,9 +139,12 @@ class Host:
 
     # --- Its cable ----------------------------------------------------------------------------------------------------
 
-    def cut(self) -> None:
-        """Drop whatever comes and goes, without a word to either side."""
-        self._filter("iifname != lo drop", "oifname != lo drop")
+    def cut(self, other: "Host | None" = None) -> None:
+        """Drop all packets in both directions, or only those to and from `other`. Neither side is told."""
+        there = (
+            (f"ip saddr {other.address}", f"ip daddr {other.address}") if other else ("iifname != lo", "oifname != lo")
+        )
+        self._filter(f"{there[0]} drop", f"{there[1]} drop")
 
     def lose(self, percent: int) -> None:
         """Drop so many of the packets that come, and of those that go."""

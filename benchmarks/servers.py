@@ -25,6 +25,9 @@ UVICORN = [
     "--log-level",
     "warning",
     "--no-access-log",
+    # The readers answer no protocol pings; a chat that takes long to deliver would close them.
+    "--ws-ping-interval",
+    "86400",
 ]
 
 

@@ -12,6 +12,8 @@ import { useVirtual } from './virtual';
 /** So far from the oldest message the page before it is read. */
 const READ_AHEAD_PX = 800;
 const FIRST_UNREAD_BELOW_PX = 90;
+/** A message so many numbers before the oldest that is held is read with its surroundings alone. */
+const FAR = 200;
 
 interface HistoryProps {
   conversation: Conversation;
@@ -31,8 +33,10 @@ export function History({ conversation, timeline, hasOlder, loadOlder, target, o
   const box = useRef<HTMLDivElement>(null);
   const list = useRef<HTMLOListElement>(null);
   const keys = useMemo(() => timeline.map(keyOf), [timeline]);
-  const view = useVirtual(keys, box, list, target === null);
-  const look = useSeen(conversation, box, timeline.length - 1);
+  const chat = useChat();
+  const hasNewer = chat.hasNewer(conversation.uuid);
+  const view = useVirtual(keys, box, list, target === null, !hasNewer);
+  const look = useSeen(conversation, box, hasNewer ? -1 : timeline.length - 1);
   const [found, setFound] = useState<number | null>(null);
   const unread = useFirstUnread(conversation, timeline, hasOlder, user?.id);
   const goTo = useJump(conversation.uuid, (index, seq) => {
@@ -68,6 +72,12 @@ export function History({ conversation, timeline, hasOlder, loadOlder, target, o
     void loadOlder().finally(() => (older.current = false));
   };
   useEffect(readOlder, [timeline, hasOlder]);
+  const readNewer = () => {
+    const { scrollTop, clientHeight, scrollHeight } = box.current!;
+    if (hasNewer && scrollHeight - scrollTop - clientHeight < READ_AHEAD_PX) void chat.loadNewer(conversation.uuid).catch(() => {});
+  };
+  // Who leaves the conversation finds it at its newest messages.
+  useEffect(() => () => chat.toLatest(conversation.uuid), []);
 
   // A row that left the document takes no focus with it.
   const hadFocus = useRef(false);
@@ -88,6 +98,7 @@ export function History({ conversation, timeline, hasOlder, loadOlder, target, o
   };
 
   const toLatest = () => {
+    chat.toLatest(conversation.uuid);
     view.toEnd();
     box.current!.focus();
   };
@@ -106,6 +117,7 @@ export function History({ conversation, timeline, hasOlder, loadOlder, target, o
         onScroll={() => {
           view.onScroll();
           readOlder();
+          readNewer();
           look();
         }}
       >
@@ -156,7 +168,7 @@ function useFirstUnread(conversation: Conversation, timeline: readonly TimelineM
   }, [timeline, hasOlder, from, me]);
 }
 
-/** Reads back as far as the message that is looked for, then shows it. */
+/** Reads back as far as the message that is looked for, or only around it where it is far, then shows it. */
 function useJump(uuid: string, show: (index: number, seq: number) => void) {
   const chat = useChat();
   const shown = useRef(show);
@@ -166,6 +178,7 @@ function useJump(uuid: string, show: (index: number, seq: number) => void) {
   return (wanted: (message: TimelineMessage) => boolean, notBefore = 0) => {
     const mine = ++turn.current;
     const go = async () => {
+      if (!chat.timeline(uuid).some(wanted)) chat.toLatest(uuid);
       await chat.loadNewest(uuid);
       for (;;) {
         const timeline = chat.timeline(uuid);
@@ -177,6 +190,11 @@ function useJump(uuid: string, show: (index: number, seq: number) => void) {
           return shown.current(index, timeline[index]!.seq);
         }
         if (!chat.hasOlder(uuid) || (timeline[0]?.seq ?? 0) <= notBefore) return;
+        if (notBefore > 0 && (timeline[0]?.seq ?? 0) - notBefore > FAR) {
+          await chat.loadAround(uuid, notBefore);
+          if (chat.timeline(uuid).some(wanted)) continue;
+          return chat.toLatest(uuid);
+        }
         await chat.loadOlder(uuid);
       }
     };

@@ -25,9 +25,11 @@ export interface Virtual {
  * The rule that keeps the place, whatever comes above or below and whatever is measured later: somebody at the end stays
  * at the end; for everybody else the first row in view stays where it is.
  *
+ * `ends`: the last row is the last there is; otherwise being at the end holds nobody there.
+ *
  * The rows are the children of `list` that carry `data-index`; their margins are inside them.
  */
-export function useVirtual(keys: readonly string[], box: RefObject<HTMLElement | null>, list: RefObject<HTMLElement | null>, fromEnd: boolean): Virtual {
+export function useVirtual(keys: readonly string[], box: RefObject<HTMLElement | null>, list: RefObject<HTMLElement | null>, fromEnd: boolean, ends = true): Virtual {
   const heights = useRef(new Map<string, number>());
   const place = useRef<{ key: string; offset: number } | null>(null);
   const atEnd = useRef(fromEnd);
@@ -59,14 +61,14 @@ export function useVirtual(keys: readonly string[], box: RefObject<HTMLElement |
       heights.current.set(key, row.offsetHeight);
       other = true;
     }
-    if (atEnd.current) element.scrollTop = element.scrollHeight;
+    if (atEnd.current && ends) element.scrollTop = element.scrollHeight;
     else if (place.current) {
       const row = rows.querySelector<HTMLElement>(`:scope > [data-index="${keys.indexOf(place.current.key)}"]`);
       const wanted = row && Math.round(row.offsetTop - place.current.offset);
       if (wanted !== null && Math.abs(element.scrollTop - wanted) > 1) element.scrollTop = wanted;
     }
     // Everything fits, or the row that was wished for is among the last: nothing scrolled, and this is the end.
-    if (!atEnd.current && keys.length > 0 && element.scrollHeight - element.scrollTop - element.clientHeight < AT_END_PX) {
+    if (ends && !atEnd.current && keys.length > 0 && element.scrollHeight - element.scrollTop - element.clientHeight < AT_END_PX) {
       atEnd.current = true;
       other = true;
     }
@@ -91,7 +93,7 @@ export function useVirtual(keys: readonly string[], box: RefObject<HTMLElement |
   };
   const onScroll = () => {
     const { scrollTop, clientHeight, scrollHeight } = box.current!;
-    atEnd.current = scrollHeight - scrollTop - clientHeight < AT_END_PX;
+    atEnd.current = ends && scrollHeight - scrollTop - clientHeight < AT_END_PX;
     // What stands in the document is where the row is; the sums are only where it will be.
     const row = [...list.current!.querySelectorAll<HTMLElement>(':scope > [data-index]')].find((one) => one.offsetTop + one.offsetHeight > scrollTop);
     if (row && row.offsetTop <= scrollTop + clientHeight) hold(Number(row.dataset.index), row.offsetTop - scrollTop);

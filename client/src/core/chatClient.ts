@@ -85,6 +85,10 @@ interface Timeline {
   sorted: readonly TimelineMessage[] | null;
 }
 
+function emptyTimeline(): Timeline {
+  return { messages: new Map(), stored: [], hasMore: true, loading: null, anchored: false, stale: false, sorted: null };
+}
+
 /**
  * Conversations, messages and everything that moves in them, over one `Connection`.
  *
@@ -109,6 +113,8 @@ export class ChatClient {
   private listed = false;
   private sortedConversations: readonly Conversation[] | null = null;
   private readonly timelines = new Map<Uuid, Timeline>();
+  /** Places in the past that are shown instead of the newest messages, apart from what is kept. */
+  private readonly places = new Map<Uuid, Timeline>();
   private readonly typists = new Map<Uuid, Map<number, ReturnType<typeof setTimeout>>>();
   private readonly typing = new Map<Uuid, readonly number[]>();
   private readonly presence = new Map<number, PresenceRow>();
@@ -346,6 +352,7 @@ export class ChatClient {
   private dropConversation(uuid: Uuid): void {
     this.byUuid.delete(uuid);
     this.timelines.delete(uuid);
+    this.places.delete(uuid);
     this.saveSoon(uuid);
     this.conversationsChanged();
     this.events.emit('removed', uuid);
@@ -368,6 +375,8 @@ export class ChatClient {
 
   /** Messages by `seq`, then what is on its way. The same array until something changes. */
   timeline(uuid: Uuid): readonly TimelineMessage[] {
+    const place = this.places.get(uuid);
+    if (place) return (place.sorted ??= [...place.messages.values()].sort((a, b) => a.seq - b.seq));
     const timeline = this.timelineOf(uuid);
     if (!timeline.sorted) {
       timeline.sorted = [...this.stored(uuid), ...this.outbox.waitingIn(uuid).map((item) => this.row(item))];
@@ -381,7 +390,68 @@ export class ChatClient {
   }
 
   hasOlder(uuid: Uuid): boolean {
-    return this.timelineOf(uuid).hasMore;
+    return (this.places.get(uuid) ?? this.timelineOf(uuid)).hasMore;
+  }
+
+  /** A place in the past is shown (`loadAround`): there is more after it than the timeline shows. */
+  hasNewer(uuid: Uuid): boolean {
+    return this.places.has(uuid);
+  }
+
+  /**
+   * Shows the messages around `seq` instead of the newest, and reads none of those between. `loadOlder` and `loadNewer`
+   * go on from there; where they meet the newest, or by `toLatest`, all is one timeline again.
+   */
+  loadAround = async (uuid: Uuid, seq: number): Promise<void> => {
+    const live = this.timelineOf(uuid);
+    if (live.messages.size > 0 && (this.stored(uuid)[0]?.seq ?? 0) <= seq) return this.toLatest(uuid);
+    const [before, after] = await Promise.all([
+      this.readPage(uuid, `&before_seq=${seq}`),
+      this.readPage(uuid, `&after_seq=${Math.max(0, seq - 1)}`),
+    ]);
+    const place = emptyTimeline();
+    for (const message of [...before.results, ...after.results]) this.takeMessage(place, message);
+    place.hasMore = before.has_more;
+    this.places.set(uuid, place);
+    this.meet(uuid, place, after.has_more);
+  };
+
+  /** The page after the newest message of a place in the past. */
+  loadNewer = async (uuid: Uuid): Promise<void> => {
+    const place = this.places.get(uuid);
+    if (!place) return;
+    await (place.loading ??= (async () => {
+      try {
+        const rows = this.timeline(uuid);
+        const page = await this.readPage(uuid, `&after_seq=${rows[rows.length - 1]?.seq ?? 0}`);
+        if (this.places.get(uuid) !== place) return;
+        for (const message of page.results) this.takeMessage(place, message);
+        this.meet(uuid, place, page.has_more);
+      } finally {
+        place.loading = null;
+      }
+    })());
+  };
+
+  /** Leaves a place in the past for the newest messages. */
+  toLatest = (uuid: Uuid): void => {
+    if (this.places.delete(uuid)) this.timelineChanged(uuid);
+  };
+
+  /** Joins a place with the newest messages as soon as nothing is missing between them. */
+  private meet(uuid: Uuid, place: Timeline, more: boolean): void {
+    const live = this.timelineOf(uuid);
+    const [oldest] = this.stored(uuid);
+    if (!more || (oldest && place.messages.has(oldest.uuid))) {
+      for (const row of place.messages.values()) if (!live.messages.has(row.uuid)) this.putRow(live, row);
+      live.hasMore = place.hasMore;
+      this.places.delete(uuid);
+    }
+    this.timelineChanged(uuid);
+  }
+
+  private readPage(uuid: Uuid, query: string): Promise<{ results: Message[]; has_more: boolean }> {
+    return this.auth.api('GET', `/api/chat/conversations/${uuid}/messages/?limit=${PAGE_SIZE}${query}`);
   }
 
   /** The newest page, once; later calls find it there. */
@@ -392,6 +462,14 @@ export class ChatClient {
 
   /** The page before the oldest message held. */
   loadOlder = async (uuid: Uuid): Promise<void> => {
+    const place = this.places.get(uuid);
+    if (place) {
+      if (!place.hasMore) return;
+      const page = await this.readPage(uuid, `&before_seq=${this.timeline(uuid)[0]?.seq ?? 0}`);
+      for (const message of page.results) this.takeMessage(place, message);
+      place.hasMore = page.has_more;
+      return this.timelineChanged(uuid);
+    }
     const timeline = this.timelineOf(uuid);
     if (!timeline.anchored) return this.loadNewest(uuid);
     if (!timeline.hasMore) return;
@@ -403,8 +481,7 @@ export class ChatClient {
     const timeline = this.timelineOf(uuid);
     return (timeline.loading ??= (async () => {
       try {
-        const path = `/api/chat/conversations/${uuid}/messages/?limit=${PAGE_SIZE}${query}`;
-        const page = await this.auth.api<{ results: Message[]; has_more: boolean }>('GET', path);
+        const page = await this.readPage(uuid, query);
         for (const message of page.results) this.takeMessage(timeline, message);
         timeline.hasMore = page.has_more;
         timeline.anchored = true;
@@ -428,7 +505,7 @@ export class ChatClient {
   private timelineOf(uuid: Uuid): Timeline {
     let timeline = this.timelines.get(uuid);
     if (!timeline) {
-      timeline = { messages: new Map(), stored: [], hasMore: true, loading: null, anchored: false, stale: false, sorted: null };
+      timeline = emptyTimeline();
       this.timelines.set(uuid, timeline);
     }
     return timeline;
@@ -436,6 +513,7 @@ export class ChatClient {
 
   private emptyTimeline(uuid: Uuid): void {
     const timeline = this.timelineOf(uuid);
+    this.places.delete(uuid);
     timeline.messages.clear();
     timeline.stored = [];
     timeline.anchored = false;
@@ -445,6 +523,8 @@ export class ChatClient {
 
   private timelineChanged(uuid: Uuid): void {
     this.timelineOf(uuid).sorted = null;
+    const place = this.places.get(uuid);
+    if (place) place.sorted = null;
     this.saveSoon(uuid);
     this.events.emit('timeline', uuid);
   }
@@ -479,6 +559,7 @@ export class ChatClient {
   sendMessage = (conversation: Uuid, content: string, extra: Pick<Draft, 'reply_to' | 'attachments'> = {}): Uuid => {
     if (!this.auth.getSnapshot().sessionId) throw new NotSignedInError();
     this.typingSent.delete(conversation);
+    this.toLatest(conversation);
     return this.outbox.add({ conversation_uuid: conversation, content, ...extra });
   };
 
@@ -716,6 +797,8 @@ export class ChatClient {
     const created = kind === 'message.created';
     // An edit of a message that is not held belongs to a page that will be read later, edited.
     if (created || timeline.messages.has(message.uuid)) this.takeMessage(timeline, message);
+    const place = this.places.get(uuid);
+    if (place?.messages.has(message.uuid)) this.takeMessage(place, message);
     this.patchConversation(uuid, (conversation) => {
       const last = conversation.last_message;
       const patch: Partial<Conversation> = {};
@@ -739,11 +822,11 @@ export class ChatClient {
   }
 
   private attachmentReady(uuid: Uuid, { message_uuid, attachment }: { message_uuid: Uuid; attachment: Attachment }): void {
-    const timeline = this.timelineOf(uuid);
-    const message = timeline.messages.get(message_uuid);
-    if (!message) return;
-    const attachments = message.attachments.map((each) => (each.uuid === attachment.uuid ? attachment : each));
-    this.putRow(timeline, { ...message, attachments });
+    for (const timeline of this.holding(uuid, message_uuid)) {
+      const message = timeline.messages.get(message_uuid)!;
+      const attachments = message.attachments.map((each) => (each.uuid === attachment.uuid ? attachment : each));
+      this.putRow(timeline, { ...message, attachments });
+    }
     this.timelineChanged(uuid);
   }
 
@@ -752,11 +835,19 @@ export class ChatClient {
    * being read is read once more instead.
    */
   private reactionChanged(uuid: Uuid, { message_uuid, emoji, user_id }: ReactionData, added: boolean): void {
-    const timeline = this.timelineOf(uuid);
-    if (timeline.loading) timeline.stale = true;
-    const message = timeline.messages.get(message_uuid);
-    if (!message) return;
-    const mine = user_id === this.me;
+    const live = this.timelineOf(uuid);
+    if (live.loading) live.stale = true;
+    for (const timeline of this.holding(uuid, message_uuid)) this.count(timeline, message_uuid, emoji, user_id === this.me, added);
+    this.timelineChanged(uuid);
+  }
+
+  /** What is shown or kept of the conversation and holds this message. */
+  private holding(uuid: Uuid, message_uuid: Uuid): Timeline[] {
+    return [this.timelineOf(uuid), this.places.get(uuid)].filter((one): one is Timeline => one?.messages.has(message_uuid) ?? false);
+  }
+
+  private count(timeline: Timeline, message_uuid: Uuid, emoji: string, mine: boolean, added: boolean): void {
+    const message = timeline.messages.get(message_uuid)!;
     const held = message.reactions.find((reaction) => reaction.emoji === emoji);
     const count = Math.max(0, (held?.count ?? 0) + (added ? 1 : -1));
     const changed = { emoji, count, mine: mine ? added : (held?.mine ?? false) };
@@ -764,7 +855,6 @@ export class ChatClient {
       ? message.reactions.map((reaction) => (reaction === held ? changed : reaction))
       : [...message.reactions, changed];
     this.putRow(timeline, { ...message, reactions: reactions.filter((reaction) => reaction.count > 0) });
-    this.timelineChanged(uuid);
   }
 
   private acknowledged(ack: Ack, clientMsgId: Uuid): void {
@@ -873,6 +963,7 @@ export class ChatClient {
     this.outbox.clear();
     this.byUuid.clear();
     this.timelines.clear();
+    this.places.clear();
     for (const typists of this.typists.values()) for (const timer of typists.values()) clearTimeout(timer);
     this.typists.clear();
     this.typing.clear();

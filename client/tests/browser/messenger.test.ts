@@ -70,10 +70,14 @@ describe.skipIf(!server)('a messenger', () => {
     const page = await openWindow();
     const TOTAL = 50_000;
     const PAGE = 5_000;
+    const read: string[] = [];
     // The server's own pages are of fifty: a thousand of them would prove the same, later.
     await page.route(`**/api/chat/conversations/${talk}/messages/**`, async (route) => {
-      const before = Number(new URL(route.request().url()).searchParams.get('before_seq') ?? TOTAL + 1);
-      const first = Math.max(1, before - PAGE);
+      const asked = new URL(route.request().url()).searchParams;
+      read.push(asked.toString());
+      const after = asked.get('after_seq');
+      const before = after ? Math.min(TOTAL + 1, Number(after) + 1 + PAGE) : Number(asked.get('before_seq') ?? TOTAL + 1);
+      const first = after ? Number(after) + 1 : Math.max(1, before - PAGE);
       const results = Array.from({ length: before - first }, (_, index) => {
         const seq = first + index;
         return {
@@ -93,7 +97,7 @@ describe.skipIf(!server)('a messenger', () => {
           deleted_at: null,
         };
       });
-      await route.fulfill({ json: { results, has_more: first > 1 } });
+      await route.fulfill({ json: { results, has_more: after ? before <= TOTAL : first > 1 } });
     });
     await signIn(page, 'alice');
     await goTo(page, `chat/${talk}`);
@@ -101,9 +105,21 @@ describe.skipIf(!server)('a messenger', () => {
     await bubble(page, `row ${TOTAL}.`).waitFor();
     expect(await rows.count()).toBeLessThan(80);
 
-    // A jump to the very first one reads everything.
-    await goTo(page, `chat/${talk}/1`);
-    await page.locator('.message.found').getByText('row 1.').waitFor({ timeout: 60_000 });
+    // A jump far back reads what is around, and nothing between; from there one reads on in both directions.
+    read.length = 0;
+    await goTo(page, `chat/${talk}/20000`);
+    await page.locator('.message.found').getByText('row 20000.').waitFor({ timeout: 60_000 });
+    expect(read.filter((query) => query.includes('before_seq') || query.includes('after_seq')).length).toBeLessThan(4);
+    expect(await rows.count()).toBeLessThan(80);
+    await page.getByRole('button', { name: 'Jump to the latest message' }).click();
+    await bubble(page, `row ${TOTAL}.`).waitFor();
+
+    // All of it, read back from the newest.
+    const top = page.getByRole('log');
+    await until('the beginning has been read', async () => {
+      await top.evaluate((element) => (element.scrollTop = 0));
+      return (await page.locator('#messages').getByText('row 1.', { exact: false }).count()) > 0 && (await page.getByText('This is the beginning').count()) > 0;
+    });
     expect(await rows.count()).toBeLessThan(80);
     const size = await page.evaluate(() => document.getElementById('messages')!.scrollHeight);
     expect(size).toBeGreaterThan(TOTAL * 30);

@@ -186,7 +186,7 @@ export function fakeFetch(routes: Record<string, (request: FakeRequest) => Answe
     const text = answer.body === undefined ? null : JSON.stringify(answer.body);
     return new Response(text, { status: answer.status ?? 200, headers: answer.headers ?? {} });
   };
-  return { fetch: send as typeof fetch, requests, to: (path: string) => requests.filter((r) => r.path === path) };
+  return { fetch: send as typeof fetch, routes, requests, to: (path: string) => requests.filter((r) => r.path === path) };
 }
 
 export function jwt(claims: object): string {

@@ -258,6 +258,58 @@ describe('the timeline', () => {
     expect(server.requests.filter((r) => r.path.includes('/messages/'))).toHaveLength(2);
   });
 
+  it('shows a place far back without what lies between, and joins it with the newest when they meet', async () => {
+    list = [conversation('k1', { last_seq: 1000 })];
+    const run = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => message('k1', from + index));
+    pages.newest = { results: run(951, 1000), has_more: true };
+    const served: Record<string, object> = {
+      'before_seq=400': { results: run(350, 399), has_more: true },
+      'after_seq=399': { results: run(400, 449), has_more: true },
+      'before_seq=350': { results: run(300, 349), has_more: true },
+      'after_seq=449': { results: run(450, 960), has_more: true },
+    };
+    for (const [query, body] of Object.entries(served)) {
+      server.routes[`GET /api/chat/conversations/k1/messages/?limit=50&${query}`] = () => ({ body });
+    }
+    await connected();
+    await chat.loadNewest('k1');
+    await chat.loadAround('k1', 400);
+    const shown = () => chat.timeline('k1').map(({ seq }) => seq);
+    expect([shown()[0], shown().at(-1), shown().length]).toEqual([350, 449, 100]);
+    expect(chat.hasNewer('k1')).toBe(true);
+    // What happens meanwhile reaches the rows that are shown, and waits where it is not shown.
+    const base = { conversation_uuid: 'k1', at: '2026-11-21T10:00:00Z', actor_id: 2 };
+    FakeSocket.last.events(
+      created('k1', 1001),
+      { ...base, seq: 1002, kind: 'reaction.added', data: { message_uuid: 'k1-m400', emoji: '👍', user_id: 2 } },
+      { ...base, seq: 1003, kind: 'message.edited', data: message('k1', 401, { content: 'edited' }) },
+    );
+    expect(shown().at(-1)).toBe(449);
+    expect(chat.timeline('k1').find(({ seq }) => seq === 400)!.reactions).toEqual([{ emoji: '👍', count: 1, mine: false }]);
+    expect(chat.timeline('k1').find(({ seq }) => seq === 401)!.content).toBe('edited');
+    await chat.loadOlder('k1');
+    expect(shown()[0]).toBe(300);
+    await chat.loadNewer('k1');
+    expect(chat.hasNewer('k1')).toBe(false);
+    expect(shown()).toEqual(Array.from({ length: 702 }, (_, index) => 300 + index));
+    expect(chat.hasOlder('k1')).toBe(true);
+    // Nothing was read twice or between.
+    expect(server.requests.filter((r) => r.path.includes('/messages/'))).toHaveLength(5);
+  });
+
+  it('leaves a place far back for the newest when something is sent', async () => {
+    pages.newest = { results: [message('k1', 951)], has_more: true };
+    for (const query of ['before_seq=400', 'after_seq=399']) {
+      server.routes[`GET /api/chat/conversations/k1/messages/?limit=50&${query}`] = () => ({ body: { results: [message('k1', 400)], has_more: true } });
+    }
+    await connected();
+    await chat.loadNewest('k1');
+    await chat.loadAround('k1', 400);
+    chat.sendMessage('k1', 'now');
+    expect(contents().at(-1)).toBe('now (sending)');
+    expect(chat.timeline('k1')[0]!.seq).toBe(951);
+  });
+
   it('keeps the same array until something changes', async () => {
     await connected();
     const before = chat.timeline('k1');

@@ -13,7 +13,7 @@ from tools.walk import COLLECTION
 def main() -> int:
     with live.server() as server:
         command = ["node_modules/.bin/bru", "run", "walk", "--env", "local", "--env-var", f"host={server.base}"]
-        return subprocess.run([*command, "--bail"], cwd=COLLECTION, timeout=120, check=False).returncode
+        return subprocess.run([*command, "--bail"], cwd=COLLECTION, timeout=600, check=False).returncode
 
 
 if __name__ == "__main__":

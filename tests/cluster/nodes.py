@@ -128,7 +128,7 @@ class RedisNode:
     def connection(self):  # type: ignore[no-untyped-def]
         import redis
 
-        return redis.Redis.from_url(self.url, socket_timeout=2, socket_connect_timeout=2)
+        return redis.Redis.from_url(self.url, socket_timeout=20, socket_connect_timeout=20)
 
     def kill(self) -> None:
         self.process.kill()

@@ -166,7 +166,8 @@ async def test_headers_up_to_64_kib_are_read(kind: str, headers: dict[str, str])
     ],
     ids=["http", "websocket", "many", "path", "endless"],
 )
-async def test_headers_beyond_64_kib_are_431_and_closed(request_head: bytes) -> None:
+async def test_headers_beyond_64_kib_are_431_and_closed(request_head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocols, "LINGER_SECONDS", 0.5)  # until all of it is sent
     application = Application()
     async with serving(application) as port:
         peer = await Peer.to(port)

@@ -342,7 +342,7 @@ def launch(
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
         )
-    host = environment.get("HOST", "127.0.0.1")
+    host = environment.get("HOST", "127.0.0.1").replace("0.0.0.0", "127.0.0.1")
     return Server(f"http://{host}:{environment['PORT']}", process, log, environment, kind)
 
 

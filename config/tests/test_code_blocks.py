@@ -1,7 +1,7 @@
 """Every code block of the documents and docstrings is executed, type-checked or parsed, by its language.
 
-What is executed: `tests/test_readme.py` (READMEs, tutorials), `client/scripts/check-types.mjs` (ts, tsx). The rest is
-parsed here by the parser of its language. `SHOWN` lists what no parser reads, with the reason.
+What is executed: `tests/test_readme.py` (READMEs, tutorials, deploying), `client/scripts/check-types.mjs` (ts, tsx).
+The rest is parsed here by the parser of its language. `SHOWN` lists what no parser reads, with the reason.
 """
 
 import ast

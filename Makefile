@@ -64,6 +64,8 @@ stack: .venv/.installed-dev
 lock: .venv/.installed-dev
 	$(PY) -m uv pip compile requirements.txt requirements-telemetry.txt requirements-nats.txt --generate-hashes --python-platform linux --python-version 3.11 --no-header \
 		--no-emit-index-url --quiet --upgrade --output-file requirements.lock
+	$(PY) -m uv pip compile requirements-docs.txt --generate-hashes --python-platform linux --python-version 3.11 --no-header \
+		--no-emit-index-url --quiet --upgrade --output-file requirements-docs.lock
 
 sbom: .venv/.installed-dev
 	$(PY) -m tools.sbom dist/sbom.cdx.json

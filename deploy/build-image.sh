@@ -97,6 +97,9 @@ token=$(sed -n 's/.*"access": *"\([^"]*\)".*/\1/p' "$work/login")
 ask --header "Authorization: Bearer $token" "http://127.0.0.1:$port/api/users/me/" | grep --quiet '"username": *"alice"' \
     || failed "the token opens nothing"
 
+echo "--- it shows its documentation"
+ask --output "$work/docs" "http://127.0.0.1:$port/docs/" && grep --quiet 'Your first app' "$work/docs" || failed "no documentation"
+
 echo "--- it stops when asked"
 touch "$work/hand/stop"
 wait $server || failed "it ended with an error"

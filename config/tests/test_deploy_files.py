@@ -95,8 +95,17 @@ def test_the_image_copies_what_there_is_runs_as_nobody_and_has_a_health_check():
     assert "--require-hashes" in text
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert ignored[1] == "*", "whatever is not named stays out, secrets above all"
-    copied = {source for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.M) for source in line.split()}
-    assert {entry[1:] for entry in ignored if entry.startswith("!")} == copied
+    copied = {source for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.M) for source in line.split()} - {
+        "."
+    }
+    allowed = {entry[1:] for entry in ignored if entry.startswith("!")}
+    assert copied <= allowed
+    for entry in allowed - copied:  # what the site is made from, which stays in its stage
+        assert entry.split("/")[0] not in {"var", ".env", "site", "tests"}
+        assert (ROOT / entry).exists(), entry
+    last = text.rpartition("FROM ${BASE}")[2]
+    assert "COPY . " not in last
+    assert "COPY --from=site /site site" in last
 
 
 def test_scripts_are_shell():

@@ -25,8 +25,9 @@ pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
 
 
 @pytest.fixture(autouse=True)
-def _parted(db: None) -> None:
+def _parted(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Part the tables inside the test's transaction, which takes it back."""
+    monkeypatch.setattr(partitions, "AHEAD", 1)
     with connection.cursor() as cursor:
         for table in partitions.registered():
             partitions.convert(table)
@@ -52,8 +53,8 @@ def again(row: Any, **changes: Any) -> None:
 def test_a_conversation_lies_in_several_months_and_reads_as_one(alice: Any, bob: Any) -> None:
     room = direct(alice, bob)
     sent = [calls.say(alice, room, str(number))["uuid"] for number in range(7)]
-    assert len(places("chat_message")) >= 4
-    assert len(places("chat_event")) >= 4
+    assert len(places("chat_message")) >= 3
+    assert len(places("chat_event")) >= 3
     read, before = [], ""
     while True:
         page = api(bob).get(at(room, f"messages/?limit=2{before}")).json()
@@ -89,13 +90,20 @@ def test_what_is_gone_may_come_again(alice: Any, bob: Any) -> None:
     assert Event.objects.filter(seq=event.seq, conversation=event.conversation_id).count() == 1
 
 
+def test_a_command_that_is_repeated_finds_everything_done() -> None:
+    said: list[str] = []
+    for table in partitions.registered():
+        partitions.convert(table, say=said.append)
+    assert said == []
+
+
 def test_a_new_month_begins_once_and_is_made_ahead(alice: Any, bob: Any) -> None:
     room, table = direct(alice, bob), "chat_message"
     later = datetime(2031, 7, 1, tzinfo=UTC)
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {table}_rest; DROP TABLE {table}_rest")
         cursor.execute(f"ALTER SEQUENCE {table}_id_seq INCREMENT BY 1")
-    assert partitions.look_ahead(table, at=later) == [f"{table}_2031_{month:02}" for month in (7, 8, 9, 10)]
+    assert partitions.look_ahead(table, at=later) == [f"{table}_2031_{month:02}" for month in (7, 8)]
     assert partitions.look_ahead(table, at=later) == []
     calls.say(alice, room, "in July")
     first = Message.objects.get(content="in July").pk

@@ -94,7 +94,8 @@ test-production: .venv/.installed-dev
 
 # The same under measure, with the live tests that reach most of the servers' own code; prints one line and fails far
 # below it. A run of its own: measuring makes the tests half as slow again.
-LIVE_FOR_COVERAGE := tests/contract tests/test_scenarios.py tests/test_processes.py tests/test_socket.py config/tests
+LIVE_FOR_COVERAGE := tests/contract tests/test_scenarios.py tests/test_processes.py tests/test_socket.py config/tests \
+	tests/test_wakes.py tests/test_shared_stores.py
 MEASURED := $(PY) -m coverage run -m pytest -n 2 --dist loadgroup
 coverage: .venv/.installed-dev
 	@rm -rf var/coverage

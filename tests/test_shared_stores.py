@@ -19,9 +19,8 @@ from tests import engines, live
 from tests.conftest import NAMES
 
 # NATS carries wakes alone.
-pytestmark = pytest.mark.parametrize(
-    "engine", [one for one in NAMES if one.id != "nats"], indirect=True, scope="session"
-)
+KEEPING = [one for one in NAMES if one.id != "nats"]
+pytestmark = [pytest.mark.live, pytest.mark.parametrize("engine", KEEPING, indirect=True, scope="session")]
 
 
 @pytest.fixture(autouse=True)

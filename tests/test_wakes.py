@@ -25,6 +25,8 @@ from tests.chaos.proxy import Proxy
 
 CHANNELS = [layer.ALL, *(layer.group_of(number) for number in range(layer.SHARDS))]
 
+pytestmark = pytest.mark.live
+
 here, alice, bob = peers.here, peers.alice, peers.bob
 
 

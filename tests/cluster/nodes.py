@@ -18,7 +18,7 @@ from tests.servers import NotAvailable, PostgreSQL
 
 ROOT = live.ROOT
 PRIMARY_PORT = 8008
-POSTGRES_PORT, REDIS_PORT = 5432, 6379
+POSTGRES_PORT, REDIS_PORT, NATS_PORT = 5432, 6379, 4222
 
 
 def spawn(host: Host, *command: str, log: Path, cwd: Path = ROOT) -> subprocess.Popen[bytes]:
@@ -138,6 +138,27 @@ class RedisNode:
         """Write the snapshot that the next start comes back with."""
         with self.connection() as connection:
             connection.save()
+
+
+class NatsNode:
+    """One of several servers of a NATS cluster, on a host of its own."""
+
+    def __init__(self, host: Host, others: Sequence[Host], folder: Path) -> None:
+        binary = shutil.which("nats-server", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        if binary is None:
+            raise NotAvailable("no nats-server (requirements-dev.txt)")
+        routes = ",".join(f"nats://{other.address}:{NATS_PORT + 1}" for other in others)
+        here = ["-a", host.address, "-p", str(NATS_PORT), "--cluster", f"nats://{host.address}:{NATS_PORT + 1}"]
+        self.host, self.log = host, folder / f"{host.name}.log"
+        self.command = [binary, *here, "--cluster_name", "alviar", "--routes", routes]
+        self.url = f"nats://{host.address}:{NATS_PORT}"
+
+    def start(self) -> None:
+        self.process = spawn(self.host, *self.command, log=self.log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
 
 class AppHost:

@@ -31,12 +31,13 @@ from tests import live, newcomer
 from tests.chaos.run import World
 from tests.cluster import network, nodes
 from tests.cluster.network import Host, NotHere
-from tests.cluster.nodes import AppHost, Balancer, DatabaseNode, RedisNode
+from tests.cluster.nodes import AppHost, Balancer, DatabaseNode, NatsNode, RedisNode
 from tests.servers import NotAvailable
 
 NOT_RUN = 75
 APP_PORT = 8000
 APART_SECONDS = 90  # the clocks of the two application hosts
+WAKES = ("redis", "nats", "postgresql")
 Phase = tuple[str, float, Callable[[], Awaitable[None]]]
 
 
@@ -44,6 +45,7 @@ Phase = tuple[str, float, Callable[[], Awaitable[None]]]
 class Cluster(World):
     long: bool = False
     broken: bool = False
+    wakes: str = "redis"  # what carries the wakes: a key of WAKES
     apart: bool = True  # the second host has another clock, and a cable that can be slow
     settings: dict[str, str] = field(default_factory=dict)  # of the application, beside the usual
     clients_host: Host = field(kw_only=True)
@@ -79,6 +81,15 @@ class Cluster(World):
         for mine, other in ((self.first, self.second), (self.second, self.first)):
             mine.watch(other)
         self.databases.start()
+        self.nats: list[NatsNode] = []
+        if self.wakes == "nats":
+            hosts = [Host(f"nats{number}", 60 + number) for number in (1, 2, 3)]
+            self.nats = [NatsNode(host, [one for one in hosts if one is not host], self.folder) for host in hosts]
+            for node in self.nats:
+                node.start()
+            self.settings["WAKES_URL"] = ",".join(node.url for node in self.nats)
+        elif self.wakes == "postgresql":
+            self.settings["WAKES_URL"] = "postgresql"
         self.primary, self.standby = self.first, self.second
 
     @property
@@ -160,6 +171,13 @@ class Cluster(World):
             ("primary killed", 6, self._kill_primary),
             ("primary cut off, back", 8, self._cut_primary),
         ]
+        if self.nats:
+            node = self.nats[0]
+            phases += [
+                ("NATS node killed", 5, self._kill_nats),
+                ("NATS node hung", 6, lambda: self._for_a_while(node.host.hang, node.host.resume)),
+                ("NATS node cut off", 6, lambda: self._for_a_while(node.host.cut, node.host.heal)),
+            ]
         if self.long:
             clients = self.clients_host
             redis, databases = self.redis.host, self.databases.host
@@ -220,6 +238,11 @@ class Cluster(World):
         await asyncio.to_thread(self.redis.kill)
         await asyncio.sleep(self.seconds * 0.3)
         await asyncio.to_thread(self.redis.start)
+
+    async def _kill_nats(self) -> None:
+        await asyncio.to_thread(self.nats[0].kill)
+        await asyncio.sleep(self.seconds * 0.5)
+        self.nats[0].start()
 
     async def _kill_balancer(self) -> None:
         await asyncio.to_thread(self.front.kill)
@@ -305,6 +328,7 @@ def main() -> int:
     parser.add_argument("--broken", action="store_true", help="no wakes, no sweep: passes if losses are found")
     parser.add_argument("--clients", type=int, default=0)
     parser.add_argument("--only", default="", help="the phases with this in their name")
+    parser.add_argument("--wakes", choices=WAKES, default="redis", help="what carries the wakes")
     parser.add_argument("--json", default="", help="write the phases' latencies to this file")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
@@ -325,6 +349,7 @@ def main() -> int:
         only=options.only,
         long=options.long,
         broken=options.broken,
+        wakes=options.wakes,
         clients_host=clients_host,
     )
     print(f"{clients} clients, 2 hosts with 2 server processes each, seed {options.seed}", flush=True)

@@ -202,6 +202,7 @@ def _operations() -> dict[tuple[str, str], dict[str, object]]:
 PICTURES = {
     "chat/hub/hub.py": "the way of an event",
     "chat/media/decoder.py": "the messages of a pipe",
+    "common/redis_places.py": "the forms of an address",
     "config/health.py": "the body of an answer",
     "config/processes.py": "what happens at each signal",
     "tests/chaos/run.py": "the columns that it prints",

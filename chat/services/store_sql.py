@@ -209,7 +209,7 @@ def _write_at_once(rows: Sequence[Row], *, at: datetime, ids: bool) -> None:
             }
         )
     sql = _statement(with_mentions=any(row.mentions for row in rows))
-    cursor = execute(sql, [json.dumps(given).decode(), at, at, at, at])
+    cursor = execute(sql, [json.dumps(given).decode(), at, at, at, at, at])
     if ids:
         found = {(conversation_id, seq): pk for pk, conversation_id, seq in cursor.fetchall()}
         for row in rows:
@@ -264,7 +264,8 @@ def _statement(*, with_mentions: bool) -> str:
     ),
     seen AS (
         UPDATE {_table(Membership)} m
-        SET seen_seq = mine.seq, seen_message_no = mine.message_no, seen_at = %s::timestamptz
+        SET seen_seq = mine.seq, seen_message_no = mine.message_no, seen_at = %s::timestamptz,
+            last_sent_at = %s::timestamptz
         FROM mine WHERE m.conversation_id = mine.conversation_id AND m.user_id = mine.sender_id
     ),
     indexed AS (

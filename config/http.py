@@ -207,10 +207,13 @@ class HTTPBridge:
             with database_time.limited():
                 response: Iterable[bytes] = self.wsgi(environ, start_response)
             close = getattr(response, "close", lambda: None)
-            if getattr(response, "streaming", False):
+            inner: Any = response
+            while (wrapped := getattr(inner, "_response", None)) is not None:  # as by Sentry's instrumentation
+                inner = wrapped
+            if getattr(inner, "streaming", False):
                 for connection in connections.all(initialized_only=True):
                     connection.close_if_unusable_or_obsolete()  # blocks are read on any free thread
-                is_file = getattr(response, "file_to_stream", None) is not None
+                is_file = getattr(inner, "file_to_stream", None) is not None
                 return Answer(head[0], head[1], b"", iter(response), is_file, close)
             try:
                 body = b"".join(response)

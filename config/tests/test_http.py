@@ -270,6 +270,22 @@ async def test_a_stream_is_sent_piece_by_piece(bridge):
     assert [piece for piece in answer.pieces if piece] == [b"one", b"two", b"three"]
 
 
+async def test_a_stream_that_is_wrapped_is_sent_piece_by_piece_too():
+    class Wrapped:  # as by sentry_sdk.integrations.wsgi
+        def __init__(self, response):
+            self._response = response
+
+        def __iter__(self):
+            yield from self._response
+
+        def close(self):
+            self._response.close()
+
+    django = WSGIHandler()
+    answer = await call(HTTPBridge(lambda *request: Wrapped(django(*request))), path="/stream")
+    assert [piece for piece in answer.pieces if piece] == [b"one", b"two", b"three"]
+
+
 async def test_a_file_is_sent_whole(bridge):
     with open(__file__, "rb") as here:
         assert (await call(bridge, path="/file")).body == here.read()

@@ -369,7 +369,9 @@ describe.skipIf(!server)('the page', () => {
     await type('Password, again', 'password');
     await eve.getByRole('button', { name: 'Create an account' }).click();
     await until('every field says what is wrong', async () => (await eve.locator('[aria-invalid=true]').count()) >= 2);
-    expect(await eve.evaluate(() => (document.activeElement as HTMLInputElement).name)).toBe('username');
+    await until('the first of them has the focus', async () =>
+      eve.evaluate(() => (document.activeElement as HTMLInputElement).name === 'username'),
+    );
     await shot(eve, 'field-errors');
     await type('Username', 'eve.smith');
     await type('E-mail', 'eve@example.com');

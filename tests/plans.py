@@ -15,6 +15,18 @@ from common import pipelined
 Asked = list[tuple[str, Any]]
 
 
+def analyse(cursor: Any) -> None:
+    """Gather the planner's statistics of our tables.
+
+    A bare ANALYZE also locks catalogs that all databases share until the transaction ends: two tests would meet there.
+    """
+    if connection.vendor != "postgresql":
+        cursor.execute("ANALYZE")
+        return
+    for table in connection.introspection.django_table_names(only_existing=True):
+        cursor.execute(f"ANALYZE {table}")
+
+
 @contextmanager
 def asked() -> Iterator[Asked]:
     """Collect the statements of the block, those of Django's cursors and those of `common.pipelined`."""

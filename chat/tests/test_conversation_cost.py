@@ -11,6 +11,7 @@ from chat.models import Conversation, Membership, Message
 from chat.rest import conversation_payload
 from chat.services import conversations, messages
 from chat.tests.calls import CONVERSATIONS, api, at, direct, group, say
+from tests import plans
 
 
 def _queries(call):
@@ -94,7 +95,7 @@ def long_past(alice, bob):
     for row, count in [(conversation, PAST), *((other, 500) for other in others)]:
         _fill(row, bob, alice, count)
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+        plans.analyse(cursor)
     return conversation
 
 
@@ -224,7 +225,7 @@ def test_the_list_reads_ones_own_conversations_and_no_others(long_past, alice, q
             FROM generate_series(1, 20000) AS n
             """
         )
-        cursor.execute("ANALYZE")
+        plans.analyse(cursor)
     with CaptureQueriesContext(connection) as captured:
         rows = list(conversations.listed(user_id=alice.pk, q=q).order_by("-updated_at", "-id")[:50])
     assert len(rows) == (11 if q else 21)  # g1, g10 to g19

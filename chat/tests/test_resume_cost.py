@@ -21,7 +21,7 @@ def logged(long_past):  # noqa: F811
             "SELECT conversation_id, seq, 'message.created', created_at, sender_id, id, '{}' FROM chat_message m "
             "ON CONFLICT DO NOTHING"
         )
-        cursor.execute("ANALYZE")
+        plans.analyse(cursor)
     return Conversation.objects.get(pk=long_past.pk)
 
 

@@ -13,6 +13,7 @@ from chat.models import Conversation, Message, MessageText
 from chat.search import find, query, words
 from chat.tests import files
 from chat.tests.calls import BASE, api, at, codes, direct, group, refused, say
+from tests import plans
 
 pytestmark = pytest.mark.django_db
 
@@ -292,7 +293,7 @@ def fill(conversation, sender, count):
             [count, Conversation.objects.get(uuid=conversation["uuid"]).pk, sender.pk],
         )
         cursor.execute(f"INSERT INTO chat_messagetext SELECT id, {words}, false FROM chat_message WHERE seq > 1000")
-        cursor.execute("ANALYZE")
+        plans.analyse(cursor)
 
 
 def test_the_index_answers_and_no_table_is_read_through(alice, room):

@@ -39,7 +39,7 @@ def started(alice, bob):
             f"SELECT user_id, current_jti, '', now(), now() + interval '1 day' FROM {TABLES[0]}"
         )
         cursor.execute(f"INSERT INTO {TABLES[2]} (token_id, blacklisted_at) SELECT id, now() FROM {TABLES[1]}")
-        cursor.execute("ANALYZE")
+        plans.analyse(cursor)
     return lifecycle.start(user=alice, client=CLIENT, device_fingerprint="device 7")
 
 

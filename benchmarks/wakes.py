@@ -1,4 +1,4 @@
-"""What a wake costs over each engine: CPU of both processes together, and the time from one to the other.
+"""The cost of a wake over each engine: CPU of both processes together, and the time from one to the other.
 
     python -m benchmarks.wakes [redis nats …] [--wakes 5000] [--bytes 400]
 

@@ -99,7 +99,7 @@ STEPS: dict[str, tuple[Step, Any]] = {
     "answer_reporter": (reports.answer_reporter, _("Answer the reporter")),
     "dismiss": (reports.dismiss, _("Dismiss the report")),
 }
-# What cannot be taken back says first what it will do.
+# Acts that cannot be taken back: each has a page that says first what it will do.
 ASKED = ("remove_message", "warn_sender", "suspend_sender", "answer_reporter")
 WILL = {
     "remove_message": _("The message is taken back for everybody; what it said stays visible here."),

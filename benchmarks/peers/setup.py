@@ -1,4 +1,4 @@
-"""What the peers that are Django projects have in common: one database with a pool, the same password hash, a key."""
+"""Set-up that the peers made with Django share: one database with a pool, the same password hash, a key."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a resume reads on PostgreSQL in a conversation with a long past: plans, no times."""
+"""Plans, no times, of a resume on PostgreSQL in a conversation with a long past."""
 
 import pytest
 from django.db import connection

@@ -1,4 +1,4 @@
-"""What the hub sees of the engine between processes: channels, payloads, and whether it works."""
+"""The engine between processes as the hub sees it: channels, payloads, and whether it works."""
 
 import asyncio
 from abc import ABC, abstractmethod

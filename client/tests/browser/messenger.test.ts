@@ -282,7 +282,7 @@ describe.skipIf(!server)('a messenger', () => {
     await member.locator('.composer textarea').press('Enter');
     await bubble(member, 'first').waitFor();
     await member.locator('.slow-mode').getByText(/\((5:00|4:\d\d)\)/).waitFor();
-    // What is typed meanwhile stays typed.
+    // The text typed meanwhile stays in the composer.
     await member.locator('.composer textarea').fill('second');
     await member.locator('.composer textarea').press('Enter');
     expect(await member.locator('.composer textarea').inputValue()).toBe('second');

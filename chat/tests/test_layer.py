@@ -73,7 +73,7 @@ class MemoryLink(Link):
 
 class MemoryWakes(Wakes):
     def __init__(self, engine: Engine, process: str, heard: Any, changed: Any) -> None:
-        super().__init__(process, heard, changed)
+        super().__init__([], process, heard, changed)
         self.links = [MemoryLink(engine, f"echo.{process}", heard, changed)]
 
     def link_of(self, channel: str) -> Link:

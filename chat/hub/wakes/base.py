@@ -1,14 +1,13 @@
 """The engine between processes as the hub sees it: channels, payloads, and whether it works."""
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from chat.hub.wakes.link import TIMEOUT_SECONDS, Away, Link, Payload
 
 
-class Wakes(ABC):
+class Wakes:
     """The links of one process to its engine; each channel goes over one of them.
 
     `heard` gets the payloads of subscribed channels, those of this process included. `changed` is called when a link
@@ -17,15 +16,23 @@ class Wakes(ABC):
     """
 
     def __init__(
-        self, process: str, heard: Callable[[bytes], None], changed: Callable[[Exception | None], None]
+        self,
+        urls: Sequence[str],
+        process: str,
+        heard: Callable[[bytes], None],
+        changed: Callable[[Exception | None], None],
     ) -> None:
-        self.process, self.heard, self.changed = process, heard, changed
-        self.links: list[Link] = []
+        self.urls, self.process, self.heard, self.changed = urls, process, heard, changed
+        self.links = self.made()
         self.subscribed: set[str] = set()  # channels that are heard now; kept by the links
 
-    @abstractmethod
+    def made(self) -> list[Link]:
+        """Return the links that stand from the start."""
+        return []
+
     def link_of(self, channel: str) -> Link:
         """Return the link that carries the channel."""
+        return self.links[0]
 
     @property
     def limit(self) -> int:

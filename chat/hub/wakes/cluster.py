@@ -47,7 +47,7 @@ class ClusterWakes(Wakes):
         heard: Callable[[bytes], None],
         changed: Callable[[Exception | None], None],
     ) -> None:
-        super().__init__(process, heard, self._link_changed)
+        super().__init__(urls, process, heard, self._link_changed)
         self.told = changed
         self.place = redis_places.parse(urls[0])
         self.wanted: set[str] = set()

@@ -5,7 +5,7 @@ The client's own reconnecting is off: it would hide what was lost. Needs require
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from chat.hub.wakes.base import Wakes
@@ -82,15 +82,5 @@ class NatsLink(Link):
 
 
 class NatsWakes(Wakes):
-    def __init__(
-        self,
-        urls: Sequence[str],
-        process: str,
-        heard: Callable[[bytes], None],
-        changed: Callable[[Exception | None], None],
-    ) -> None:
-        super().__init__(process, heard, changed)
-        self.links = [NatsLink(urls, f"alviar__echo__{process}", heard, changed)]
-
-    def link_of(self, channel: str) -> Link:
-        return self.links[0]
+    def made(self) -> list[Link]:
+        return [NatsLink(self.urls, f"alviar__echo__{self.process}", self.heard, self.changed)]

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
@@ -151,15 +151,5 @@ class PostgresqlLink(Link):
 
 
 class PostgresqlWakes(Wakes):
-    def __init__(
-        self,
-        urls: Sequence[str],
-        process: str,
-        heard: Callable[[bytes], None],
-        changed: Callable[[Exception | None], None],
-    ) -> None:
-        super().__init__(process, heard, changed)
-        self.links = [PostgresqlLink(urls[0], f"alviar__echo__{process}", heard, changed)]
-
-    def link_of(self, channel: str) -> Link:
-        return self.links[0]
+    def made(self) -> list[Link]:
+        return [PostgresqlLink(self.urls[0], f"alviar__echo__{self.process}", self.heard, self.changed)]

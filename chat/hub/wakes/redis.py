@@ -8,7 +8,7 @@ import asyncio
 import binascii
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import ConnectionPool
@@ -88,17 +88,10 @@ class RedisLink(Link):
 
 
 class RedisWakes(Wakes):
-    def __init__(
-        self,
-        urls: Sequence[str],
-        process: str,
-        heard: Callable[[bytes], None],
-        changed: Callable[[Exception | None], None],
-    ) -> None:
-        super().__init__(process, heard, changed)
-        self.links = [
-            RedisLink(url, f"alviar__echo__{process}.{number}", heard, changed)  # on its own server
-            for number, url in enumerate(urls)
+    def made(self) -> list[Link]:
+        return [
+            RedisLink(url, f"alviar__echo__{self.process}.{number}", self.heard, self.changed)  # on its own server
+            for number, url in enumerate(self.urls)
         ]
 
     def link_of(self, channel: str) -> Link:

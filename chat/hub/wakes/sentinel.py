@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from chat.hub.wakes.base import Wakes
@@ -56,15 +55,7 @@ class SentinelLink(RedisLink):
 
 
 class SentinelWakes(Wakes):
-    def __init__(
-        self,
-        urls: Sequence[str],
-        process: str,
-        heard: Callable[[bytes], None],
-        changed: Callable[[Exception | None], None],
-    ) -> None:
-        super().__init__(process, heard, changed)
-        self.links = [SentinelLink(redis_places.parse(urls[0]), f"alviar__echo__{process}", heard, changed)]
-
-    def link_of(self, channel: str) -> Link:
-        return self.links[0]
+    def made(self) -> list[Link]:
+        return [
+            SentinelLink(redis_places.parse(self.urls[0]), f"alviar__echo__{self.process}", self.heard, self.changed)
+        ]

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react';
+import { useEffect, useLayoutEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react';
 
 import type { Conversation, TimelineMessage } from 'alviar-client';
 import { useChat } from 'alviar-client/react';
@@ -74,7 +74,8 @@ export function Composer(props: {
     if (mode.kind !== 'write' || matchMedia('(hover: hover)').matches) field.current?.focus();
   }, [mode]);
 
-  useEffect(() => {
+  // At once: an effect that waits for the next frame is dropped when the conversation is left within it.
+  useLayoutEffect(() => {
     if (mode.kind !== 'edit') keepDraft(conversation, text);
   }, [conversation, mode, text]);
 

@@ -1,5 +1,5 @@
 /** The whole of it for somebody who is signed in: the rail, the list, a conversation or the settings. */
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
 
 import { useAuth, useChat, useConversation, useConversations, useUnread } from 'alviar-client/react';
 import { AccountMenu } from './AccountMenu';
@@ -16,14 +16,15 @@ import { useShortcuts } from './keys';
 import { useCounting } from './tally';
 import { Icon, type IconName } from './ui/icons';
 
+function onHashChange(listener: () => void): () => void {
+  addEventListener('hashchange', listener);
+  return () => removeEventListener('hashchange', listener);
+}
+
 /** Where one is stands in the address (`#/chat/…`, `#/settings/devices`), so that Back works as on any page. */
 function useRoute(): string[] {
-  const [hash, setHash] = useState(location.hash);
-  useEffect(() => {
-    const changed = () => setHash(location.hash);
-    addEventListener('hashchange', changed);
-    return () => removeEventListener('hashchange', changed);
-  }, []);
+  const read = () => location.hash;
+  const hash = useSyncExternalStore(onHashChange, read, read);
   return hash.replace(/^#\/?/, '').split('/').filter(Boolean);
 }
 

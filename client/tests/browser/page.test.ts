@@ -46,7 +46,14 @@ beforeAll(async () => {
   mkdirSync(ARTEFACTS, { recursive: true });
   browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS, headless: true });
 });
-afterEach(async () => {
+afterEach(async ({ task }) => {
+  // What each window shows, where a test fails: the report alone has to do on a machine that nobody can look at.
+  if (task.result?.state === 'fail') {
+    for (const page of contexts.flatMap((context) => context.pages())) {
+      const shown = await page.locator('body').ariaSnapshot({ timeout: 5_000 }).catch(String);
+      console.error(`--- ${page.url()}\n${shown.slice(0, 4_000)}`);
+    }
+  }
   for (const context of contexts.splice(0)) await context.close();
   expect(problems.splice(0)).toEqual([]);
 });
@@ -686,7 +693,14 @@ describe.skipIf(!server)('the page', () => {
     await until('the old text is there', async () => (await field.inputValue()) === 'to be edited');
     await alice.keyboard.press('Escape');
     expect(await field.inputValue()).toBe('half a sente');
-    await field.fill('');
+    // Emptied and left within one frame.
+    await field.evaluate((element: HTMLTextAreaElement) => {
+      Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value')!.set!.call(element, '');
+      element.dispatchEvent(new Event('input', { bubbles: true }));
+      location.hash = '#/settings/notifications';
+    });
+    await alice.getByRole('link', { name: 'Chats' }).click();
+    await until('no draft is shown', async () => (await alice.getByRole('link', { name: /Draft/ }).count()) === 0);
 
     await alice.evaluate(() => {
       const shown: string[] = [];

@@ -130,6 +130,15 @@ function totp(secret: string, steps = 0): string {
   return String(number % 1_000_000).padStart(6, '0');
 }
 
+/** A name that nobody took yet: a test that is run once more finds its first person there. */
+const takenNames = new Set<string>();
+function freeName(name: string): string {
+  let free = name;
+  for (let count = 2; takenNames.has(free); count++) free = `${name}${count}`;
+  takenNames.add(free);
+  return free;
+}
+
 async function registered(page: Page, name: string): Promise<void> {
   await page.getByRole('button', { name: 'Create an account' }).click();
   await page.getByLabel('Username').fill(name);
@@ -380,12 +389,13 @@ describe.skipIf(!server)('the page', () => {
       eve.evaluate(() => (document.activeElement as HTMLInputElement).name === 'username'),
     );
     await shot(eve, 'field-errors');
-    await type('Username', 'eve.smith');
-    await type('E-mail', 'eve@example.com');
+    const name = freeName('eve');
+    await type('Username', `${name}.smith`);
+    await type('E-mail', `${name}@example.com`);
     await type('Password', 'a-long-first-secret');
     await type('Password, again', 'a-long-first-secret');
     await eve.getByRole('button', { name: 'Create an account' }).click();
-    await eve.getByText('Please confirm your address eve@example.com').waitFor();
+    await eve.getByText(`Please confirm your address ${name}@example.com`).waitFor();
   });
 
   it('shows my devices, and the one that is revoked is signed out at once', { retry: 0 }, async () => {
@@ -415,9 +425,10 @@ describe.skipIf(!server)('the page', () => {
 
   it('registers a person, and lets her back in by the mailed link', async () => {
     const dana = await openWindow();
+    const name = freeName('dana');
     await dana.getByRole('button', { name: 'Create an account' }).click();
-    await dana.getByLabel('Username').fill('dana');
-    await dana.getByLabel('E-mail').fill('dana@example.com');
+    await dana.getByLabel('Username').fill(name);
+    await dana.getByLabel('E-mail').fill(`${name}@example.com`);
     await dana.getByLabel('Password', { exact: true }).fill('a-long-first-secret');
     await dana.getByLabel('Password, again').fill('a-long-first-secret');
     await dana.getByRole('button', { name: 'Create an account' }).click();
@@ -425,11 +436,11 @@ describe.skipIf(!server)('the page', () => {
     await signOut(dana);
 
     await dana.getByRole('button', { name: 'Forgot your password?' }).click();
-    await dana.getByLabel('E-mail').fill('dana@example.com');
+    await dana.getByLabel('E-mail').fill(`${name}@example.com`);
     await dana.getByRole('button', { name: 'Send the link' }).click();
     await dana.locator('.notice.good').first().waitFor();
     const link = await until('the mail with the link', () => {
-      const text = server!.mailsTo('dana@example.com').join('\n');
+      const text = server!.mailsTo(`${name}@example.com`).join('\n');
       return text.match(/https?:\/\/[^\s"<>]*\/reset-password\/[^\s"<>]*#token=[\w-]+/)?.[0];
     });
     await dana.goto(link);
@@ -441,7 +452,7 @@ describe.skipIf(!server)('the page', () => {
     await dana.locator('#act button').click();
     expect((await changed).status()).toBe(200);
     await dana.goto(server!.url);
-    await dana.getByLabel('Username or e-mail').fill('dana');
+    await dana.getByLabel('Username or e-mail').fill(name);
     await dana.getByLabel('Password').fill('a-long-first-secret');
     await dana.getByRole('button', { name: 'Sign in', exact: true }).click();
     await dana.getByRole('alert').filter({ hasText: /./ }).first().waitFor();
@@ -607,7 +618,8 @@ describe.skipIf(!server)('the page', () => {
 
   it('changes profile, privacy, password and address, hands out a copy, and closes the account', async () => {
     const hal = await openWindow();
-    await registered(hal, 'hal');
+    const name = freeName('hal');
+    await registered(hal, name);
     await hal.getByRole('link', { name: 'Settings' }).click();
     const page = (name: string) => hal.getByRole('navigation', { name: 'Settings' }).getByRole('link', { name, exact: true }).click();
     const part = (name: string) => hal.getByRole('region', { name });
@@ -653,11 +665,11 @@ describe.skipIf(!server)('the page', () => {
     await password.getByText('Your password is changed').waitFor();
 
     const address = part('Change the e-mail address');
-    await address.getByLabel('New address').fill('hal.new@example.com');
+    await address.getByLabel('New address').fill(`${name}.new@example.com`);
     await address.getByLabel('Password').fill('a-second-long-secret');
     await address.getByRole('button').click();
     await address.getByRole('status').filter({ hasText: /./ }).waitFor();
-    await until('the link is mailed', () => server!.mailsTo('hal.new@example.com').length > 0);
+    await until('the link is mailed', () => server!.mailsTo(`${name}.new@example.com`).length > 0);
 
     await page('Your data');
     const download = hal.waitForEvent('download');
@@ -728,7 +740,8 @@ describe.skipIf(!server)('the page', () => {
 
   it('turns an authenticator app on, asks for its code, and asks again who one is before it is turned off', async () => {
     const fay = await openWindow();
-    await registered(fay, 'fay');
+    const name = freeName('fay');
+    await registered(fay, name);
     await goTo(fay, 'settings/security');
     const app = fay.getByRole('region', { name: 'Authenticator app' });
     await app.getByRole('button', { name: 'Set up' }).click();
@@ -749,7 +762,7 @@ describe.skipIf(!server)('the page', () => {
     await codes.getByRole('button', { name: 'I have kept them' }).click();
     await signOut(fay);
 
-    await fay.getByLabel('Username or e-mail').fill('fay');
+    await fay.getByLabel('Username or e-mail').fill(name);
     await fay.getByLabel('Password').fill('a-long-first-secret');
     await fay.getByRole('button', { name: 'Sign in', exact: true }).click();
     await fay.getByLabel('Code').fill('123');
@@ -792,7 +805,7 @@ describe.skipIf(!server)('the page', () => {
         automaticPresenceSimulation: true,
       },
     });
-    await registered(gus, 'gus');
+    await registered(gus, freeName('gus'));
     await goTo(gus, 'settings/security');
     const keys = gus.getByRole('region', { name: 'Passkeys' });
     await keys.getByRole('button', { name: 'Add a passkey' }).click();

@@ -3,13 +3,16 @@
 `pgbouncer`: a pooler before it. `Pair`: a primary with a standby. `haproxy`: the way to whichever takes writes.
 """
 
+import http.client
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -137,6 +140,10 @@ class Primary(PostgreSQL):
     def come_back_as_standby(self) -> None:
         """Start with the data of before, which nobody updates."""
         subprocess.run([*self.as_postgres, "touch", str(self.data / "standby.signal")], check=True)
+        self.come_back_as_it_was()
+
+    def come_back_as_it_was(self) -> None:
+        """Start with the data and the role of before, as a service manager would."""
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         self.go_on()
 
@@ -176,22 +183,72 @@ def pair(template: str) -> Iterator[tuple[Primary, Standby]]:
         primary.stop()
 
 
-@contextmanager
-def haproxy(one: PostgreSQL, two: PostgreSQL, folder: Path) -> Iterator[str]:
-    """Start a HAProxy before two servers and yield the URL of whichever takes writes. Raises NotAvailable."""
-    binary, port = program("haproxy", "haproxy"), free_port()
-    configuration = folder / "haproxy.cfg"
-    configuration.write_text(
-        sample(
-            "haproxy.cfg",
-            ("127.0.0.1:5000", f"127.0.0.1:{port}"),
-            ("10.0.0.1:5432", f"127.0.0.1:{one.port}"),
-            ("10.0.0.2:5432", f"127.0.0.1:{two.port}"),
+class Way:
+    """A HAProxy before two servers, and beside it the program that says which of them may be written to."""
+
+    def __init__(self, one: PostgreSQL, two: PostgreSQL, folder: Path) -> None:
+        self.binary, self.port, self.check_port = program("haproxy", "haproxy"), free_port(), free_port()
+        self.folder, self.url = folder, f"postgresql://postgres@127.0.0.1:{self.port}/alviar"
+        self.state = folder / "newest.json"
+        self.servers = [
+            f"{name}=postgresql://haproxy@127.0.0.1:{server.port}/postgres"
+            for name, server in (("one", one), ("two", two))
+        ]
+        (folder / "haproxy.cfg").write_text(
+            sample(
+                "haproxy.cfg",
+                ("127.0.0.1:5000", f"127.0.0.1:{self.port}"),
+                ("10.0.0.1:5432", f"127.0.0.1:{one.port}"),
+                ("10.0.0.2:5432", f"127.0.0.1:{two.port}"),
+                ("port 8008 inter", f"port {self.check_port} inter"),
+            )
         )
-    )
-    daemon = Daemon([binary, "-db", "-f", str(configuration)], folder, port)
-    try:
+
+    def start(self) -> None:
+        self.check = self._check()
+        self.haproxy = Daemon([self.binary, "-db", "-f", "haproxy.cfg"], self.folder, self.port)
+        self.haproxy.wait()
+        self.wait_for(lambda known: known["primary"])
+
+    def _check(self) -> Daemon:
+        command = [sys.executable, str(DEPLOY / "primary.py"), "--listen", f"127.0.0.1:{self.check_port}"]
+        folder = self.folder / "check"
+        folder.mkdir(exist_ok=True)
+        daemon = Daemon([*command, "--state", str(self.state), *self.servers], folder, self.check_port)
         daemon.wait()
-        yield f"postgresql://postgres@127.0.0.1:{port}/alviar"
+        return daemon
+
+    def restart_check(self) -> None:
+        self.check.stop()
+        self.check = self._check()
+
+    def known(self, path: str = "/") -> tuple[int, dict[str, Any]]:
+        """Return what the check answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.check_port, timeout=60)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def wait_for(self, holds: Callable[[dict[str, Any]], Any]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not holds(self.known()[1]):
+            assert time.monotonic() < deadline, self.known()
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self.haproxy.stop()
+        self.check.stop()
+
+
+@contextmanager
+def haproxy(one: PostgreSQL, two: PostgreSQL, folder: Path) -> Iterator[Way]:
+    """Start a HAProxy before two servers, which leads to whichever takes writes. Raises NotAvailable."""
+    way = Way(one, two, folder)
+    try:
+        way.start()
+        yield way
     finally:
-        daemon.stop()
+        way.stop()

@@ -1,6 +1,6 @@
 """A primary with a standby: which serves history and search, and is promoted behind HAProxy when the primary is killed.
 
-The tests of a file run in its order: the last one kills.
+The tests of a file run in its order: the last two kill, and let an old primary come back.
 """
 
 import asyncio
@@ -35,23 +35,30 @@ def pair(new_database: Callable[[], str]) -> Iterator[Pair]:
 
 
 @pytest.fixture(scope="module")
-def server(pair: Pair, valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[live.Server]:
-    folder = tmp_path_factory.mktemp("serve")
+def way(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[databases.Way]:
     try:
-        with databases.haproxy(*pair, folder) as url:
-            environment = live.production(
-                folder,
-                database_url=url,
-                redis_url=valkey_url,
-                DATABASE_REPLICA_URL=pair[1].url,
-                WORKERS="1",
-                CHAT_SWEEP_SECONDS="2",
-            )
-            started = live.start("serve", environment, folder / "serve.log")
-            yield started
-            live.end(started.process)
+        with databases.haproxy(*pair, tmp_path_factory.mktemp("way")) as made:
+            yield made
     except servers.NotAvailable as error:
         pytest.skip(f"needs HAProxy: {error}")
+
+
+@pytest.fixture(scope="module")
+def server(
+    pair: Pair, way: databases.Way, valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[live.Server]:
+    folder = tmp_path_factory.mktemp("serve")
+    environment = live.production(
+        folder,
+        database_url=way.url,
+        redis_url=valkey_url,
+        DATABASE_REPLICA_URL=pair[1].url,
+        WORKERS="1",
+        CHAT_SWEEP_SECONDS="2",
+    )
+    started = live.start("serve", environment, folder / "serve.log")
+    yield started
+    live.end(started.process)
 
 
 # --- Reading from the standby -----------------------------------------------------------------------------------------
@@ -273,3 +280,42 @@ async def test_nothing_acknowledged_is_lost_when_the_primary_dies(server: live.S
     if folder := os.environ.get("FIGURES"):
         figures = {"first_ack_s": round(first, 2), "closes": writer.closes, "messages": len(sent)}
         Path(folder, "failover.json").write_text(json.dumps(figures))
+
+
+def test_an_old_primary_that_comes_back_as_primary_is_not_written_to(
+    server: live.Server, pair: Pair, way: databases.Way
+) -> None:
+    """It comes back with the data and the role from before the promotion, even while the new one is gone."""
+    old, new = pair
+    alice, bob = server.person(), server.person()
+    room = alice.direct(bob)
+    old.halt()
+    (old.data / "standby.signal").unlink()
+    old.come_back_as_it_was()
+    assert old.ask("SELECT pg_is_in_recovery()") == [(False,)]
+    before = old.ask("SELECT count(*), max(id) FROM chat_message")
+
+    def is_seen(known: dict[str, Any]) -> bool:
+        return bool(known["servers"].get("one", {}).get("timeline") == 1)
+
+    way.wait_for(is_seen)
+    alice.say(room, "to the new one")
+    new.halt()
+    status, body = 0, {}
+    for _ in range(10):
+        status, body = server.call("PATCH", "/api/users/me/", {"first_name": "Lost"}, token=alice.access)
+        assert (status, body["code"]) == (503, "temporarily_unavailable")
+    assert way.known("/one")[0] == way.known("/two")[0] == 503
+    way.restart_check()  # what it knows outlives it
+    way.wait_for(is_seen)
+    assert way.known("/one")[0] == 503
+    status, body = server.call("PATCH", "/api/users/me/", {"first_name": "Lost"}, token=alice.access)
+    assert (status, body["code"]) == (503, "temporarily_unavailable")
+
+    new.go_on()
+    live.wait_until(lambda: server.call("GET", "/api/users/me/", token=alice.access)[0] == 200)
+    alice.say(room, "to the new one again")
+    assert texts(bob, room) == ["to the new one", "to the new one again"]
+    assert old.ask("SELECT count(*), max(id) FROM chat_message") == before
+    assert alice.ok("GET", "/api/users/me/")["first_name"] == ""
+    assert "refused. The newest is two, timeline 2" in way.check.log.read_text()

@@ -231,15 +231,27 @@ def test_systemd_units_reload_by_the_signal_and_leave_time_to_drain():
 
 def test_systemd_takes_its_units(tmp_path):
     program = needs("systemd-analyze")
-    for name in ("alviar.service", "alviar.socket"):
+    for name in ("alviar.service", "alviar.socket", "alviar-primary.service"):
         text = (DEPLOY / "systemd" / name).read_text()
-        text = text.replace("/opt/alviar/.venv/bin/python", "/bin/sh").replace("/opt/alviar", "/tmp")
+        text = re.sub("/opt/alviar/.venv/bin/python|/usr/bin/python3", "/bin/sh", text).replace("/opt/alviar", "/tmp")
         (tmp_path / name).write_text(text)
     done = subprocess.run(
         [program, "verify", "--man=no", *map(str, tmp_path.iterdir())], capture_output=True, text=True, check=False
     )
     ours = [line for line in done.stderr.splitlines() if "alviar" in line]
     assert ours == []
+
+
+def test_the_unit_of_the_primary_check_gives_what_it_needs_and_haproxy_asks_for_the_same_names():
+    unit = RawConfigParser(strict=False)
+    unit.optionxform = str
+    unit.read(DEPLOY / "systemd" / "alviar-primary.service")
+    command = unit["Service"]["ExecStart"].replace("\\\n", " ")
+    named = dict(re.findall(r"(\w+)=postgresql://haproxy@([\d.]+)/postgres", command))
+    lines = re.findall(r"^    server (\w+) ([\d.]+):5432$", (DEPLOY / "haproxy.cfg").read_text(), re.M)
+    assert named == dict(lines)
+    assert "--state /var/lib/alviar-primary/" in command
+    assert unit["Service"]["StateDirectory"] == "alviar-primary"
 
 
 def test_caddy_takes_its_file():

@@ -17,7 +17,6 @@ from tests.cluster.network import Host
 from tests.servers import NotAvailable, PostgreSQL
 
 ROOT = live.ROOT
-PRIMARY_PORT = 8008
 POSTGRES_PORT, REDIS_PORT, NATS_PORT = 5432, 6379, 4222
 
 
@@ -29,7 +28,7 @@ def spawn(host: Host, *command: str, log: Path, cwd: Path = ROOT) -> subprocess.
 
 
 class DatabaseNode(PostgreSQL):
-    """A PostgreSQL on a host of its own, primary or standby, and the agent that says which."""
+    """A PostgreSQL on a host of its own, primary or standby."""
 
     def __init__(self, host: Host) -> None:
         super().__init__(fsync=True)
@@ -46,12 +45,6 @@ class DatabaseNode(PostgreSQL):
         super().make()
         with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all samenet trust\nhost replication all samenet trust\n")
-
-    def watch(self, *peers: "DatabaseNode") -> None:
-        """Start the agent."""
-        urls = [f"postgresql://postgres@{node.host.address}:{POSTGRES_PORT}/postgres" for node in (self, *peers)]
-        command = [sys.executable, "-m", "tests.cluster.primary", str(PRIMARY_PORT), *urls]
-        spawn(self.host, *command, log=self.folder / "agent.log")
 
     def follow(self, primary: "DatabaseNode") -> None:
         """Become a synchronous standby of `primary`, with a fresh copy of its data."""
@@ -84,7 +77,7 @@ class DatabaseNode(PostgreSQL):
             return cursor.fetchall() if cursor.description else []
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster and everything else of it; the agent goes on."""
+        """SIGKILL to the postmaster and everything else of it."""
         pids = [self._postmaster(), *self._backends()]
         for pid in pids:
             with suppress(ProcessLookupError):
@@ -92,11 +85,6 @@ class DatabaseNode(PostgreSQL):
         for pid in pids:  # they are ours: we are the first process here; a dead one would still hold its lock
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-
-    def return_as_it_was(self) -> None:
-        """Start again with the data and the role from before, as a service manager would."""
-        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
-        self._ctl("start", "-o", self.options)
 
 
 class RedisNode:
@@ -217,21 +205,23 @@ def in_front_of_applications(hosts: Sequence[Host], port: int) -> str:
     return text.replace("bind :80\n", f"bind :{port}\n").replace("maxconn 100000", f"maxconn {files // 2 - 100}")
 
 
-def in_front_of_databases(hosts: Sequence[Host]) -> str:
-    """Return a configuration that sends every connection to the one primary."""
-    servers = "\n".join(f"    server {host.name} {host.address}:{POSTGRES_PORT} port {PRIMARY_PORT}" for host in hosts)
-    return f"""
-global
-    maxconn 2000
-defaults
-    mode tcp
-    timeout connect 2s
-    timeout client 1h
-    timeout server 1h
-listen primary
-    bind :{POSTGRES_PORT}
-    option httpchk GET /
-    timeout check 2s
-    default-server check inter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
-{servers}
-"""
+class WayToPrimary(Balancer):
+    """HAProxy as in `deploy/`, and beside it the program that says which server may be written to."""
+
+    def __init__(self, host: Host, databases: Sequence[Host], folder: Path) -> None:
+        text = (ROOT / "deploy" / "haproxy.cfg").read_text()
+        names = ("one", "two")
+        for number, database in enumerate(databases, start=1):
+            old = f"10.0.0.{number}:5432"
+            assert old in text, old
+            text = text.replace(old, f"{database.address}:{POSTGRES_PORT}")
+        super().__init__(host, text.replace("bind 127.0.0.1:5000", f"bind :{POSTGRES_PORT}"), folder)
+        urls = [f"postgresql://postgres@{database.address}:{POSTGRES_PORT}/postgres" for database in databases]
+        servers = [f"{name}={url}" for name, url in zip(names, urls, strict=True)]
+        program, state = str(ROOT / "deploy" / "primary.py"), str(folder / "newest.json")
+        self.check = [sys.executable, program, "--state", state, *servers]
+        self.check_log = folder / f"{host.name}-check.log"
+
+    def start(self) -> None:
+        spawn(self.host, *self.check, log=self.check_log)
+        super().start()

@@ -31,7 +31,7 @@ from tests import live, newcomer
 from tests.chaos.run import World
 from tests.cluster import network, nodes
 from tests.cluster.network import Host, NotHere
-from tests.cluster.nodes import AppHost, Balancer, DatabaseNode, NatsNode, RedisNode
+from tests.cluster.nodes import AppHost, Balancer, DatabaseNode, NatsNode, RedisNode, WayToPrimary
 from tests.servers import NotAvailable
 
 NOT_RUN = 75
@@ -73,13 +73,11 @@ class Cluster(World):
     def _start_stores(self) -> None:
         hosts = [Host("db1", 41), Host("db2", 42)]
         self.first, self.second = DatabaseNode(hosts[0]), DatabaseNode(hosts[1])
-        self.databases = Balancer(Host("databases", 40), nodes.in_front_of_databases(hosts), self.folder)
+        self.databases = WayToPrimary(Host("databases", 40), hosts, self.folder)
         self.redis = RedisNode(Host("redis1", 31), self.folder)
         self.redis.start()
         self.first.start()
         self.second.follow(self.first)
-        for mine, other in ((self.first, self.second), (self.second, self.first)):
-            mine.watch(other)
         self.databases.start()
         self.nats: list[NatsNode] = []
         if self.wakes == "nats":
@@ -149,8 +147,7 @@ class Cluster(World):
         for log in self.folder.glob("*.log"):
             (kept / log.name).write_bytes(log.read_bytes())
         for node in (self.first, self.second):
-            for name in ("log", "agent.log"):
-                (kept / f"{node.host.name}-{name}").write_bytes((node.folder / name).read_bytes())
+            (kept / f"{node.host.name}-log").write_bytes((node.folder / "log").read_bytes())
         print(f"the logs: {kept}")
 
     # --- Faults -------------------------------------------------------------------------------------------------------
@@ -271,7 +268,10 @@ class Cluster(World):
         old = self.standby
         await asyncio.to_thread(old.host.heal)
         before = await asyncio.to_thread(old.execute, "SELECT count(*), max(id) FROM chat_message")
-        await asyncio.sleep(self.seconds * 0.4)
+        await asyncio.sleep(self.seconds * 0.2)
+        await asyncio.to_thread(self.primary.host.cut)  # the old one is now the only primary that answers
+        await asyncio.sleep(self.seconds * 0.5)
+        await asyncio.to_thread(self.primary.host.heal)
         after = await asyncio.to_thread(old.execute, "SELECT count(*), max(id) FROM chat_message")
         self._require(before == after, f"the old primary was written to: {before} {after}")
         await asyncio.to_thread(old.follow, self.primary)

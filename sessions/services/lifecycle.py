@@ -171,6 +171,19 @@ def lock_person(user_id: int) -> None:
     get_user_model().objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
 
 
+def hold(*, user_id: int, sid: uuid.UUID | None) -> None:
+    """Lock the user's row and require that the session still lives, in the transaction of what it has asked for.
+
+    A request was authenticated before it began to work. Without this, one that a thief sent just before the owner ended
+    the session would still write after it.
+
+    Raises: TokenNotValid("session_revoked").
+    """
+    lock_person(user_id)
+    if sid is not None and not living_of(user_id).filter(session_token=sid).exists():
+        raise TokenNotValid("session_revoked")
+
+
 def revoke(*, user_id: int, sid: uuid.UUID, reason: str = "revoked", client: Client | None = None) -> bool:
     """End one session of this user; return whether it was still living.
 

@@ -31,6 +31,7 @@ from common import rates
 from common.client import Client, address_key
 from common.errors import InvalidCode, InvalidOrExpiredToken, NotFound, PasskeysUnavailable
 from sessions.services import assurance
+from sessions.services import lifecycle as sessions
 from users.factors import challenges, events, ways_in
 from users.factors.models import Passkey
 from users.flows import login
@@ -122,6 +123,7 @@ def add(*, user: User, credential: dict[str, Any], name: str, sid: uuid.UUID | N
     )
     try:
         with transaction.atomic():
+            sessions.hold(user_id=user.pk, sid=sid)
             passkey.save(force_insert=True)
             events.tell("passkey_added", user_id=user.pk, sid=sid, client=client, name=name)
     except IntegrityError:  # the credential is registered already
@@ -240,6 +242,7 @@ def rename(*, user_id: int, passkey_id: uuid.UUID, name: str) -> Passkey:
 def remove(*, user_id: int, passkey_id: uuid.UUID, sid: uuid.UUID | None, client: Client) -> None:
     """Remove a passkey of this user. Raises NotFound (404), LastFactor (409) for the last way to sign in."""
     with transaction.atomic():
+        sessions.hold(user_id=user_id, sid=sid)
         user = ways_in.locked(user_id)
         passkey = Passkey.objects.filter(user_id=user_id, pk=passkey_id).first()
         if passkey is None:

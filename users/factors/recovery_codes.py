@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from common.client import Client
 from common.errors import ApplicationError
+from sessions.services import lifecycle as sessions
 from users.factors import events, second_factor
 from users.factors.models import RecoveryCode
 
@@ -41,6 +42,7 @@ def make(*, user_id: int, sid: uuid.UUID | None, client: Client) -> list[str]:
     if not second_factor.is_on(user_id):
         raise NoSecondFactor
     with transaction.atomic():
+        sessions.hold(user_id=user_id, sid=sid)
         codes = replace(user_id)
         events.tell("recovery_codes_made", user_id=user_id, sid=sid, client=client)
     return codes

@@ -28,12 +28,13 @@ from common.errors import (
     ValidationFailed,
 )
 from sessions.services import assurance
+from sessions.services import lifecycle as sessions
 from users import people
 from users.factors import events, oidc, social_tokens, ways_in
 from users.factors.models import SocialLink
 from users.flows import login
 from users.identity import addresses, names
-from users.mail import enqueue
+from users.mail import enqueue, limits
 from users.models import User
 from users.passwords import device_tokens, lockout
 
@@ -131,7 +132,7 @@ def _open(who: oidc.Identity, email: str, *, client: Client, first_name: str, la
     )
     user.save()
     SocialLink.objects.create(user=user, provider=who.provider, subject=who.subject, email=email)
-    if email and not who.email_verified:
+    if email and not who.email_verified and limits.within_target(email):
         enqueue.send(user.pk, "verify_email")
     return user
 
@@ -173,6 +174,7 @@ def link(
     who = oidc.verify(provider, id_token, nonce=nonce)
     try:
         with transaction.atomic():
+            sessions.hold(user_id=user.pk, sid=sid)
             ways_in.locked(user.pk)
             held = SocialLink.objects.filter(provider=provider, subject=who.subject).first()
             if held is not None and held.user_id != user.pk:
@@ -192,6 +194,7 @@ def unlink(*, user_id: int, provider: str, sid: uuid.UUID | None, client: Client
     if "\0" in provider:  # PostgreSQL refuses NUL
         raise NotFound
     with transaction.atomic():
+        sessions.hold(user_id=user_id, sid=sid)
         user = ways_in.locked(user_id)
         held = SocialLink.objects.filter(user_id=user_id, provider=provider).first()
         if held is None:

@@ -20,6 +20,7 @@ from common.client import Client
 from common.errors import ApplicationError, InvalidCode
 from sessions.models import UserSession
 from sessions.services import assurance
+from sessions.services import lifecycle as sessions
 from sessions.tokens import sealing
 from users.factors import challenges, events, recovery_codes
 from users.factors.models import RecoveryCode, TotpFactor
@@ -63,6 +64,7 @@ def confirm(*, user: User, code: str, sid: uuid.UUID | None, client: Client) -> 
     """
     guess = lockout.reserve(lockout.counter_of_session(sid) if sid else lockout.counter_of_user(user.pk))
     with transaction.atomic():
+        sessions.hold(user_id=user.pk, sid=sid)
         factor = TotpFactor.objects.select_for_update().filter(user_id=user.pk).first()
         step = _step_of(factor.pending_secret, user.pk, code) if factor and _is_pending(factor) else None
         if step is not None and factor is not None:
@@ -83,6 +85,7 @@ def confirm(*, user: User, code: str, sid: uuid.UUID | None, client: Client) -> 
 def remove(*, user_id: int, sid: uuid.UUID | None, client: Client | None, **detail: str) -> None:
     """Turn the second factor off, with its recovery codes. Raises NotEnrolled (404)."""
     with transaction.atomic():
+        sessions.hold(user_id=user_id, sid=sid)
         removed, _by_model = TotpFactor.objects.filter(user_id=user_id, confirmed_at__isnull=False).delete()
         if not removed:
             raise NotEnrolled

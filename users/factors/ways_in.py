@@ -1,10 +1,12 @@
-"""The rule that the last way to sign in cannot be removed."""
+"""Ways to sign in: the last one cannot be removed, and those of a squatter do not outlive the owner's proof."""
 
 import uuid
 
 from django.conf import settings
 
+from common.client import Client
 from common.errors import LastFactor, NoActiveAccount
+from users.factors import events, second_factor, social_tokens
 from users.factors.models import Passkey, SocialLink
 from users.models import User
 
@@ -29,3 +31,20 @@ def require_another(user: User, *, without_passkey: uuid.UUID | None = None, wit
     if offered.exclude(provider=without_provider).exists():
         return
     raise LastFactor
+
+
+def drop_unproved(user_id: int, *, client: Client) -> None:
+    """Remove passkeys and linked accounts when a reset proves the address for the first time; call before its commit.
+
+    Whoever registered with somebody else's address could add a passkey of their own and wait: the owner resets the
+    password, and both are in. A second factor stays, as after every reset: with it on, no password opens anything.
+    """
+    if second_factor.is_on(user_id):
+        return
+    for passkey in Passkey.objects.filter(user_id=user_id):
+        passkey.delete()
+        events.tell("passkey_removed", user_id=user_id, client=client, name=passkey.name, reason="unproved")
+    for link in SocialLink.objects.filter(user_id=user_id):
+        social_tokens.revoke(link)
+        link.delete()
+        events.tell("social_unlinked", user_id=user_id, client=client, provider=link.provider, reason="unproved")

@@ -27,12 +27,16 @@ def close(*, user_id: int, password: str | None, client: Client, sid: uuid.UUID 
 
     `password` None: the caller has checked `reauthentication.require_fresh` instead.
 
-    Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
+    Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked, TokenNotValid where the
+    session ended meanwhile.
     """
     user = User.objects.get(pk=user_id)
     if password is not None:
         check.require(user=user, password=password, field="password", client=client, sid=sid)
     with transaction.atomic():
+        sessions.hold(user_id=user_id, sid=sid)
+        if password is not None:
+            check.require_unchanged(user, field="password")
         address, language = user.email, user.language
         sessions.revoke_all(user_id=user_id, reason="account_closed")
         user_closing.send(sender=User, user_id=user_id)

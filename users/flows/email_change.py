@@ -8,6 +8,7 @@ from django.utils import timezone
 from common import rates
 from common.client import Client
 from common.signals import security_event
+from sessions.services import lifecycle as sessions
 from users import people
 from users.mail import enqueue, limits, single_use
 from users.models import User
@@ -20,7 +21,8 @@ def request(*, user_id: int, email: str, password: str | None, client: Client, s
     The response is always the same. Mails to one address are limited per hour, whoever asks: beyond, nothing is mailed.
     `password` None: the caller has checked `reauthentication.require_fresh` instead.
 
-    Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked.
+    Raises: ValidationFailed under `password` (counts towards the lockout), AccountLocked, TokenNotValid where the
+    session ended meanwhile.
     """
     user = User.objects.get(pk=user_id)
     if password is not None:
@@ -31,6 +33,9 @@ def request(*, user_id: int, email: str, password: str | None, client: Client, s
         return
     owner = people.of(email).exclude(pk=user_id).first()
     with transaction.atomic():
+        sessions.hold(user_id=user_id, sid=sid)
+        if password is not None:
+            check.require_unchanged(user, field="password")
         if owner:
             enqueue.send(owner.pk, "email_taken")
         else:

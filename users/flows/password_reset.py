@@ -9,6 +9,7 @@ from django.utils import timezone
 from common import passwords, rates
 from common.client import Client, address_key
 from common.errors import InvalidOrExpiredToken
+from users.factors import ways_in
 from users.identity import addresses
 from users.mail import enqueue, limits, single_use
 from users.models import PasswordResetToken, User
@@ -29,8 +30,9 @@ def request(*, email: str, client: Client) -> None:
 def confirm(*, token: str, password: str, client: Client) -> None:
     """Set the password and end what was authorised by the old one (`replace.take_effect`), all or nothing.
 
-    The address that the link went to counts as verified. Nobody is signed in. A password that breaks the rules does
-    not spend the link.
+    The address that the link went to counts as verified; if it was not before, passkeys and linked accounts end, since
+    whoever added them may have registered with a stranger's address (`ways_in.drop_unproved`). Nobody is signed in. A
+    password that breaks the rules does not spend the link.
 
     Raises: Throttled, InvalidOrExpiredToken, ValidationFailed under `new_password`.
     """
@@ -50,6 +52,7 @@ def confirm(*, token: str, password: str, client: Client) -> None:
             raise InvalidOrExpiredToken
         if row.email and not user.email_verified:  # following the link proves access to the mailbox
             User.objects.filter(pk=user.pk).update(email_verified=True)
+            ways_in.drop_unproved(user.pk, client=client)
         replace.take_effect(user.pk, by="reset", at=timezone.now(), client=client)
 
 

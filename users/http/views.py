@@ -266,7 +266,8 @@ class MeView(HotView):
         changes = read(serializers.UserSerializer, request, data=given, partial=True)
         if changes.get("phone_number", user.phone_number) != user.phone_number:
             reauthentication.require_fresh(user=user, sid=current_sid(request))
-        return Response(payload.user(profile.update(user_id=user.pk, changes=changes)))
+        changed = profile.update(user_id=user.pk, changes=changes, sid=current_sid(request), client=client_of(request))
+        return Response(payload.user(changed))
 
     @documented("me_close", request=serializers.PasswordSerializer, responses={204: None})
     def delete(self, request: Request) -> Response:

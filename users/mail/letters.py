@@ -24,7 +24,7 @@ from common.wording import device, place
 from sessions.models import UserSession
 from sessions.places import location
 from users.mail import single_use, theme, unsubscribing
-from users.models import EmailVerificationToken, PasswordResetToken, SecurityEvent, User
+from users.models import EmailVerificationToken, Passkey, PasswordResetToken, SecurityEvent, SocialLink, User
 
 # Turned off by `email_notifications`. All others are about the way into the account and are sent in any case.
 OPTIONAL = frozenset({"new_sign_in", "moderation_answered"})
@@ -251,10 +251,17 @@ def password_changed(user: User, context: dict[str, Any]) -> Letter:
         subject=_("Your password was changed"),
         paragraphs=[_("The password of your account was changed.")],
         **notice(user, context, "password_changed"),
-        advice=[not_you()],
+        advice=[not_you(), *still_open(user)],
         button=_("Choose a new password"),
         link=reset_page(),
     )
+
+
+def still_open(user: User) -> list[str]:
+    """Return the reminder that a new password leaves passkeys and linked accounts as they are, if there are any."""
+    if not (Passkey.objects.filter(user=user).exists() or SocialLink.objects.filter(user=user).exists()):
+        return []
+    return [_("Passkeys and linked accounts still sign in. Look through them, and remove what is not yours.")]
 
 
 def account_locked(user: User, context: dict[str, Any]) -> Letter:
@@ -347,6 +354,14 @@ def email_code(user: User, context: dict[str, Any]) -> Letter:
             _("Your code to sign in: %(code)s") % {"code": context.get("code", "")},
             _("It works once, for %(time)s. Nobody of ours will ever ask you for it.") % {"time": lasts(600)},
         ],
+        advice=[]
+        if user.email_verified
+        else [
+            _(
+                "Nobody has confirmed this address yet. If you did not open this account yourself, choose a new "
+                "password first: whoever opened it knows the present one."
+            )
+        ],
         preheader=_("It works once, for %(time)s. Nobody of ours will ever ask you for it.") % {"time": lasts(600)},
         closing=_("If you did not ask for this, ignore this mail: nobody signs in without the code."),
     )
@@ -431,11 +446,14 @@ OF_FACTORS: dict[str, tuple[Any, Any]] = {
 def of_factor(kind: str) -> Callable[[User, dict[str, Any]], Letter]:
     def letter(user: User, context: dict[str, Any]) -> Letter:
         subject, happened = OF_FACTORS[kind]
+        event = event_of(user, context, kind)
+        if event is not None and event.detail.get("verified") is False:
+            happened = _("The confirmed phone number was taken off your account. Text messages no longer go there.")
         return Letter(
             subject=str(subject),
             paragraphs=[str(happened), *because(context)],
             **notice(user, context, kind),
-            advice=[not_you()],
+            advice=[not_you(), *still_open(user)],
             button=_("Choose a new password"),
             link=reset_page(),
         )
@@ -447,6 +465,8 @@ def because(context: dict[str, Any]) -> list[str]:
     """Return the reason that an admin gave, if the change was not made by the user."""
     event = SecurityEvent.objects.filter(pk=context["event_id"]).first() if context.get("event_id") else None
     detail = event.detail if event else {}
+    if detail.get("reason") == "unproved":
+        return [_("It was added before your address had been confirmed. If it was yours, add it again.")]
     if detail.get("reason") == "counter" and "by" not in detail:
         return [_("It was used in a way that only a copy of it could be. We ended it for your safety.")]
     if detail.get("by") == "admin":

@@ -92,6 +92,17 @@ def require(
     return place == 0
 
 
+def require_unchanged(user: User, *, field: str) -> None:
+    """Require that the password is still the one that was checked; call after the user's row was locked.
+
+    Hashing takes longer than most requests: a reset may have committed meanwhile. An upgraded hash is no new password.
+
+    Raises: ValidationFailed (`errors.<field>[].code = invalid_password`).
+    """
+    if not User.objects.filter(pk=user.pk, password_changed_at=user.password_changed_at, is_active=True).exists():
+        raise wrong(field)
+
+
 def wrong(field: str) -> ApplicationError:
     return ValidationFailed.of(field, "invalid_password", _("The password is not correct."))
 

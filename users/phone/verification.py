@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.client import Client
 from common.errors import InvalidCode, InvalidOrExpiredToken, SmsRefused, ValidationFailed
+from sessions.services import lifecycle as sessions
 from users.factors import challenges, events
 from users.models import User
 from users.phone import budgets, numbers, senders, tasks
@@ -49,6 +50,7 @@ def confirm(*, user: User, challenge: str, code: str, sid: uuid.UUID | None, cli
     number = row.data["number"]
     try:
         with transaction.atomic():
+            sessions.hold(user_id=user.pk, sid=sid)
             challenges.spend(row)
             User.objects.filter(pk=user.pk).rewrite(phone_number=number, phone_verified=True)
             events.tell("phone_changed", user_id=user.pk, sid=sid, client=client, number=numbers.masked(number))

@@ -62,6 +62,17 @@ SECURITY_EVENTS = Counter("alviar_security_events_total", "Lines of people's sec
 # --- Chat ---
 SOCKETS = _gauge("alviar_sockets", "Open sockets.")
 SOCKETS_OPENED = Counter("alviar_sockets_opened_total", "Sockets that got as far as `hello`.")
+HANDSHAKES = Counter(
+    "alviar_handshakes_total",
+    "Handshakes: admitted to authentication, refused because they would wait too long, gone while they waited.",
+    ["outcome"],
+)
+HANDSHAKES_WAITING = _gauge("alviar_handshakes_waiting", "Handshakes that wait for a place.")
+HANDSHAKE_SECONDS = Histogram(
+    "alviar_handshake_wait_seconds",
+    "Time that an admitted handshake waited for its place.",
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 4, 6, 8, 10),
+)
 SOCKETS_CLOSED = Counter("alviar_sockets_closed_total", "Sockets closed by the server, by close code.", ["code"])
 SOCKETS_SLOW = Counter("alviar_sockets_slow_total", "Sockets closed because the client reads too slowly (4413).")
 SOCKETS_STUCK = Counter("alviar_sockets_stuck_total", "Sockets cut because the client reads nothing at all.")

@@ -29,7 +29,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # Delay before a process that died is restarted, doubled up to the maximum; reset after a minute without failure.
 RESTART_SECONDS, RESTART_SECONDS_MAX, GOOD_SECONDS = 0.5, 30.0, 60.0
 READY_SECONDS = 60.0  # a replacement that is not ready by then has failed
-LISTEN_BACKLOG = 2048
+LISTEN_BACKLOG = 65_535  # the kernel takes at most net.core.somaxconn, 4,096 by default
 DONE = object()
 
 

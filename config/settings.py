@@ -534,6 +534,10 @@ CHAT_STUCK_SECONDS: int = env.int("CHAT_STUCK_SECONDS", 5, low=1)
 # Events sent by one `resume` per conversation and in total; a conversation with more gets a `gap`.
 CHAT_RESUME_EVENTS_EACH: int = env.int("CHAT_RESUME_EVENTS_EACH", 200, low=1)
 CHAT_RESUME_EVENTS: int = env.int("CHAT_RESUME_EVENTS", 1_000, low=1)
+# Handshakes that are authenticated at one time, and seconds that one may wait for its place (then 4411). Clients give
+# up after 10 s.
+CHAT_HANDSHAKES_AT_ONCE: int = env.int("CHAT_HANDSHAKES_AT_ONCE", 128, low=1)
+CHAT_HANDSHAKE_WAIT_SECONDS: int = env.int("CHAT_HANDSHAKE_WAIT_SECONDS", 8, low=1)
 CHAT_DATABASE_THREADS: int = env.int("CHAT_DATABASE_THREADS", 4, low=1)
 # Write complete frames to uvicorn's transport; other servers get them by ASGI in any case.
 CHAT_PREFRAMED = env.bool("CHAT_PREFRAMED", True)

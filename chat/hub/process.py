@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 
 from chat import database
-from chat.hub import layer, messages, opening
+from chat.hub import admission, layer, messages, opening
 from chat.hub.clock import Clock
 from chat.hub.connection import Socket
 from chat.hub.endings import Endings
@@ -50,6 +50,7 @@ class Process:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.loops: list[asyncio.Task[None]] = []  # background tasks
         self.writer = Writer(loop)
+        self.gate = admission.make(loop)
         self.openings: Together[Knock, Opened] = Together(opening.open_all, self.spawn, late=self._opened_late)
         self.closings: Together[Entry, None] = Together(opening.close_all, self.spawn)
         self.layer = layer.Layer(self.name, self.on_message, self.sweep_soon) if layer.is_needed() else None
@@ -95,6 +96,7 @@ class Process:
         they reach the other processes one after another.
         """
         self.draining = True
+        self.gate.refuse_all()
         sockets = list(self.hub.sockets.values())
         random.shuffle(sockets)
         spread_s = min(DRAIN_SHARE * settings.DRAIN_SECONDS, DRAIN_SECONDS_A_SOCKET * len(sockets))

@@ -55,6 +55,9 @@ class Together(Generic[T, R]):
         try:
             while self.waiting:
                 batch, self.waiting = self.waiting[:BATCH], self.waiting[BATCH:]
+                batch = [(one, future) for one, future in batch if future is None or not future.done()]
+                if not batch:
+                    continue
                 try:
                     answers = await database.run(self._answers, [one for one, _future in batch])
                 except Exception as error:

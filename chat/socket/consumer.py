@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from chat.hub import tell
+from chat.hub.admission import ClientGone, is_gone
 from chat.hub.connection import Socket
 from chat.hub.endings import close_of
 from chat.hub.opening import Knock, Opened
@@ -35,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 FLOOD_WAIT_MS = 10_000
 FLOOD_REFUSALS = 5  # or a twentieth of the limit: a client that keeps sending after so many refusals is closed
-HANDSHAKE_SECONDS = 4.0  # daphne gives up after 5
+HANDSHAKE_SECONDS = 4.0  # from its admission; daphne gives up 5 s after the request
 
 
 class ChatConsumer(AsyncConsumer):
@@ -70,13 +72,16 @@ class ChatConsumer(AsyncConsumer):
         default = scope.get("url_route", {}).get("kwargs", {}).get("conversation_uuid")
         token = handshake.token_of(scope)
         opened: Opened | None = None
-        failure: Exception | None = None
-        try:
-            if here.draining:
-                raise TemporarilyUnavailable
-            opened = await _opened(here, token, socket.connection_id, default)
-        except Exception as error:
-            failure = error if from_exception(error) is None else error.with_traceback(None)  # no cycle with this frame
+        failure = TemporarilyUnavailable() if here.draining else await here.gate.enter(partial(is_gone, send))
+        if isinstance(failure, ClientGone):
+            return False
+        if failure is None:
+            try:
+                opened = await _opened(here, token, socket.connection_id, default)
+            except Exception as error:  # no cycle with this frame
+                failure = error if from_exception(error) is None else error.with_traceback(None)
+            finally:
+                here.gate.leave()
         if opened is not None:
             here.count(socket, opened.authenticated)
         elif isinstance(failure, TokenNotValid) and (throttled := await handshakes.count_refused(scope)):

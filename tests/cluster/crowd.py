@@ -6,6 +6,7 @@ import heapq
 import json
 import multiprocessing
 import re
+import resource
 import select
 import socket
 import time
@@ -23,9 +24,13 @@ RAMP_SECONDS = 60.0  # over which the crowd comes at first
 
 @dataclass
 class Counts:
-    """`answers`: how handshakes ended, by HTTP status or `cut`; `open_since`: monotonic, of the youngest socket."""
+    """`answers`: how handshakes ended: 101 (`hello`), another HTTP status, the code of `error`, late or cut.
+
+    `open_since`: monotonic, of the youngest socket. `resumed`: answers to `resume`.
+    """
 
     open: int = 0
+    resumed: int = 0
     delivered: int = 0
     open_since: float = 0.0
     answers: Counter[str] = field(default_factory=Counter)
@@ -41,13 +46,13 @@ class _Socket:
 
 
 class _Crowd:
-    def __init__(self, address: tuple[str, int], tokens: Sequence[str]) -> None:
+    def __init__(self, address: tuple[str, int], tokens: Sequence[str], ramp_s: float) -> None:
         self.address, self.tokens = address, tokens
         self.poll = select.epoll()
         self.sockets: dict[int, _Socket] = {}
         self.attempts = [0] * len(tokens)
         now = time.monotonic()
-        self.due = [(now + RAMP_SECONDS * slot / len(tokens), slot) for slot in range(len(tokens))]
+        self.due = [(now + ramp_s * slot / len(tokens), slot) for slot in range(len(tokens))]
         self.counts = Counts()
         self.looked_at = now
 
@@ -61,14 +66,19 @@ class _Crowd:
                 for late in [
                     one for one in self.sockets.values() if not one.is_open and now - one.began > OPEN_SECONDS
                 ]:
-                    self._lost(late)
+                    self._lost(late, "late")
             for number, _ in self.poll.poll(0.02):
                 if one := self.sockets.get(number):
                     self._ready(one)
             if pipe.poll():
-                if pipe.recv() == "stop":
-                    return
-                pipe.send(self.counts)
+                match pipe.recv():
+                    case "stop":
+                        return
+                    case "cut":
+                        for one in list(self.sockets.values()):
+                            self._lost(one)
+                    case "count":
+                        pipe.send(self.counts)
 
     def _connect(self, slot: int) -> None:
         new = socket.socket()
@@ -119,33 +129,40 @@ class _Crowd:
             with contextlib.suppress(OSError):
                 one.wire.sendall(wire.frame(data[2 : 2 + data[1]], opcode=0xA))
         self.counts.delivered += data.count(b'"message.created"')
+        self.counts.resumed += data.count(b'"resumed"')
 
-    def _lost(self, one: _Socket) -> None:
+    def _lost(self, one: _Socket, how: str = "cut") -> None:
         del self.sockets[one.wire.fileno()]
         one.wire.close()
         if one.is_open:
             self.counts.open -= 1
         else:
-            status = re.match(rb" HTTP/1\.1 (\d+)", one.said)
-            self.counts.answers[status[1].decode() if status else "cut"] += 1
+            said = re.search(rb'"code":"(\w+)"', one.said) or re.match(rb" HTTP/1\.1 (\d+)", one.said)
+            self.counts.answers[said[1].decode() if said else how] += 1
         wait = back_off(self.attempts[one.slot])
         self.attempts[one.slot] += 1
         heapq.heappush(self.due, (time.monotonic() + wait, one.slot))
 
 
-def _run(address: tuple[str, int], tokens: Sequence[str], pipe: Connection) -> None:
-    _Crowd(address, tokens).run(pipe)
+def _run(address: tuple[str, int], tokens: Sequence[str], ramp_s: float, pipe: Connection) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _Crowd(address, tokens, ramp_s).run(pipe)
 
 
 class Crowds:
     """Several processes of a crowd: the descriptors of one do not suffice."""
 
-    def __init__(self, address: tuple[str, int], tokens: Sequence[str], processes: int) -> None:
+    def __init__(
+        self, address: tuple[str, int], tokens: Sequence[str], processes: int, *, ramp_s: float = RAMP_SECONDS
+    ) -> None:
         self.pipes: list[Any] = []
         self.processes = []
         for place in range(processes):
             here, there = multiprocessing.Pipe()
-            process = multiprocessing.Process(target=_run, args=(address, tokens[place::processes], there), daemon=True)
+            process = multiprocessing.Process(
+                target=_run, args=(address, tokens[place::processes], ramp_s, there), daemon=True
+            )
             process.start()
             self.pipes.append(here)
             self.processes.append(process)
@@ -156,6 +173,7 @@ class Crowds:
         found = [pipe.recv() for pipe in self.pipes]
         return Counts(
             sum(one.open for one in found),
+            sum(one.resumed for one in found),
             sum(one.delivered for one in found),
             max(one.open_since for one in found),
             sum((one.answers for one in found), Counter()),
@@ -168,6 +186,11 @@ class Crowds:
             assert time.monotonic() < deadline, f"{found.open} of {count} open after {within_s:g} s: {found.answers}"
             time.sleep(0.2)
         return found
+
+    def cut(self) -> None:
+        """Drop every socket at once; each comes back with its back-off."""
+        for pipe in self.pipes:
+            pipe.send("cut")
 
     def stop(self) -> None:
         for pipe in self.pipes:

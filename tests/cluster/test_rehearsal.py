@@ -36,10 +36,10 @@ def test_the_counts_of_several_processes_are_added() -> None:
 
     crowds = Crowds(("127.0.0.1", 1), [], 0)
     crowds.pipes = [
-        Pipe(Counts(2, 10, 5.0, Counter({"101": 2}))),
-        Pipe(Counts(1, 5, 7.0, Counter({"101": 1, "503": 4}))),
+        Pipe(Counts(2, 2, 10, 5.0, Counter({"101": 2}))),
+        Pipe(Counts(1, 0, 5, 7.0, Counter({"101": 1, "503": 4}))),
     ]
-    assert crowds.counts() == Counts(3, 15, 7.0, Counter({"101": 3, "503": 4}))
+    assert crowds.counts() == Counts(3, 2, 15, 7.0, Counter({"101": 3, "503": 4}))
 
 
 def test_without_root_the_network_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:

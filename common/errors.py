@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+REFUSAL = "alviar.refusal"  # in `META`: the bridge's refusal of a request, to be answered inside of Django
 WWW_AUTHENTICATE = 'Bearer realm="api"'
 
 

@@ -46,8 +46,8 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request_id = sane_request_id(request.headers.get("X-Request-ID"))
+        request_id = sane_request_id(request.META.get("HTTP_X_REQUEST_ID"))
         with request_id_set(request_id):
             response = self.get_response(request)
-        response["X-Request-ID"] = request_id
+        response.headers["X-Request-ID"] = request_id
         return response

@@ -22,6 +22,7 @@ from rest_framework.exceptions import UnsupportedMediaType
 
 from common import database_time, handshakes
 from common.errors import (
+    REFUSAL,
     ApplicationError,
     InternalError,
     NotAuthenticated,
@@ -39,7 +40,6 @@ from sessions.authentication import authenticate
 
 log = structlog.get_logger(__name__)
 
-REFUSAL = "alviar.refusal"
 RECEIVED_AT = "alviar.received_at"
 TIMED_OUT = "alviar.timed_out"
 BLOCK_BYTES = 256 * 1024

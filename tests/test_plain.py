@@ -11,11 +11,13 @@ import structlog
 import time_machine
 from django.core.cache import cache
 from django.db import transaction
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.utils.module_loading import import_string
 from prometheus_client import REGISTRY
 
 from common import plain
 from common.client import Client as Source
+from common.errors import REFUSAL, TemporarilyUnavailable
 from conftest import PASSWORD
 from sessions.services import lifecycle
 
@@ -164,14 +166,17 @@ def _figures():
     }
 
 
-def _seen(calls, pair):
+def _seen(calls, pair, client):
     before = _figures()
     with structlog.testing.capture_logs() as lines, _undone():
-        client = Client(HTTP_X_REQUEST_ID="the-same", raise_request_exception=False)
         answers = [(one.status_code, dict(sorted(one.items())), one.content.decode()) for one in calls(client, pair)]
     counted = {name: value - before.get(name, 0) for name, value in _figures().items()}
     logged = [{k: v for k, v in line.items() if k != "ms"} for line in lines]
     return answers, {name: value for name, value in counted.items() if value}, logged
+
+
+def _client():
+    return Client(HTTP_X_REQUEST_ID="the-same", raise_request_exception=False)
 
 
 @pytest.fixture
@@ -186,9 +191,13 @@ def pair(alice, settings):
 
 @pytest.mark.parametrize("name", CASES)
 def test_both_shapes_give_the_same_answer(name, pair, monkeypatch):
-    quick = _seen(CASES[name], pair)
+    client = _client()
+    first = _seen(CASES[name], pair, client)
+    again = _seen(CASES[name], pair, client)  # what the middleware decides is known by now
     monkeypatch.setattr(plain, "is_plain", lambda view, request: False)
-    assert quick == _seen(CASES[name], pair)
+    slow = _seen(CASES[name], pair, _client())
+    assert first == slow
+    assert again == slow
 
 
 def test_the_ordinary_request_of_every_hot_view_is_plain(pair, monkeypatch):
@@ -214,3 +223,131 @@ def test_a_hot_view_without_a_bearer_still_knows_the_cookie_of_the_admin(alice, 
     client = Client()
     client.force_login(alice)
     assert client.get(path).status_code == 200
+
+
+class _Read(dict):
+    """A dict that knows which of its names were asked for."""
+
+    def __init__(self, *args, read):
+        super().__init__(*args)
+        self.read = read
+
+    def __getitem__(self, name):
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name, default=None):
+        self.read.add(name)
+        return super().get(name, default)
+
+    def __contains__(self, name):
+        self.read.add(name)
+        return super().__contains__(name)
+
+
+class _Headers(_Read):
+    """Django's `request.headers`, by the names in `META`."""
+
+    def __init__(self, meta, read):
+        super().__init__(meta, read=read)
+
+    def get(self, name, default=None):
+        return super().get(f"HTTP_{name.upper().replace('-', '_')}", default)
+
+    def __contains__(self, name):
+        return super().__contains__(f"HTTP_{name.upper().replace('-', '_')}")
+
+    __getitem__ = get
+
+
+@pytest.fixture
+def between(settings):
+    """Return what runs a request through the middleware between the short way and the door, up to a view."""
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    settings.USE_X_FORWARDED_HOST = True
+    names = settings.MIDDLEWARE
+    names = names[names.index("common.plain.ShortWay") + 1 : names.index("common.plain.PlainDoor")]
+    assert names
+
+    def run(request, answer):
+        chain = lambda request: answer  # noqa: E731
+        for name in reversed(names):
+            chain = import_string(name)(chain)
+        return chain(request)
+
+    return run
+
+
+@pytest.mark.parametrize("origin", ["", "https://app.example.com", "https://evil.example"], ids=["no", "ours", "other"])
+@pytest.mark.parametrize("status", [200, 401, 404])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_middleware_on_the_short_way_decides_by_nothing_that_is_not_known(
+    pair, between, settings, method, status, origin
+):
+    request = RequestFactory(HTTP_ORIGIN=origin, HTTP_ACCEPT_LANGUAGE="fr", HTTP_X_FORWARDED_PROTO="https").generic(
+        method, ME, "{}", content_type="application/json", **bearer(pair.access)
+    )
+    read = set()
+    headers = _Headers(request.META, read)
+    request.META = request.environ = _Read(request.META, read=read)
+    request.__dict__["headers"] = headers
+    answer = between(request, plain.Answer({}, status=status))
+    assert answer.status_code == status
+    assert {"HTTP_ACCEPT_LANGUAGE", "HTTP_ORIGIN"} <= read, "nothing was watched"
+    assert settings.DISALLOWED_USER_AGENTS == []  # what Django compares the user agent with
+    for name in read - {*plain._DECIDING, "HTTP_USER_AGENT"}:
+        unlike = RequestFactory().get(ME)
+        unlike.META[name] = "x"
+        assert plain._kind(unlike) is None, f"{name} is read, and requests that differ by it are taken for the same"
+
+
+def test_a_refusal_of_the_bridge_is_answered_on_every_way(pair):
+    client = _client()
+    with time_machine.travel(NOW, tick=False):
+        for _ in range(2):
+            assert client.get(ME, **bearer(pair.access)).status_code == 200
+        refused = client.get(ME, **bearer(pair.access), **{REFUSAL: TemporarilyUnavailable(retry_after=2)})
+    assert (refused.status_code, refused["Retry-After"]) == (503, "2")
+
+
+def test_a_changed_setting_is_felt_by_a_known_request(pair, settings):
+    client, page = _client(), {"HTTP_ORIGIN": "https://app.example.com"}
+    with time_machine.travel(NOW, tick=False):
+        for _ in range(2):
+            assert "Access-Control-Allow-Origin" in client.get(ME, **bearer(pair.access), **page)
+        settings.CORS_ALLOWED_ORIGINS = []
+        assert "Access-Control-Allow-Origin" not in client.get(ME, **bearer(pair.access), **page)
+
+
+def test_an_unforeseen_error_of_a_known_request_has_the_headers_of_all_answers(pair, monkeypatch):
+    from users.http import views
+
+    client = _client()
+    with time_machine.travel(NOW, tick=False):
+        good = [client.get(ME, **bearer(pair.access), HTTP_ACCEPT_LANGUAGE="fr") for _ in range(2)][-1]
+        monkeypatch.setattr(views.MeView, "get", lambda *args, **kwargs: 1 / 0)
+        bad = client.get(ME, **bearer(pair.access), HTTP_ACCEPT_LANGUAGE="fr")
+    assert bad.status_code == 500
+    names = {
+        "Content-Security-Policy",
+        "X-Content-Type-Options",
+        "Content-Language",
+        "X-Frame-Options",
+        "Cache-Control",
+    }
+    assert {name: bad[name] for name in names} == {name: good[name] for name in names}
+
+
+def test_no_client_fills_the_memory_of_the_short_way(pair, monkeypatch):
+    monkeypatch.setattr(plain, "_KINDS", 3)
+    monkeypatch.setattr(plain, "_ENDINGS", 3)
+    way = plain.ShortWay(plain.PlainDoor(lambda request: None))
+    with time_machine.travel(NOW, tick=False):
+        for number in range(8):
+            request = RequestFactory(HTTP_HOST=f"host{number}").get(ME, **bearer(pair.access))
+            request.LANGUAGE_CODE = "en"
+            assert way(request).status_code == 200
+            assert 1 <= len(way._languages) <= 3
+            assert 1 <= len(way._endings) <= 3
+    long = RequestFactory(HTTP_ACCEPT_LANGUAGE="x" * 600).get(ME)
+    assert plain._kind(long) is None

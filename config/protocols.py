@@ -10,6 +10,7 @@ reads nothing, for ever. `_Keepalive` pings the sockets by one timer for all.
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,14 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
-from common.errors import ApplicationError, BadRequest, HeadersTooLarge, UpgradeRequired, refusal_answer
+from common.errors import (
+    ApplicationError,
+    BadRequest,
+    HeadersTooLarge,
+    MethodNotAllowed,
+    UpgradeRequired,
+    refusal_answer,
+)
 from common.metrics import CONNECTIONS_CUT
 
 log = structlog.get_logger(__name__)
@@ -36,6 +44,7 @@ SLICE_BYTES = 16 * 1024  # what is parsed at once: 2,700 of the smallest frames
 UNREAD_ANSWERS = 16  # pongs that may wait behind a full write buffer before reading stops
 EARLY_FRAMES = 64  # control frames before the application counts them
 LATE_FRAMES = 10_000  # and after it has closed: what was under way, so that the client still sees the close
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64 (RFC 6455 §4.1)
 
 # Header lines reach websockets only after `HTTPProtocol` has counted them; its own limits (8 KiB, 128 lines) would
 # leave the client without an answer. Documented as WEBSOCKETS_MAX_LINE_LENGTH and WEBSOCKETS_MAX_NUM_HEADERS.
@@ -221,13 +230,23 @@ class HTTPProtocol(HttpToolsProtocol):
         return self.parser.get_http_version() == "1.1" and super()._should_upgrade()
 
     def handle_websocket_upgrade(self) -> None:
-        if [value.strip() for name, value in self.headers if name == b"sec-websocket-version"] != [b"13"]:
+        if self.scope["method"] != "GET":
+            self._refuse(MethodNotAllowed(), ((b"allow", b"GET"),))
+            return
+        if self._sent(b"sec-websocket-version") != [b"13"]:
             # RFC 6455 §4.2.2: say which version would do.
             self._refuse(UpgradeRequired(), ((b"sec-websocket-version", b"13"), (b"upgrade", b"websocket")))
+            return
+        keys = self._sent(b"sec-websocket-key")
+        if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
+            self._refuse(BadRequest())
             return
         _watcher.discard(self)
         super().handle_websocket_upgrade()
         self.parser = None  # type: ignore[assignment]  # the parser and its callbacks hold each other
+
+    def _sent(self, name: bytes) -> list[bytes]:
+        return [value.strip() for sent, value in self.headers if sent == name]
 
     def _refuse(self, error: ApplicationError, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         """Answer, close our side, and read on for a moment: a close with unread bytes would be a reset."""

@@ -147,6 +147,7 @@ Frame = (
 INCOMING: dict[str, type[Incoming]] = {str(frame.__struct_config__.tag): frame for frame in Frame.__args__}  # type: ignore[attr-defined]
 
 _decoder: msgspec.json.Decoder[Incoming] = msgspec.json.Decoder(Frame)
+_BOM = "\ufeff"
 _FIELD = re.compile(r"`\$\.(\w+)|required field `(\w+)`")
 
 
@@ -158,6 +159,8 @@ def parse(text: str) -> Incoming:
     try:
         return _decoder.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
+        if text.startswith(_BOM):  # skipped, as before the JSON of a request
+            return parse(text.lstrip(_BOM))
         raise _refusal(text, error) from None
 
 

@@ -320,6 +320,16 @@ async def test_a_ref_comes_back_whatever_it_is(alice, ref):
     assert (error["code"], error["ref"]) == ("bad_frame", ref)
 
 
+async def test_a_byte_order_mark_before_a_frame_is_skipped(alice):
+    peer = await connect(alice)
+    await peer.communicator.send_to(text_data='\ufeff{"type":"ping","ref":1}')
+    assert (await peer.next("pong"))["ref"] == 1
+    await peer.communicator.send_to(text_data="\ufeff" * 20_000)
+    assert (await peer.next("error"))["code"] == "bad_frame"
+    await peer.communicator.send_to(text_data='\ufeff{"type":"ping","ref":1')
+    assert (await peer.next("error"))["code"] == "bad_frame"
+
+
 async def test_a_deep_ref_is_echoed_or_refused_and_the_socket_lives_on(alice):
     peer = await connect(alice)
     await peer.communicator.send_to(text_data='{"type":"ping","ref":' + "[" * 50 + "]" * 50 + "}")

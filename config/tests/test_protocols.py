@@ -180,6 +180,33 @@ async def test_headers_beyond_64_kib_are_431_and_closed(request_head: bytes, mon
     assert not application.scopes
 
 
+@pytest.mark.parametrize("key", ["x", "dGhlIHNhbXBsZQ==", "dGhlIHNhbXBsZSBub25jZQ=", None])
+async def test_a_handshake_without_a_proper_key_is_400_in_the_envelope(key: str | None) -> None:
+    application = Application()
+    headers = {name: value for name, value in UPGRADE.items() if name != "Sec-WebSocket-Key"}
+    async with serving(application) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(**headers, **({"Sec-WebSocket-Key": key} if key else {})))
+        status, answered, body = await peer.answer()
+        assert (status, json.loads(body)["code"]) == (400, "bad_request")
+        assert json.loads(body)["request_id"] == answered["x-request-id"]
+        assert await peer.closed()
+    assert not application.scopes
+
+
+async def test_a_handshake_by_post_is_405_in_the_envelope() -> None:
+    async with serving(Application()) as port:
+        peer = await Peer.to(port)
+        await peer.say(head("POST", **UPGRADE))
+        status, answered, body = await peer.answer()
+        assert (status, answered["allow"]) == (405, "GET")
+        assert (json.loads(body)["code"], json.loads(body)["request_id"]) == (
+            "method_not_allowed",
+            answered["x-request-id"],
+        )
+        assert await peer.closed()
+
+
 async def test_a_long_body_before_a_pipelined_request_is_no_header() -> None:
     application = Application()
     async with serving(application) as port:

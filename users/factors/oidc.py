@@ -1,8 +1,8 @@
 """Verification of ID tokens of OpenID providers: signature by the published keys, then `iss`, `aud`, `exp`, `nonce`.
 
 Keys come from discovery, are cached for an hour, and are fetched again for an unknown `kid`, at most three times in
-half a minute. While a provider is down its cached keys stay in use; without any, the response is 503 within three
-seconds, and for some seconds after that immediately.
+half a minute. While a provider is down its cached keys stay in use; for a token of any other key the response is 503
+within three seconds, and for some seconds after that immediately.
 
 Source: OpenID Connect Core §3.1.3.7, Discovery §4.3; RFC 8725 §3.1 (the key says which algorithm, not the token).
 """
@@ -165,18 +165,20 @@ class _Provider:
                 return  # another thread fetched it while we waited
             now = time.monotonic()
             if now - self.failed_at < AWAY_SECONDS:
-                if needed and not self.keys:
+                if needed:
                     raise ProviderUnavailable
                 return
             self.fetches = [at for at in self.fetches if now - at < REFETCH_WINDOW_SECONDS]
             if self.keys and len(self.fetches) >= REFETCHES:
                 return
             self.fetches.append(now)
-            self._fetch()
+            if not self._fetch() and needed:
+                raise ProviderUnavailable
         finally:
             self.lock.release()
 
-    def _fetch(self) -> None:
+    def _fetch(self) -> bool:
+        """Return whether the provider answered."""
         try:
             deadline = time.monotonic() + TIMEOUT_SECONDS
             document = get_json(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration", deadline=deadline)
@@ -187,8 +189,8 @@ class _Provider:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("social.provider_away", issuer=self.issuer, error=type(error).__name__)
             self.failed_at = time.monotonic()
-            if not self.keys:
-                raise ProviderUnavailable from None
+            return False
+        return True
 
     def endpoint(self, name: str) -> str:
         """Return a URL of the discovery document. Raises ProviderUnavailable."""

@@ -83,6 +83,7 @@ class PasskeySignInView(OpenAPIView):
     @documented("passkey_sign_in", request=shapes.PasskeySignInSerializer, auth=[], responses={200: LoggedInSerializer})
     def post(self, request: Request) -> HttpResponse:
         """Sign in by a passkey alone."""
+        passkeys.require_available()
         given = with_fingerprint(request, read(shapes.PasskeySignInSerializer, request))
         return signed_in(passkeys.sign_in(client=client_of(request), **given))
 
@@ -212,6 +213,7 @@ class PasskeysView(APIView):
     @documented("passkey_add", request=shapes.PasskeyAddSerializer, responses={201: shapes.PasskeySerializer})
     def post(self, request: Request) -> Response:
         """Store the passkey that the device made."""
+        passkeys.require_available()
         given = read(shapes.PasskeyAddSerializer, request)
         require_fresh(request)
         passkey = passkeys.add(user=person(request), **caller(request), **given)

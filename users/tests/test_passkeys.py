@@ -369,6 +369,7 @@ def test_a_site_that_is_an_address_has_no_passkeys(alice_api, api, settings, hos
     credential = {"credential": {"response": {}}}
     for client, path, body in [
         (alice_api, NEW, {}), (alice_api, ADD, credential), (api, OPTIONS, {}), (api, SIGN_IN, credential),
+        (alice_api, ADD, {}), (api, SIGN_IN, {"credential": {"id": "x"}}),
     ]:  # fmt: skip
         refused(client.post(path, body), "passkeys_unavailable", 409)
 

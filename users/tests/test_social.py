@@ -227,6 +227,18 @@ def test_while_the_provider_is_away_known_keys_go_on(issuer, api, alice):
     assert api.post(URL, {"id_token": issuer.token()}).status_code == 200
 
 
+def test_a_key_that_we_cannot_ask_for_is_503_and_no_bad_token(issuer, api, alice):
+    assert api.post(URL, {"id_token": issuer.token()}).status_code == 200
+    issuer.rotate()
+    issuer.status = 500
+    for _ in range(2):  # the second without asking again
+        answer = api.post(URL, {"id_token": issuer.token()})
+        assert refused(answer, "provider_unavailable", 503)["action"] == "retry"
+    issuer.status = 200
+    oidc._keys_of(issuer.url).failed_at -= oidc.AWAY_SECONDS
+    assert api.post(URL, {"id_token": issuer.token()}).status_code == 200
+
+
 def test_a_provider_that_is_away_is_503_and_back_again_is_fine(issuer, api, alice):
     issuer.status = 500
     answer = api.post(URL, {"id_token": issuer.token()})

@@ -55,8 +55,8 @@ BODY_LIMIT_BYTES: int = env.int("BODY_LIMIT_BYTES", 1024 * 1024, low=1024)
 HEADER_BYTES: int = env.int("HEADER_BYTES", 64 * 1024, low=1024, high=1024 * 1024)
 SILENT_SECONDS: int = env.int("SILENT_SECONDS", 10)  # 0: no limit, here and in the next
 REQUEST_SECONDS: int = env.int("REQUEST_SECONDS", 30)
-ATTACHMENT_BYTES: int = env.int("ATTACHMENT_BYTES", 10 * 1024 * 1024, low=1024)
-UPLOAD_BYTES: int = env.int("UPLOAD_BYTES", 100 * 1024 * 1024, low=1024)
+ATTACHMENT_BYTES: int = env.int("ATTACHMENT_BYTES", 10 * 1024 * 1024, low=1)
+UPLOAD_BYTES: int = env.int("UPLOAD_BYTES", 100 * 1024 * 1024, low=1)
 HTTP_THREADS: int = env.int("HTTP_THREADS", 8, low=1, high=256)
 # Requests that hash a password have separate threads; if too many wait, the response is 503.
 HASH_THREADS: int = env.int("HASH_THREADS", 2, low=1, high=64)

@@ -138,6 +138,13 @@ def test_resend_with_a_bad_bearer_alone_is_401(api, dora):
     assert answer["WWW-Authenticate"] == 'Bearer realm="api"'
 
 
+def test_resend_for_somebody_whom_a_test_signs_in_needs_no_address(api, dora, run_tasks):
+    api.force_authenticate(user=dora)
+    assert api.post("/api/users/auth/resend-verification/").status_code == 200  # as the sessions guide prints it
+    run_tasks()
+    assert recipients() == ["dora@example.com"]
+
+
 def test_resend_without_bearer_and_address_is_400(api):
     answer = api.post(RESEND)
     assert (answer.status_code, set(answer.data["errors"])) == (400, {"email"})

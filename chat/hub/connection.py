@@ -52,7 +52,7 @@ class Socket:
         self.cursors: dict[uuid.UUID, int] | None = None  # of a `resume` with `more`
         self.watching: frozenset[int] = frozenset()
         self.hidden: frozenset[int] = frozenset()  # of these: users whose presence this user may not see
-        self.typing: set[int] = set()  # in which conversations
+        self.typing: dict[int, float] = {}  # in which conversations, and when it was last checked (`time.monotonic`)
         self.messages = Quota(settings.CHAT_MESSAGES_PER_10S, 10)
         self.frames = Quota(settings.CHAT_FRAMES_PER_MINUTE, 60)
         self.bad_frames = Quota(settings.CHAT_BAD_FRAMES_PER_MINUTE, 60)

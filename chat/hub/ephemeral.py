@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
 
 from django.conf import settings
@@ -74,12 +75,12 @@ class Typing:
         self.ends: dict[tuple[int, int], asyncio.TimerHandle] = {}
 
     def start(self, socket: Socket, feed: Feed) -> None:
-        socket.typing.add(feed.id)
+        socket.typing.setdefault(feed.id, time.monotonic())
         self._tell(feed.id, socket.user_id, active=True)
 
     def stop(self, socket: Socket, conversation_id: int) -> None:
         if conversation_id in socket.typing:
-            socket.typing.discard(conversation_id)
+            del socket.typing[conversation_id]
             self._tell(conversation_id, socket.user_id, active=False)
 
     def stop_all(self, socket: Socket) -> None:
@@ -109,7 +110,7 @@ class Typing:
             if socket.user_id != user_id:
                 socket.write(frame, droppable=True)
             elif not active:
-                socket.typing.discard(conversation_id)
+                socket.typing.pop(conversation_id, None)
 
     def _expire(self, conversation_id: int, user_id: int) -> None:
         self.show_here(conversation_id, user_id, active=False)

@@ -5,10 +5,13 @@ to the writer; `ping` is answered at once.
 """
 
 import functools
+import math
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -37,7 +40,7 @@ from chat.protocol.outgoing import AckFrame, AuthenticatedFrame, ErrorFrame, Pon
 from chat.services import access, blocks, messages, receipts
 from chat.services.sending import Outcome, Send, Sent
 from common import tracing
-from common.errors import PermissionRefused, TokenNotValid, ValidationFailed
+from common.errors import ApplicationError, PermissionRefused, TokenNotValid, ValidationFailed
 from common.json import isoformat
 from sessions.authentication import authenticate
 
@@ -215,8 +218,15 @@ async def _type(process: Process, socket: Socket, name: uuid.UUID, active: bool)
     if not active:
         process.typing.stop(socket, feed.id)
         return
-    if feed.id not in socket.typing:
-        await database.run(_require_unblocked, socket.user_id, name)
+    now = time.monotonic()
+    if now - socket.typing.get(feed.id, -math.inf) > settings.CHAT_TYPING_SECONDS:  # who repeats may be blocked since
+        try:
+            await database.run(_require_unblocked, socket.user_id, name)
+        except ApplicationError:
+            process.typing.stop(socket, feed.id)
+            raise
+        if feed.id in socket.typing:
+            socket.typing[feed.id] = now
     if feed in socket.feeds and socket.is_open:
         process.typing.start(socket, feed)
 

@@ -503,6 +503,23 @@ async def test_who_is_blocked_shows_no_typing(alice, bob):
     assert await there.waiting() == []
 
 
+async def test_who_is_blocked_while_typing_is_shown_no_longer(alice, bob, settings):
+    from django.utils import timezone
+
+    from chat.models import Block
+
+    room, _created = await run(conversations.open_direct, user_id=alice.id, other_id=bob.id)
+    here_, there = await connect(alice), await connect(bob)
+    await here_.send("typing", conversation_uuid=str(room.uuid), active=True)
+    assert (await there.next("typing"))["active"] is True
+    await run(Block.objects.create, blocker_id=bob.id, blocked_id=alice.id, created_at=timezone.now())
+    here_.socket.typing[room.pk] -= settings.CHAT_TYPING_SECONDS + 1  # checked so long ago; each repeat keeps it shown
+    await here_.send("typing", conversation_uuid=str(room.uuid), active=True)
+    assert (await here_.next("error"))["code"] == "blocked"
+    assert (await there.next("typing"))["active"] is False
+    assert await there.waiting() == []
+
+
 async def test_who_sat_at_a_process_that_drains_is_shown_as_gone_by_the_others(alice, bob, here, monkeypatch):
     await group(alice, bob)
     watcher, there = await connect(alice), await connect(bob)

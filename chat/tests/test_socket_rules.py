@@ -31,7 +31,7 @@ async def test_typing_is_shown_at_each_repeat_and_ends_by_itself_once(alice, bob
         await typist.send("typing", conversation_uuid=str(room.uuid), active=True)
         assert (await reader.next("typing"))["active"] is True
     assert (await reader.next("typing"))["active"] is False
-    assert typist.socket.typing == set()
+    assert typist.socket.typing == {}
     await typist.send("typing", conversation_uuid=str(room.uuid), active=False)  # it has ended already
     await typist.waiting()
     assert await reader.waiting() == []

@@ -7,7 +7,6 @@ import { problemText } from './chat';
 import { ConnectionBanner, ConnectionButton } from './ConnectionState';
 import { Conversation } from './Conversation';
 import { ConversationList } from './ConversationList';
-import { dropDrafts } from './drafts';
 import { useText } from './i18n';
 import { Settings, Shortcuts } from './later';
 import { useNotifications } from './notify';
@@ -40,8 +39,6 @@ export function Messenger() {
   usePushUpkeep();
   useCounting();
   useShortcuts(() => setShortcuts(true));
-  useEffect(() => dropDrafts, []);
-
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Alviar` : 'Alviar';
   }, [unread]);

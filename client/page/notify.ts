@@ -9,43 +9,49 @@ const WISH = 'notify';
 
 export const canNotify = typeof Notification !== 'undefined';
 
-/** Wished for in this browser, and allowed by it. */
-export function notifies(): boolean {
-  return canNotify && Notification.permission === 'granted' && localStorage.getItem(WISH) === 'on';
+/** Wished for by this person in this browser, and allowed by it. */
+export function notifies(me: number | undefined): boolean {
+  return canNotify && Notification.permission === 'granted' && localStorage.getItem(`${WISH} ${me}`) === 'on';
 }
 
 /** The browser asks once; what it answered is told. */
-export async function wishNotifications(on: boolean): Promise<boolean> {
-  if (on && (await Notification.requestPermission()) === 'granted') localStorage.setItem(WISH, 'on');
-  else localStorage.removeItem(WISH);
-  return notifies();
+export async function wishNotifications(on: boolean, me: number | undefined): Promise<boolean> {
+  if (on && (await Notification.requestPermission()) === 'granted') localStorage.setItem(`${WISH} ${me}`, 'on');
+  else localStorage.removeItem(`${WISH} ${me}`);
+  return notifies(me);
 }
 
 export function useNotifications(): void {
   const { t } = useText();
   const { user } = useAuth();
   const chat = useChat();
-  useEffect(
-    () =>
-      chat.on('event', ({ kind, data }) => {
-        if (kind !== 'message.created' || !('content' in data) || !document.hidden || !notifies()) return;
-        const conversation = chat.conversation(data.conversation_uuid);
-        if (!conversation || data.sender?.id === user?.id) return;
-        if (isMuted(conversation)) return;
-        const who = nameOf(data.sender, t);
-        const body = data.content || (data.attachments[0]?.name ?? '');
-        // One for each conversation: a later message takes the place of the one before.
-        const shown = new Notification(titleOf(conversation, user?.id, t), {
-          body: conversation.kind === 'group' ? `${who}: ${body}` : body,
-          tag: conversation.uuid,
-          icon: '/static/app/icon-192.png',
-        });
-        shown.onclick = () => {
-          focus();
-          location.hash = `#/chat/${conversation.uuid}`;
-          shown.close();
-        };
-      }),
-    [chat, user?.id, t],
-  );
+  useEffect(() => {
+    const open = new Set<Notification>();
+    const stop = chat.on('event', ({ kind, data }) => {
+      if (kind !== 'message.created' || !('content' in data) || !document.hidden || !notifies(user?.id)) return;
+      const conversation = chat.conversation(data.conversation_uuid);
+      if (!conversation || data.sender?.id === user?.id) return;
+      if (isMuted(conversation)) return;
+      const who = nameOf(data.sender, t);
+      const body = data.content || (data.attachments[0]?.name ?? '');
+      // One for each conversation: a later message takes the place of the one before.
+      const shown = new Notification(titleOf(conversation, user?.id, t), {
+        body: conversation.kind === 'group' ? `${who}: ${body}` : body,
+        tag: conversation.uuid,
+        icon: '/static/app/icon-192.png',
+      });
+      open.add(shown);
+      shown.onclose = () => open.delete(shown);
+      shown.onclick = () => {
+        focus();
+        location.hash = `#/chat/${conversation.uuid}`;
+        shown.close();
+      };
+    });
+    return () => {
+      stop();
+      // Whoever has signed out leaves none on the screen.
+      for (const shown of open) shown.close();
+    };
+  }, [chat, user?.id, t]);
 }

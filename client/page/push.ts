@@ -3,6 +3,7 @@ import { useEffect, useMemo } from 'react';
 
 import type { AuthClient } from 'alviar-client';
 import { useAuth } from 'alviar-client/react';
+import { forgetPushes, HOLDER } from './forget';
 
 /** How much a push may say: everything, the sender, or only that there is something. */
 export type Show = 'full' | 'sender' | 'nothing';
@@ -10,13 +11,19 @@ const WISH = 'push';
 
 export const canPush = 'serviceWorker' in navigator && 'PushManager' in window;
 
-/** What was wished for in this browser; null where it was not. */
-export function pushShow(): Show | null {
-  return localStorage.getItem(WISH) as Show | null;
+/** What this person wished for in this browser; null where they did not. */
+export function pushShow(me: number | undefined): Show | null {
+  return localStorage.getItem(wishOf(me)) as Show | null;
+}
+
+/** Each for themselves: the next person in this browser has wished for nothing yet. */
+function wishOf(me: number | undefined): string {
+  return `${WISH} ${me}`;
 }
 
 export function usePush() {
-  const { client } = useAuth();
+  const { client, user } = useAuth();
+  const me = user?.id;
   return useMemo(() => {
     const calls = () => import('alviar-client/accounts').then(({ Accounts }) => new Accounts(client));
     return {
@@ -25,16 +32,16 @@ export function usePush() {
         const { vapid_public_key } = await accounts.pushKey();
         const subscription = await subscriptionFor(worker, vapid_public_key);
         await accounts.registerPush({ provider: 'webpush', subscription: subscription.toJSON(), show });
-        localStorage.setItem(WISH, show);
+        localStorage.setItem(wishOf(me), show);
+        localStorage.setItem(HOLDER, String(me));
       },
       async unsubscribe(): Promise<void> {
-        localStorage.removeItem(WISH);
+        localStorage.removeItem(wishOf(me));
         await (await calls()).unregisterPush();
-        const worker = await navigator.serviceWorker.getRegistration('/');
-        await (await worker?.pushManager.getSubscription())?.unsubscribe();
+        await forgetPushes(me);
       },
     };
-  }, [client]);
+  }, [client, me]);
 }
 
 /** A subscription is bound to the server's key: where that has changed it is made anew. */
@@ -52,7 +59,8 @@ function base64url(bytes: ArrayBuffer | null): string {
 
 /** Once a start: the registration ended with the last session, and the browser may have another address by now. */
 export function usePushUpkeep(): void {
-  const { client, sessionId } = useAuth();
+  const { client, sessionId, user } = useAuth();
+  const me = user?.id;
   const push = usePush();
   useEffect(() => {
     if (!('serviceWorker' in navigator)) return;
@@ -61,13 +69,13 @@ export function usePushUpkeep(): void {
       if (data.open) location.hash = data.open;
     };
     navigator.serviceWorker.addEventListener('message', told);
-    void renew(client, push);
+    void renew(client, push, me);
     return () => navigator.serviceWorker.removeEventListener('message', told);
-  }, [client, push, sessionId]);
+  }, [client, push, sessionId, me]);
 }
 
-async function renew(client: AuthClient, push: ReturnType<typeof usePush>): Promise<void> {
-  const show = pushShow();
+async function renew(client: AuthClient, push: ReturnType<typeof usePush>, me: number | undefined): Promise<void> {
+  const show = pushShow(me);
   if (!canPush || !show || Notification.permission !== 'granted') return;
   await client.ensureValidToken(1);
   await push.subscribe(show).catch(() => {});

@@ -1,7 +1,7 @@
+import { RECENT } from './forget';
+
 /** One tap away in every message's menu. */
 export const QUICK = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
-
-const RECENT = 'recent_emoji';
 
 export function recentEmoji(): string[] {
   return (localStorage.getItem(RECENT) ?? '').split(' ').filter(Boolean);

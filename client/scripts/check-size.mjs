@@ -7,7 +7,7 @@ const root = new URL('..', import.meta.url).pathname;
 const dist = (name) => JSON.stringify(`${root}dist/esm/${name}.js`);
 const BUDGETS = [
   ['useWebSocketWithAuth', 6_000, `export { useWebSocketWithAuth } from ${dist('react')}`],
-  ['AuthClient, Connection', 8_000, `export { AuthClient, Connection } from ${dist('index')}`],
+  ['AuthClient, Connection', 8_200, `export { AuthClient, Connection } from ${dist('index')}`],
   ['everything of the core and React', 16_750, `export * from ${dist('index')}; export * from ${dist('react')}; export * from ${dist('react-native')}`],
   ['alviar-client/accounts', 2_500, `export * from ${dist('accounts')}`],
   ['alviar-client/media', 2_500, `export * from ${dist('media')}`],

@@ -39,14 +39,15 @@ export function Notifications() {
 /** The browser is asked for its permission here, when somebody wishes for it, and never before. */
 function ThisBrowser() {
   const { t } = useText();
-  const [here, setHere] = useState(notifies);
-  const [show, setShow] = useState<Show | null>(pushShow);
+  const me = useAuth().user?.id;
+  const [here, setHere] = useState(() => notifies(me));
+  const [show, setShow] = useState<Show | null>(() => pushShow(me));
   const push = usePush();
   const { run, outcome } = useWork();
   if (!canNotify) return null;
   const wish = (on: boolean) =>
     run(async () => {
-      const allowed = await wishNotifications(on);
+      const allowed = await wishNotifications(on, me);
       setHere(allowed);
       if (on && !allowed) throw new Error(t('notAllowed'));
       if (!on && show) await forget();

@@ -13,7 +13,7 @@ import {
   STORAGE_RETRY_BASE_MS,
 } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
-import { ApiError, NetworkError } from './errors.js';
+import { ApiError, NotSignedInError, unanswered } from './errors.js';
 import { readClaims, type TokenClaims } from './jwt.js';
 import { browserLifecycle, type Lifecycle } from './lifecycle.js';
 import { takeTurns, within } from './locks.js';
@@ -562,21 +562,36 @@ export class AuthClient {
     if (!this.isOurs(url)) return this.injectedFetch(source ?? url, init);
     const send = (token: string | null) =>
       this.injectedFetch(source?.clone() ?? url, { ...init, headers: this.headers(init.headers ?? source?.headers, token) });
-    const token = (await this.ensureValidToken(1)) ?? this.accessToken;
+    const same = await this.sameSession();
+    const token = same((await this.ensureValidToken(1)) ?? this.accessToken);
     const response = await send(token);
-    if (response.status !== 401 || !token) return response;
+    if (response.status !== 401 || !token) return same(response);
     const { action, reason, code } = await ApiError.from(response.clone());
     if (action === 'login' && this.accessToken === token) this.signOut(reason ?? code);
     if (action && action !== 'refresh') return response;
     // Another caller may have refreshed while this answer was on its way.
     const fresh = this.accessToken !== token ? this.accessToken : await this.refresh();
-    return fresh ? send(fresh) : response;
+    return fresh ? same(await send(same(fresh))) : response;
+  };
+
+  /**
+   * A check for the time after each wait: it hands on its value, or raises NotSignedInError where the session of before
+   * is gone. What one person asked for is neither sent with the next one's token nor answered to them.
+   */
+  sameSession = async (): Promise<<Value>(value: Value) => Value> => {
+    await this.restore();
+    const { sessionId } = this.snapshot;
+    return (value) => {
+      if (sessionId && this.snapshot.sessionId !== sessionId) throw new NotSignedInError();
+      return value;
+    };
   };
 
   /** JSON in, JSON out, over `fetch`. Raises ApiError or NetworkError. */
   api = async <Answer = void>(method: string, path: string, body?: unknown): Promise<Answer> => {
     const sent = body !== undefined && { body: JSON.stringify(body), headers: JSON_BODY };
-    return readAnswer<Answer>(this.fetch(path, { method, ...sent }));
+    const same = await this.sameSession();
+    return same(await readAnswer<Answer>(this.fetch(path, { method, ...sent })));
   };
 
   reloadUser = async (): Promise<User> => {
@@ -638,7 +653,7 @@ function originOf(url: string): string {
 
 async function readAnswer<Answer>(answer: Promise<HttpResponse>): Promise<Answer> {
   const response = await answer.catch((error: unknown) => {
-    throw new NetworkError(error);
+    throw unanswered(error);
   });
   if (!response.ok) throw await ApiError.from(response);
   const text = await response.text();

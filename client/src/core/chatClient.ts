@@ -1,6 +1,6 @@
 import type { AuthClient } from './auth.js';
 import { ConnectionState, type Connection } from './connection.js';
-import { LIST_PATIENCE_MS, PAGE_SIZE, SAVE_DELAY_MS, TYPING_EXPIRES_MS, TYPING_REPEAT_MS } from './constants.js';
+import { EXCERPT_CHARS, LIST_PATIENCE_MS, PAGE_SIZE, SAVE_DELAY_MS, TYPING_EXPIRES_MS, TYPING_REPEAT_MS } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
 import { NotSignedInError } from './errors.js';
 import type {
@@ -688,7 +688,7 @@ export class ChatClient {
       sender: user,
       content: item.content,
       client_msg_id: item.client_msg_id,
-      reply_to: original ? { uuid: original.uuid, sender: original.sender, excerpt: original.content.slice(0, 100) } : null,
+      reply_to: original ? { uuid: original.uuid, sender: original.sender, excerpt: [...original.content].slice(0, EXCERPT_CHARS).join('') } : null,
       attachments: item.attachments ?? [],
       reactions: [],
       mentions: [],
@@ -725,7 +725,7 @@ export class ChatClient {
         this.askPresence();
         if (!this.listed) void this.loadConversations().catch(() => {});
         // Another tab may have been closed before it could send.
-        void this.offline?.adopt?.().then((items) => items?.length && this.outbox.restore(items));
+        void this.adopt();
         // What the dead socket took with it goes again: the server knows each by its id.
         this.outbox.resume(frame.limits?.messages_per_10s);
         return;
@@ -754,6 +754,13 @@ export class ChatClient {
         return this.dropConversation(frame.conversation_uuid);
       default:
     }
+  }
+
+  private async adopt(): Promise<void> {
+    const { restored } = this;
+    const items = await this.offline?.adopt?.();
+    // Signed out meanwhile: they are not the next person's.
+    if (items?.length && this.restored === restored) this.outbox.restore(items);
   }
 
   private apply(event: ChatEvent): void {
@@ -818,7 +825,16 @@ export class ChatClient {
       return patch;
     });
     if (created && message.sender) this.stopTyping(uuid, message.sender.id);
+    if (!created) for (const one of [timeline, place]) if (one) this.quoteAnew(one, message);
     this.timelineChanged(uuid);
+  }
+
+  /** A quotation shows what the server would: nothing of what was taken back, an edited one's new text. */
+  private quoteAnew(timeline: Timeline, { uuid, content, deleted_at }: Message): void {
+    const excerpt = deleted_at ? '' : [...content].slice(0, EXCERPT_CHARS).join('');
+    for (const row of timeline.messages.values()) {
+      if (row.reply_to?.uuid === uuid) this.putRow(timeline, { ...row, reply_to: { ...row.reply_to, excerpt } });
+    }
   }
 
   private attachmentReady(uuid: Uuid, { message_uuid, attachment }: { message_uuid: Uuid; attachment: Attachment }): void {

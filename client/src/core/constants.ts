@@ -61,6 +61,8 @@ export const SEND_QUEUE_LIMIT = 1_000;
 export const TYPING_REPEAT_MS = 4_000;
 export const TYPING_EXPIRES_MS = 6_000;
 export const PAGE_SIZE = 50;
+/** Characters that a reply quotes, as on the server. */
+export const EXCERPT_CHARS = 120;
 /** The socket waits for the list of conversations for at most this long. */
 export const LIST_PATIENCE_MS = 3_000;
 /** A tab that hears nothing of another one's socket for this long makes its own. */

@@ -51,6 +51,11 @@ export class NetworkError extends Error {
   }
 }
 
+/** What a call that got no answer raises; that its session is gone stays what it is. */
+export function unanswered(error: unknown): Error {
+  return error instanceof NotSignedInError ? error : new NetworkError(error);
+}
+
 /** Why a socket is not open: the close code, or what was lacking. `no_websocket`: hand one in, such as that of `ws`. */
 export class ConnectionError extends Error {
   constructor(

@@ -1,7 +1,7 @@
 /** Attachments and search. */
 import type * as Http from '../generated/http.js';
 import type { AuthClient } from './auth.js';
-import { ApiError, NetworkError } from './errors.js';
+import { ApiError, NetworkError, unanswered } from './errors.js';
 import type { FileObject } from './platform.js';
 import type { Attachment, Message, Timestamp, Uuid, With } from './types.js';
 
@@ -69,11 +69,12 @@ export async function uploadAttachment(auth: AuthClient, file: UploadFile, optio
       signal?.addEventListener('abort', () => request.abort());
       request.send(form);
     });
-  let answer = await send(await auth.ensureValidToken(1));
-  if (answer.status === 401) answer = await send(await auth.refresh());
+  const same = await auth.sameSession();
+  let answer = await send(same(await auth.ensureValidToken(1)));
+  if (answer.status === 401) answer = await send(same(await auth.refresh()));
   if (answer.status >= 400) throw new ApiError(answer.status, (answer.body as object) ?? {});
   onProgress?.(1);
-  return answer.body as Attachment;
+  return same(answer.body as Attachment);
 }
 
 /** Node has nothing that knows of progress: it is told at the end. */
@@ -83,7 +84,7 @@ async function uploadByFetch(auth: AuthClient, form: FormData, { onProgress, sig
   signal?.addEventListener('abort', () => controller.abort());
   const init = { method: 'POST', body: form, signal: controller.signal };
   const response = await auth.fetch('/api/chat/attachments/', init).catch((error: unknown) => {
-    throw controller.signal.aborted ? new UploadCancelled() : new NetworkError(error);
+    throw controller.signal.aborted ? new UploadCancelled() : unanswered(error);
   });
   if (!response.ok) throw await ApiError.from(response);
   onProgress?.(1);
@@ -101,10 +102,12 @@ export async function uploadResumable(
 ): Promise<Attachment> {
   const tus = { 'Tus-Resumable': '1.0.0' };
   const { size } = file;
+  const same = await auth.sameSession();
   const call = async (method: string, address: string, headers: Record<string, string> = {}, body?: unknown) => {
     if (signal?.aborted) throw new UploadCancelled();
-    const response = await auth.fetch(address, { method, headers: { ...tus, ...headers }, body: body as never }).catch((error: unknown) => {
-      throw new NetworkError(error);
+    const init = { method, headers: { ...tus, ...headers }, body: body as never };
+    const response = await auth.fetch(same(address), init).catch((error: unknown) => {
+      throw unanswered(error);
     });
     if (!response.ok) throw await ApiError.from(response);
     return response;

@@ -55,6 +55,10 @@ async function conversationOf(one: { token: string }, other: { id: number }): Pr
   return ((await response.json()) as { uuid: string }).uuid;
 }
 
+const signOut = async (page: Page) => {
+  await page.locator('.account').click();
+  await page.getByRole('button', { name: 'Sign out' }).click();
+};
 const goTo = (page: Page, place: string) => page.evaluate((hash) => void (location.hash = hash), `#/${place}`);
 const bubble = (page: Page, text: string) => page.locator('.message').filter({ hasText: text }).last();
 const act = async (page: Page, text: string, action: string) => {
@@ -259,6 +263,20 @@ describe.skipIf(!server)('a messenger', () => {
     // As the worker says it after a click.
     await page.evaluate((place) => navigator.serviceWorker.dispatchEvent(new MessageEvent('message', { data: { open: place } })), `#/chat/${talk}`);
     await page.getByRole('log').waitFor();
+
+    // The next person in this browser has wished for nothing, and sees nothing of the one before.
+    await push({ conversation_uuid: talk, seq: 6, badge: 1, title: 'Bob', body: 'For alice' });
+    await until('both again', async () => (await shown()).length === 2);
+    await signOut(page);
+    await until('the screen is empty', async () => (await shown()).length === 0);
+    await signIn(page, 'bob');
+    await goTo(page, 'settings/notifications');
+    expect(await page.getByLabel('In this browser').isChecked()).toBe(false);
+    await signOut(page);
+    const anew = page.waitForRequest((request) => request.method() === 'PUT' && request.url().endsWith('/push/'));
+    await signIn(page, 'alice');
+    await anew;
+
     await goTo(page, 'settings/notifications');
     const forgotten = page.waitForRequest((request) => request.method() === 'DELETE' && request.url().endsWith('/push/'));
     await page.getByLabel('Also when this page is closed').uncheck();

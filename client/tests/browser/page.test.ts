@@ -721,6 +721,7 @@ describe.skipIf(!server)('the page', () => {
           constructor(title: string, { body }: { body: string }) {
             shown.push(`${title}: ${body}`);
           }
+          close() {}
         },
         { permission: 'granted', requestPermission: async () => 'granted' },
       );

@@ -2,8 +2,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { AuthClient, type AuthClientOptions } from '@/core/auth';
 import { MINUTE_MS } from '@/core/constants';
-import { ApiError } from '@/core/errors';
+import { ApiError, NotSignedInError } from '@/core/errors';
 import type { LifecycleEvent } from '@/core/lifecycle';
+import { uploadResumable } from '@/core/media';
 import { memoryStorage } from '@/core/storage';
 import { fakeFetch, pair, settle, sharedStorage, user } from '../support/fakes';
 
@@ -493,3 +494,69 @@ describe('fetch', () => {
 function pairToken(auth: AuthClient): string | null {
   return auth.accessToken;
 }
+
+describe('one person after another', () => {
+  /** Alice is signed in; what `begin` starts waits until somebody else has signed in. */
+  async function overtaken(routes: Parameters<typeof fakeFetch>[0] = {}) {
+    let sid = 'alice';
+    let answer!: (value: { status?: number; body: object }) => void;
+    const answered = new Promise<{ status?: number; body: object }>((done) => (answer = done));
+    const made = client({ [LOGIN]: () => ({ body: pair(1, { sid }) }), 'PATCH /api/users/me/': () => answered, ...routes });
+    await made.auth.login('alice', 'secret');
+    sid = 'bob';
+    return { ...made, answer, bob: () => made.auth.login('bob', 'secret') };
+  }
+
+  it.each([
+    ['answered', { body: { first_name: 'Alice' } }],
+    ['refused for its age', { status: 401, body: { code: 'token_not_valid', reason: 'expired', action: 'refresh' } }],
+  ])('hands nothing of the first to the second: %s', async (_, reply) => {
+    const { auth, server, answer, bob } = await overtaken();
+    const call = auth.api('PATCH', '/api/users/me/', { first_name: 'Alice' });
+    const outcome = expect(call).rejects.toBeInstanceOf(NotSignedInError);
+    await settle();
+    await bob();
+    answer(reply);
+    await outcome;
+    // It did not go again with the other's token.
+    expect(server.to('/api/users/me/')).toHaveLength(1);
+  });
+
+  it('sends nothing with the token of somebody who has signed in while a refresh was waited for', async () => {
+    let refreshed!: () => void;
+    const { auth, server, bob } = await overtaken({
+      [REFRESH]: () => new Promise((done) => (refreshed = () => done({ body: pair(2, { sid: 'alice' }) }))),
+    });
+    vi.advanceTimersByTime(59.5 * MINUTE_MS);
+    const call = auth.api('PATCH', '/api/users/me/', { first_name: 'Alice' });
+    const outcome = expect(call).rejects.toBeInstanceOf(NotSignedInError);
+    await settle();
+    await bob();
+    refreshed();
+    await outcome;
+    expect(server.to('/api/users/me/')).toHaveLength(0);
+  });
+
+  it('gives an answer that comes after the sign-out to nobody', async () => {
+    const { auth, answer } = await overtaken({ 'POST /api/auth/logout/': () => ({ body: {} }) });
+    const outcome = expect(auth.api('PATCH', '/api/users/me/', {})).rejects.toBeInstanceOf(NotSignedInError);
+    await settle();
+    await auth.logout();
+    answer({ body: {} });
+    await outcome;
+  });
+
+  it('uploads no file of the first as the second', async () => {
+    let refreshed!: () => void;
+    const { auth, server, bob } = await overtaken({
+      [REFRESH]: () => new Promise((done) => (refreshed = () => done({ body: pair(2, { sid: 'alice' }) }))),
+    });
+    vi.advanceTimersByTime(59.5 * MINUTE_MS);
+    const outcome = expect(uploadResumable(auth, new Blob(['x']))).rejects.toBeInstanceOf(NotSignedInError);
+    await settle();
+    await bob();
+    refreshed();
+    await outcome;
+    expect(server.requests.filter(({ path }) => path.startsWith('/api/chat/'))).toHaveLength(0);
+  });
+});

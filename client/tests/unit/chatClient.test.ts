@@ -526,3 +526,48 @@ it('keeps nothing of one person for the next', async () => {
   expect(chat.unsentCount).toBe(0);
   expect(chat.connection.sequencer.cursors).toEqual({});
 });
+
+it('takes the quotation along when the quoted message is edited or taken back', async () => {
+  list = [conversation('k1', { last_seq: 50 })];
+  pages.newest = { results: [message('k1', 1), message('k1', 2, { reply_to: { uuid: 'k1-m1', sender: BOB, excerpt: 'text 1' } })], has_more: false };
+  await connected();
+  await chat.loadNewest('k1');
+  const quoted = () => chat.timeline('k1')[1]!.reply_to!.excerpt;
+  const change = (kind: 'message.edited' | 'message.deleted', seq: number, extra: Record<string, unknown>) =>
+    FakeSocket.last.events({ ...created('k1', seq), kind, data: message('k1', 1, extra) });
+  change('message.edited', 51, { content: '🙂'.repeat(130), edited_at: '2026-11-21T10:00:00Z' });
+  expect(quoted()).toBe('🙂'.repeat(120));
+  change('message.deleted', 52, { content: '', deleted_at: '2026-11-21T10:00:00Z' });
+  expect(quoted()).toBe('');
+});
+
+it('takes no list that was asked for by somebody who has signed out meanwhile', async () => {
+  await connected();
+  let answer!: () => void;
+  server.routes['GET /api/chat/conversations/k1/'] = () => new Promise((done) => (answer = () => done({ body: conversation('k1') })));
+  const reading = chat.reloadConversation('k1').catch(() => {});
+  await settle();
+  await auth.logout();
+  answer();
+  await reading;
+  expect(chat.conversations).toEqual([]);
+});
+
+it('gives what another tab left unsent to nobody else', async () => {
+  let left!: (items: object[]) => void;
+  const store = {
+    load: () => Promise.resolve(null),
+    saveConversation: () => Promise.resolve(),
+    saveOutbox: () => Promise.resolve(),
+    adopt: () => new Promise((done) => (left = done)),
+    clear: () => Promise.resolve(),
+    settled: () => Promise.resolve(),
+  };
+  chat.close();
+  chat = new ChatClient({ auth, WebSocket: FakeSocket as never, store: store as never });
+  await connected();
+  await auth.logout();
+  left([{ conversation_uuid: 'k1', content: 'of alice', client_msg_id: 'c1', createdAt: 0, problem: null }]);
+  await settle();
+  expect(chat.unsentCount).toBe(0);
+});

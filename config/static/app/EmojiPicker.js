@@ -1,4 +1,4 @@
-import{L as e,c as t,rt as n}from"./shared.js";import{n as r,r as i}from"./recentEmoji.js";import{m as a,p as o}from"./messages.js";var s=`
+import{L as e,c as t,it as n}from"./shared.js";import{n as r,r as i}from"./recentEmoji.js";import{m as a,p as o}from"./messages.js";var s=`
 smileys
 😀 smile happy sourire content ابتسامة سعيد
 😂 laugh tears rire larmes ضحك

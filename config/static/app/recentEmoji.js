@@ -1,1 +1,1 @@
-var e=[`👍`,`❤️`,`😂`,`😮`,`😢`,`🙏`],t=`recent_emoji`;function n(){return(localStorage.getItem(t)??``).split(` `).filter(Boolean)}function r(e){localStorage.setItem(t,[e,...n().filter(t=>t!==e)].slice(0,16).join(` `))}export{n,r,e as t};
+import{n as e}from"./app.js";var t=[`👍`,`❤️`,`😂`,`😮`,`😢`,`🙏`];function n(){return(localStorage.getItem(`recent_emoji`)??``).split(` `).filter(Boolean)}function r(t){localStorage.setItem(e,[t,...n().filter(e=>e!==t)].slice(0,16).join(` `))}export{n,r,t};

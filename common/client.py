@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 import structlog
 from django.conf import settings
@@ -58,6 +59,7 @@ def _warn_of_missing_proxies(found: int) -> None:
         log.warning("client.address_unknown", trusted_proxy_count=settings.TRUSTED_PROXY_COUNT, forwarded_for=found)
 
 
+@lru_cache(maxsize=1024)
 def plain_address(text: str) -> str | None:
     """Return the address without port, brackets, zone or IPv4-in-IPv6 form; None if it is invalid."""
     if text.startswith("["):

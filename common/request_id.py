@@ -47,7 +47,11 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = sane_request_id(request.META.get("HTTP_X_REQUEST_ID"))
-        with request_id_set(request_id):
+        token, tokens = _current.set(request_id), structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
             response = self.get_response(request)
+        finally:
+            structlog.contextvars.reset_contextvars(**tokens)
+            _current.reset(token)
         response.headers["X-Request-ID"] = request_id
         return response

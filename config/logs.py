@@ -15,6 +15,19 @@ _SHARED: list[Any] = [
 ]
 
 
+class Formatter(structlog.stdlib.ProcessorFormatter):
+    """structlog's formatter copies the whole record for each line; of our own lines it needs the fields alone."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Any = record.msg
+        if type(fields) is not dict or not hasattr(record, "_logger"):  # a library's line
+            return super().format(record)
+        line: Any = fields.copy()
+        for process in self.processors[1:]:  # the first removes what the superclass adds
+            line = process(record._logger, record._name, line)  # type: ignore[attr-defined]
+        return str(line)
+
+
 def configure(wanted: dict[str, str]) -> None:
     """Set up structlog and, through the same formatter, what Django, uvicorn and the libraries log (LOGGING_CONFIG)."""
     structlog.configure(
@@ -23,6 +36,9 @@ def configure(wanted: dict[str, str]) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    # Our lines name no thread, process or line of code, so that nothing of this is looked up for each of them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # type: ignore[attr-defined]  # as Python's documentation advises
     last: list[Any]
     if wanted["format"] == "json":
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -34,7 +50,7 @@ def configure(wanted: dict[str, str]) -> None:
             "disable_existing_loggers": False,
             "formatters": {
                 "structlog": {
-                    "()": structlog.stdlib.ProcessorFormatter,
+                    "()": Formatter,
                     "foreign_pre_chain": _SHARED,
                     "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
                 }

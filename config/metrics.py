@@ -9,6 +9,7 @@ import ipaddress
 import socket
 import threading
 from collections.abc import Iterable
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,7 +17,7 @@ import structlog
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -35,8 +36,13 @@ def count(request: HttpRequest, status: int, seconds: float) -> None:
     """Count a response by its URL pattern: raw paths would let anybody create new time series."""
     match = request.resolver_match
     method = request.method if request.method in METHODS else "other"
-    REQUESTS.labels(method, match.route if match else "unknown", status).inc()
+    _requests(method, match.route if match else "unknown", status).inc()
     REQUEST_SECONDS.observe(seconds)
+
+
+@lru_cache(maxsize=4096)
+def _requests(method: str, route: str, status: int) -> Counter:
+    return REQUESTS.labels(method, route, status)
 
 
 class FromTheDatabase(Collector):

@@ -61,11 +61,25 @@ class Connection(psycopg.Connection[Any]):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    _params: dict[str, Any] | None = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         pool = self.settings_dict["OPTIONS"].get("pool")
         if isinstance(pool, dict):
             pool.setdefault("connection_class", Connection)
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Return the parameters; Django makes them anew at each request, although a pool has long connected by them."""
+        if self.alias not in self._connection_pools:  # type: ignore[attr-defined]
+            return super().get_connection_params()  # type: ignore[no-any-return]
+        if self._params is None:
+            self._params = super().get_connection_params()
+        return self._params
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        if self.connection is None or self.connection.autocommit != autocommit:  # a trip through psycopg's machinery
+            super()._set_autocommit(autocommit)  # type: ignore[misc]
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Take a connection from the pool. Raises OperationalError at once while the database is down, PoolTimeout."""

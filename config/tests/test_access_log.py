@@ -5,6 +5,7 @@ import json
 import logging
 
 import pytest
+import structlog
 from django.conf import settings as django_settings
 from structlog.stdlib import ProcessorFormatter
 
@@ -51,3 +52,28 @@ def test_libraries_log_through_the_same_formatter(lines):
     logging.getLogger("some.library").warning("disk %s", "full")
     (line,) = lines()
     assert (line["event"], line["logger"], line["level"]) == ("disk full", "some.library", "warning")
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_line_of_ours_is_the_one_that_structlogs_own_formatter_writes(style):
+    logs.configure({"level": "INFO", "format": style})
+    try:
+        ours = logging.getLogger().handlers[0].formatter
+        theirs = ProcessorFormatter(processors=ours.processors, foreign_pre_chain=ours.foreign_pre_chain)
+        records = []
+        catcher = logging.Handler()
+        catcher.emit = records.append
+        logging.getLogger("lines").addHandler(catcher)
+        try:
+            1 / 0  # noqa: B018
+        except ZeroDivisionError:
+            structlog.get_logger("lines").exception("broken", user_id=7, name="Zoë")
+            (record,) = records
+            line = ours.format(record)
+            assert "ZeroDivisionError" in line
+            assert line == theirs.format(record)
+            assert line == ours.format(record), "formatting changed the record"
+        finally:
+            logging.getLogger("lines").removeHandler(catcher)
+    finally:
+        logs.configure(django_settings.LOGGING)

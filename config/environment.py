@@ -180,6 +180,18 @@ def origin(text: str) -> None:
         )
 
 
+# As Django compares them with the `Host` header, which has no scheme; letters beyond ASCII come as `xn--`.
+ALLOWED_HOST = re.compile(r"\*|\[[0-9a-f:.]+\]|\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.IGNORECASE)
+
+
+def allowed_host(text: str) -> None:
+    """Raise ValidationError unless the text is a host, `.domain` or `*`: with more, no request would ever match."""
+    if text.strip() and not ALLOWED_HOST.fullmatch(text.strip()):
+        raise validate.ValidationError(
+            f"{text.strip()!r} is no host such as chat.example.com or .example.com; no https://, no port, no path."
+        )
+
+
 def contact(text: str) -> None:
     """Raise ValidationError unless the text is a contact for push services (RFC 8292 §2.1)."""
     if text and not text.startswith(("https://", "mailto:")):

@@ -38,7 +38,7 @@ WORKERS: int = env.int("WORKERS", 2 if PRODUCTION else 1, low=1, high=256)
 # `make serve` starts a task worker beside its servers; off where that runs as a service of its own.
 SERVE_TASKS = env.bool("SERVE_TASKS", True)
 SECRET_KEY: str = env.str("SECRET_KEY", "")
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [] if PRODUCTION else ["*"])
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [] if PRODUCTION else ["*"], check=environment.allowed_host)
 # Browsers send origins in lower case.
 ALLOWED_ORIGINS: list[str] = [o.lower() for o in env.list("ALLOWED_ORIGINS", [], check=environment.origin)]
 # The URL for a browser on this machine, for any HOST.

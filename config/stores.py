@@ -10,6 +10,9 @@
 | `postgresql` or `postgresql://…` | | PostgreSQL | PostgreSQL |
 """
 
+import re
+from urllib.parse import urlsplit
+
 from environs import validate
 
 from common import redis_places
@@ -62,8 +65,20 @@ def redis_urls(text: str) -> None:
             raise validate.ValidationError(str(error)) from error
         return
     for url in redis_places.split(text):
-        if not url.startswith(("redis://", "rediss://", "unix://")):
-            raise validate.ValidationError("Not a redis://, rediss://, redis+cluster:// or redis+sentinel:// address.")
+        if not url.startswith(("redis://", "rediss://", "unix://")) or not _is_sane(url):
+            raise validate.ValidationError(
+                "Not a redis://, rediss://, redis+cluster:// or redis+sentinel:// address such as redis://host:6379/0."
+            )
+
+
+def _is_sane(url: str) -> bool:
+    """Return whether port and database are numbers: else the client would take another one without a word."""
+    try:
+        parts = urlsplit(url)
+        _port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme == "unix" or re.fullmatch(r"(/\d*)?", parts.path) is not None
 
 
 def _postgresql(text: str) -> None:

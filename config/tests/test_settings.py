@@ -5,6 +5,7 @@ import re
 import runpy
 import subprocess
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 from unittest import mock
 
@@ -12,7 +13,7 @@ import pytest
 from django.conf import settings
 
 import config.settings as module
-from config import checks
+from config import checks, environment
 from config.environment import SettingsRefused
 from tests import live
 
@@ -52,10 +53,10 @@ def loaded(**environment):
         return SimpleNamespace(**runpy.run_path(module.__file__))
 
 
-def start(**environment):
+def start(**variables):
     """Return what every way to start makes of these variables: 0 or 1, and the lines that it prints."""
     try:
-        found = checks._found(loaded(**environment))
+        found = checks._found(loaded(**variables))
     except SettingsRefused as refused:
         return 1, f"Alviar does not start with these settings:\n{refused}\n"
     return int(any(message.is_serious() for message in found)), "\n".join(map(checks.line, found))
@@ -159,6 +160,31 @@ def test_what_stands_in_the_file_and_is_no_setting_is_refused(tmp_path):
 )
 def test_origins_are_exact_and_may_be_those_of_web_views(origins, code):
     assert (start(ALLOWED_ORIGINS=origins)[0] != 0) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "refused"),
+    [
+        ("chat.example.com, .example.org,127.0.0.1,[::1],localhost,xn--exmple-cua.de", False),
+        ("*", False),
+        ("https://chat.example.com", True),
+        ("chat.example.com:443", True),
+        ("chat.example.com/", True),
+        ("*.example.com", True),
+        ("exämple.de", True),
+        ("chat.example.com b.example.com", True),
+    ],
+)
+def test_a_host_that_no_request_could_match_is_refused(hosts, refused):
+    with pytest.raises(environment.validate.ValidationError) if refused else nullcontext():
+        for host in hosts.split(","):
+            environment.allowed_host(host)
+
+
+def test_a_start_with_such_a_host_is_refused():
+    code, said = start(ALLOWED_HOSTS="https://chat.example.com")
+    assert code != 0
+    assert "ALLOWED_HOSTS: 'https://chat.example.com' is no host" in said
 
 
 @pytest.mark.parametrize(

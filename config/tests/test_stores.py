@@ -136,3 +136,18 @@ def test_what_cannot_work_does_not_start(
     shared = stores.shared(wakes_url, redis_url)
     settings = SimpleNamespace(**GOOD | {"WAKES_URL": wakes_url, "WAKES_URLS": urls, "SHARED_STORE": shared} | change)
     assert [message.id for message in checks._everywhere(settings)] == faults
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h:99999/0", "redis://h:x/0", "redis://h:6379/cache", "redis://h/0/1", "http://h"]
+)
+def test_a_redis_address_that_would_lead_elsewhere_is_refused(url: str) -> None:
+    with pytest.raises(validate.ValidationError):
+        stores.redis_urls(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "redis://u:p%2F@h:6379/15", "rediss://[::1]:1/", "unix:///run/r.sock?db=1", ""]
+)
+def test_a_redis_address_that_is_one_is_taken(url: str) -> None:
+    stores.redis_urls(url)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 IDS_OF_A_MONTH = 40  # bits
 FIRST_YEAR = 2020
@@ -62,20 +63,35 @@ def convert(table: str, *, say: Callable[[str], None] = lambda _text: None) -> N
         month = _fence(table)
         seconds = _briefly(_swap(table, month))
         say(f"{table}: locked for {seconds * 1000:.0f} ms")
-    for other, constraint in _rows(
-        "SELECT conrelid::regclass::text, conname FROM pg_constraint "
-        "WHERE confrelid = %s::regclass AND contype = 'f' AND NOT convalidated",
-        [table],
-    ):
-        say(f"{table}: checking what refers to it in {other}")
-        _execute(f"ALTER TABLE {other} VALIDATE CONSTRAINT {_quoted(constraint)}")
+    _validate(table, say)
     look_ahead(table)
+    _execute(f"ANALYZE {table}")
+
+
+def undo(table: str, *, say: Callable[[str], None] = lambda _text: None) -> None:
+    """Make the parted table a plain one again, with every row and constraint. Can be repeated after any interruption.
+
+    In one transaction, which keeps everybody from the table while it copies the rows of the months.
+    """
+    if is_partitioned(table):
+        [(rows,)] = _rows(
+            "SELECT coalesce(sum(pg_relation_size(inhrelid)), 0)::bigint / (1 << 20) FROM pg_inherits "
+            "WHERE inhparent = %s::regclass AND inhrelid <> %s::regclass",
+            [table, f"{table}_before"],
+        )
+        say(f"{table}: copying {rows} MB of months")
+        say(f"{table}: locked for {_briefly(_unswap(table)) * 1000:.0f} ms")
+    elif fences := _fences(table, table):  # of a change that was interrupted
+        _briefly([f"ALTER TABLE {table} DROP CONSTRAINT {name}" for name, _ in fences])
+    _validate(table, say)
     _execute(f"ANALYZE {table}")
 
 
 def look_ahead(table: str, *, at: datetime | None = None) -> list[str]:
     """Make this month's partition and the next ones, move new ids into this month; return the new partitions."""
-    now = month_of(at or timezone.now())
+    [(last,)] = _rows(f"SELECT last_value FROM {table}_id_seq")  # noqa: S608
+    # A table that is parted for the second time has ids of this month in its first partition: it begins with the next.
+    now = max(month_of(at or timezone.now()), last >> IDS_OF_A_MONTH)
     made = []
     for month in range(now, now + AHEAD + 1):
         if not _rows("SELECT 1 WHERE to_regclass(%s) IS NOT NULL", [name_of(table, month)]):
@@ -104,20 +120,27 @@ def look_ahead_everywhere() -> None:
 def _fence(table: str) -> int:
     """Prove, while others write, that every id is below the first one of a month; return that month."""
     constraint = f"{table}_ids_below_"
-    found = _rows(
-        "SELECT conname, convalidated FROM pg_constraint WHERE conrelid = %s::regclass AND starts_with(conname, %s)",
-        [table, constraint],
-    )
-    if found:
+    if found := _fences(table, table):
         [(name, is_proven)] = found
         month = int(name.removeprefix(constraint))
     else:
-        name, is_proven, month = f"{constraint}{month_of(timezone.now())}", False, month_of(timezone.now())
+        [(last,)] = _rows(f"SELECT last_value >> {IDS_OF_A_MONTH} FROM {table}_id_seq")  # noqa: S608
+        month = max(month_of(timezone.now()), last + 1 if last else 0)  # parted before, and undone
+        name, is_proven = f"{constraint}{month}", False
         check = f"CHECK (id < {first_id(month)}) NOT VALID"
         _briefly([f"ALTER TABLE {table} ADD CONSTRAINT {name} {check}"])
     if not is_proven:
         _execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
     return month
+
+
+def _fences(table: str, at: str) -> list[tuple[str, bool]]:
+    """Return the constraint of the table or its first partition that bounds its ids, and whether it is proven."""
+    found = _rows(
+        "SELECT conname, convalidated FROM pg_constraint WHERE conrelid = %s::regclass AND starts_with(conname, %s)",
+        [at, f"{table}_ids_below_"],
+    )
+    return [(name, is_proven) for name, is_proven in found]
 
 
 def _swap(table: str, month: int) -> list[str]:
@@ -149,6 +172,62 @@ def _swap(table: str, month: int) -> list[str]:
             f"ALTER TABLE {key.owner} ADD CONSTRAINT {_quoted(key.name)} {key.definition} NOT VALID",
         ]
     return statements
+
+
+def _unswap(table: str) -> list[str]:
+    """Return the statements that copy the months into the first partition, and put it in the place of the whole."""
+    before, sequence = f"{table}_before", f"{table}_id_seq"
+    months = [name for (name,) in _rows(_MONTHS, [table, before])]
+    referring = _foreign_keys("confrelid", table)
+    from_others = [key for key in referring if key.owner not in (before, *months)]
+    own = _foreign_keys("confrelid", before)
+    columns = ", ".join(_quoted(name) for (name,) in _rows(_COLUMNS, [table]))
+    to_others = sorted({key.target for key in _foreign_keys("conrelid", table) if key.target != table})
+    locks = [f"{target} IN SHARE ROW EXCLUSIVE MODE" for target in to_others]
+    locks += [f"{owner} IN ACCESS EXCLUSIVE MODE" for owner in sorted({key.owner for key in from_others})]
+    return [
+        *(f"LOCK TABLE {wanted}" for wanted in (*locks, f"{table} IN ACCESS EXCLUSIVE MODE")),
+        f"CREATE TEMPORARY TABLE {table}_last AS SELECT last_value, is_called FROM {sequence}",  # noqa: S608
+        *(f"ALTER TABLE {key.owner} DROP CONSTRAINT {_quoted(key.name)}" for key in (*referring, *own)),
+        f"ALTER TABLE {table} DETACH PARTITION {before}",
+        *(f"ALTER TABLE {before} DROP CONSTRAINT {name}" for name, _ in _fences(table, before)),
+        *(f"INSERT INTO {before} ({columns}) SELECT {columns} FROM {month} ORDER BY id" for month in months),  # noqa: S608
+        f"DROP TABLE {table} CASCADE",
+        f"DROP FUNCTION {table}_unique()",
+        *(f"DROP TABLE {kept}" for (kept,) in _rows(_KEPT, [f"{table}_unique_"])),
+        f"ALTER TABLE {before} RENAME TO {table}",
+        f"ALTER INDEX {before}_pkey RENAME TO {table}_pkey",
+        f"ALTER TABLE {table} ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (SEQUENCE NAME {sequence})",
+        f"SELECT setval('{sequence}', last_value, is_called) FROM {table}_last",  # noqa: S608
+        f"DROP TABLE {table}_last",
+        *(
+            f"ALTER TABLE {key.owner.replace(before, table)} ADD CONSTRAINT {_quoted(key.name)} "
+            f"{key.definition.replace(f'REFERENCES {before}(', f'REFERENCES {table}(')} NOT VALID"
+            for key in (*from_others, *own)
+        ),
+    ]
+
+
+_MONTHS = """
+    SELECT inhrelid::regclass::text FROM pg_inherits
+    WHERE inhparent = %s::regclass AND inhrelid <> %s::regclass ORDER BY inhrelid
+"""
+_COLUMNS = """
+    SELECT attname FROM pg_attribute
+    WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
+"""
+_KEPT = "SELECT oid::regclass::text FROM pg_class WHERE starts_with(relname, %s) AND relkind = 'r' ORDER BY 1"
+
+
+def _validate(table: str, say: Callable[[str], None]) -> None:
+    """Check the foreign keys to the table that were made without a look at the rows."""
+    for other, constraint in _rows(
+        "SELECT conrelid::regclass::text, conname FROM pg_constraint "
+        "WHERE confrelid = %s::regclass AND contype = 'f' AND NOT convalidated",
+        [table],
+    ):
+        say(f"{table}: checking what refers to it in {other}")
+        _execute(f"ALTER TABLE {other} VALIDATE CONSTRAINT {_quoted(constraint)}")
 
 
 class ForeignKey(NamedTuple):
@@ -250,8 +329,8 @@ def _briefly(statements: list[str]) -> float:
             with transaction.atomic():
                 _execute(together)
             return time.monotonic() - started
-        except OperationalError:
-            if attempt == ATTEMPTS:
+        except OperationalError as error:
+            if attempt == ATTEMPTS or not isinstance(error.__cause__, (LockNotAvailable, DeadlockDetected)):
                 raise
     raise AssertionError
 

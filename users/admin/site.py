@@ -1,9 +1,10 @@
-"""The admin site: its sign-in is under the same lockout as the API's login."""
+"""The admin site: its sign-in is under the same lockout as the API's login, and asks for the second factor."""
 
 import math
 from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
@@ -17,20 +18,49 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
 from common import dashboard
-from common.client import client_of
-from common.errors import ApplicationError, ValidationFailed
+from common.client import Client, client_of
+from common.errors import AccountLocked, ApplicationError, ValidationFailed
 
 
 class LoginForm(AdminAuthenticationForm):
-    """Login form that reports a lockout, also for unknown names. `locked_until` is None without a lockout."""
+    """Login form that reports a lockout, also for unknown names. `locked_until` is None without a lockout.
 
+    The code is asked of those who have turned a second factor on: this cookie also opens the API.
+    """
+
+    code = forms.CharField(
+        label=_("Code"),
+        help_text=_("Of your authenticator app, or a recovery code, if your second factor is on."),
+        required=False,
+        max_length=100,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code"}),
+    )
     locked_until: datetime | None = None
 
     def clean(self) -> dict[str, Any]:
         self.locked_until = self._locked_until()
         if self.locked_until is not None:  # the password is not checked at all
             raise ValidationError(_("Too many failed attempts. Please try again later."), code="account_locked")
-        return super().clean() or {}
+        cleaned = super().clean() or {}
+        if self.user_cache is not None and self.request is not None:
+            self._require_second_factor(self.user_cache, client_of(self.request))
+        return cleaned
+
+    def _require_second_factor(self, user: Any, client: Client) -> None:
+        from users.factors import mfa, second_factor
+
+        if not second_factor.is_on(user.pk):
+            return
+        code = self.cleaned_data.get("code", "")
+        if not code:
+            raise ValidationError(_("Enter the code of your authenticator app as well."), code="mfa_required")
+        try:
+            mfa.require_code(user=user, code=code, client=client)
+        except AccountLocked as error:
+            self.locked_until = self._locked_until()
+            raise ValidationError(str(error.detail), code="account_locked") from None
+        except ApplicationError as error:
+            raise ValidationError(str(error.detail), code=error.code) from None
 
     def _locked_until(self) -> datetime | None:
         from users import people
@@ -94,6 +124,7 @@ class AdminSite(admin.AdminSite):
     index_title = _("Overview")
     site_url = None
     login_form = LoginForm
+    login_template = "users/admin/login.html"
     index_template = "users/admin/index.html"
     password_change_done_template = "users/admin/password_change_done.html"  # noqa: S105 - a path
 

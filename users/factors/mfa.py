@@ -13,6 +13,7 @@ from common.client import Client
 from common.errors import InvalidCode
 from users.factors import challenges, codes, passkeys, second_factor
 from users.flows import login
+from users.models import User
 from users.passwords import lockout
 
 
@@ -56,3 +57,17 @@ def verify(*, token: str, client: Client, code: str = "", credential: dict[str, 
         device_id=device_id,
         **challenge.data["login"],
     )
+
+
+def require_code(*, user: User, code: str, client: Client) -> None:
+    """Check the second factor after the password where there is no `mfa_token` (the admin).
+
+    Raises: InvalidCode (after it was counted), AccountLocked.
+    """
+    guess = lockout.reserve(lockout.counter_of_user(user.pk))
+    with lockout.given_back_on_failure(guess, but=()), transaction.atomic():
+        is_right = codes.use(user.pk, code, client=client) is not None
+    if not is_right:
+        lockout.fail(guess, user_id=user.pk, client=client)
+        raise InvalidCode
+    lockout.unlock(user.pk)

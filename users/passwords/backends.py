@@ -10,6 +10,7 @@ from common import rates
 from common.client import address_key, client_of
 from common.errors import AccountLocked
 from users import people
+from users.factors import second_factor
 from users.models import User
 from users.passwords import check, lockout
 
@@ -32,6 +33,10 @@ class LockoutBackend(ModelBackend):
             guess = check.verify(user=user, password=password, counter=counter, client=client)
         except (check.WrongPassword, AccountLocked):
             raise PermissionDenied from None
+        if user and second_factor.is_on(user.pk):
+            # The password alone signs nobody in (`admin.site.LoginForm`), and must not reset the count of wrong codes.
+            lockout.give_back(guess)
+            return user
         with check.at_no_cost(guess):
             lockout.succeed(guess)
         if user and (user.login_attempts or user.locked_until):

@@ -2,6 +2,7 @@
 
 import re
 
+import pyotp
 import pytest
 import structlog
 from django.contrib.admin.models import LogEntry
@@ -16,8 +17,11 @@ from common.signals import user_suspended
 from conftest import PASSWORD
 from sessions.models import UserSession
 from sessions.services import lifecycle
+from sessions.tokens import sealing
+from users.factors import recovery_codes
 from users.mail import single_use
-from users.models import PasswordResetToken, SecurityEvent, User
+from users.models import PasswordResetToken, SecurityEvent, TotpFactor, User
+from users.tests.factors import code_at
 
 pytestmark = pytest.mark.django_db
 ACTS = ["unlock", "verify_email", "force_reset", "sign_out", "disable", "enable"]
@@ -178,8 +182,43 @@ def test_a_form_from_elsewhere_is_refused(admin_person, bob):
 # --- Signing in ---
 
 
-def enter(browser, username, password):
-    return browser.post("/admin/login/?next=/admin/", {"username": username, "password": password})
+def enter(browser, username, password, **more):
+    return browser.post("/admin/login/?next=/admin/", {"username": username, "password": password, **more})
+
+
+@pytest.fixture
+def enrolled(admin_person):
+    """The secret of the admin's authenticator app."""
+    secret = pyotp.random_base32()
+    sealed = sealing.seal(secret, context=f"totp:{admin_person.pk}")
+    TotpFactor.objects.create(user=admin_person, secret=sealed, confirmed_at=timezone.now())
+    return secret
+
+
+def test_the_sign_in_asks_for_the_second_factor(enrolled):
+    """Its cookie opens the whole API as well: a password alone must not."""
+    browser = Browser()
+    answer = enter(browser, "admin", PASSWORD)
+    assert "Enter the code of your authenticator app as well." in answer.content.decode()
+    assert browser.get("/admin/").status_code == 302
+    assert browser.get("/api/users/me/").status_code == 401
+    code = code_at(enrolled)
+    assert enter(browser, "admin", PASSWORD, code=code).status_code == 302
+    assert browser.get("/admin/").status_code == 200
+    assert enter(Browser(), "admin", PASSWORD, code=code).status_code == 200, "a code counts once"
+
+
+def test_a_recovery_code_opens_the_admin_once(enrolled, admin_person):
+    code = recovery_codes.replace(admin_person.pk)[0]
+    assert enter(Browser(), "admin", PASSWORD, code=code).status_code == 302
+    assert enter(Browser(), "admin", PASSWORD, code=code).status_code == 200
+
+
+def test_wrong_codes_lock_the_admin_although_each_comes_with_the_right_password(enrolled):
+    for _ in range(5):
+        assert "This code is not valid" in enter(Browser(), "admin", PASSWORD, code="000000").content.decode()
+    answer = enter(Browser(), "admin", PASSWORD, code=code_at(enrolled))
+    assert answer.status_code == 429
 
 
 @pytest.mark.parametrize("username", ["admin", "nobody-has-this-name"])

@@ -25,13 +25,11 @@ class NatsLink(Link):
         self.lost = asyncio.Event()
 
     async def dial(self) -> None:
-        from nats.aio.client import Client
-
         self.subscriptions.clear()
         self.lost.clear()
         failure: Exception = ConnectionError("no server")
         for url in random.sample(self.urls, len(self.urls)):
-            self.client = Client()
+            self.client = _client()
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await self.client.connect(
@@ -79,6 +77,22 @@ class NatsLink(Link):
 
     async def _was_cut(self) -> None:
         self.lost.set()
+
+
+def _client() -> Any:
+    from nats.aio.client import Client
+
+    class StrictClient(Client):
+        """One that says nothing to a `tls://` server without TLS: nats-py goes by what the server says before."""
+
+        def _connect_command(self) -> bytes:
+            server, info = self._current_server, self._server_info
+            if server is not None and server.uri.scheme == "tls" and not info.get("tls_required"):
+                raise ConnectionError("the server has no TLS")
+            command: bytes = super()._connect_command()
+            return command
+
+    return StrictClient()
 
 
 class NatsWakes(Wakes):

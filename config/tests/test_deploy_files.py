@@ -254,6 +254,14 @@ def test_the_unit_of_the_primary_check_gives_what_it_needs_and_haproxy_asks_for_
     assert unit["Service"]["StateDirectory"] == "alviar-primary"
 
 
+def test_patroni_and_haproxy_name_the_same_port_and_hosts():
+    sample = yaml.safe_load((DEPLOY / "patroni.yml").read_text())
+    haproxy = (DEPLOY / "haproxy.cfg").read_text()
+    assert f"server {sample['name']} {sample['postgresql']['listen']}" in haproxy
+    assert f"check port {sample['restapi']['listen'].rpartition(':')[2]} inter" in haproxy
+    assert sample["bootstrap"]["dcs"]["synchronous_mode"] is True
+
+
 def test_caddy_takes_its_file():
     done = subprocess.run(
         [needs("caddy"), "validate", "--adapter", "caddyfile", "--config", str(DEPLOY / "Caddyfile")],

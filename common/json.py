@@ -13,6 +13,9 @@ JSONDecodeError = orjson.JSONDecodeError
 
 def isoformat(at: datetime) -> str:
     """Return `2026-11-21T10:00:00.123Z`."""
+    offset = at.utcoffset()
+    if offset is not None and not offset:
+        return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -375,7 +375,16 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         environ[key] = text
     if "HTTP_X_FORWARDED_PROTO" in environ:
         environ["HTTP_X_FORWARDED_PROTO"] = scheme_of(scope)
+    if "HTTP_X_HTTP_METHOD_OVERRIDE" in environ:
+        environ["REQUEST_METHOD"] = _overridden_method(environ)
     return environ
+
+
+def _overridden_method(environ: dict[str, Any]) -> str:
+    """Return the method, or the one that a header names (tus 1.0): for an upload, by clients that send POST only."""
+    method, named = str(environ["REQUEST_METHOD"]), environ["HTTP_X_HTTP_METHOD_OVERRIDE"].strip().upper()
+    is_meant = method == "POST" and named in {"PATCH", "DELETE"} and _RESUMABLE.fullmatch(_path(environ))
+    return named if is_meant else method
 
 
 class RefusalMiddleware:

@@ -336,6 +336,7 @@ CORS_URLS_REGEX = r"^/(api|\.well-known)/.*$"
 CORS_ALLOW_HEADERS = [
     *default_headers, "accept-language", "device-fingerprint", "x-request-id", "range", "if-none-match", "if-range",
     "tus-resumable", "upload-length", "upload-metadata", "upload-offset",
+    "x-http-method-override",
 ]  # fmt: skip
 CORS_EXPOSE_HEADERS = [
     "X-Refresh-Replayed", "Retry-After", "X-Request-ID", "Content-Range", "Accept-Ranges", "ETag", "Location",

@@ -450,6 +450,23 @@ def test_the_scheme_comes_from_the_trusted_proxy_only(settings):
     assert scheme_of(scope_of(scheme="wss", headers=[])) == "https"
 
 
+@pytest.mark.parametrize(
+    ("method", "named", "path", "taken"),
+    [
+        ("POST", b"PATCH", "/api/chat/uploads/x/", "PATCH"),
+        ("POST", b" delete ", "/api/chat/uploads/x/", "DELETE"),
+        ("POST", b"PUT", "/api/chat/uploads/x/", "POST"),
+        ("GET", b"DELETE", "/api/chat/uploads/x/", "GET"),
+        ("POST", b"PATCH", "/api/chat/uploads/", "POST"),
+        ("POST", b"DELETE", "/api/users/me/", "POST"),
+    ],
+    ids=["patch", "delete", "put", "by GET", "another path", "an account"],
+)
+def test_a_method_in_a_header_counts_for_an_upload_alone(method, named, path, taken):
+    scope = scope_of(method, path, headers=[(b"x-http-method-override", named)])
+    assert environ_of(scope)["REQUEST_METHOD"] == taken
+
+
 def test_a_unix_socket_has_no_address():
     assert environ_of(scope_of(client=None, server=None))["REMOTE_ADDR"] == ""
 

@@ -139,6 +139,12 @@ def test_an_upload_goes_on_where_it_was_cut(server: Server, alice: Person, bob: 
     assert found == ended.headers["attachment-uuid"]
     assert alice.get(f"chat/attachments/{found}/").content == b"0123456789"
     assert alice.call("POST", "chat/uploads/", headers={"Upload-Length": "10"}).status_code == 412
+    other = alice.call("POST", "chat/uploads/", headers=tus | {"Upload-Length": "4"}).headers["location"]
+    headers = {
+        "Authorization": f"Bearer {alice.access}", "Content-Type": "application/offset+octet-stream",
+        "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH", **tus,
+    }  # fmt: skip
+    assert http.post(server.base + other, content=b"0123", headers=headers).headers["upload-offset"] == "4"
 
 
 def test_search_marks_what_it_found_as_browsers_count(alice: Person, bob: Person, charlie: Person) -> None:

@@ -6,7 +6,7 @@ this gets a `gap`. So does a cursor of another epoch, beyond the head, or from b
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -104,8 +104,7 @@ def read(user_id: int, cursors: Mapping[uuid.UUID, int], *, same_epoch: bool) ->
         if not one.is_gap and not one.left:
             budget -= one.up_to - one.after
         ranges.append(one)
-    fill(ranges)
-    return Catchup(_still_true(user_id, ranges), removed)
+    return Catchup(fill(user_id, ranges), removed)
 
 
 def read_one(user_id: int, conversation_uuid: uuid.UUID, after: int) -> Catchup:
@@ -114,22 +113,24 @@ def read_one(user_id: int, conversation_uuid: uuid.UUID, after: int) -> Catchup:
     if not found:
         return Catchup([], [conversation_uuid])
     one = _range(found[0], after, same_epoch=True, budget=settings.CHAT_RESUME_EVENTS)
-    fill([one])
-    return Catchup(_still_true(user_id, [one]), [])
+    return Catchup(fill(user_id, [one]), [])
 
 
-def _still_true(user_id: int, ranges: list[Range]) -> list[Range]:
-    """Return the ranges, read again where the membership changed meanwhile: events show the messages' present state."""
-    told = {one.conversation_id for one in ranges if one.events}
-    if not told:
-        return ranges
+def _ask_memberships(user_id: int, told: Collection[int]) -> Callable[[], dict[int, tuple[int | None, int]]]:
+    """Send what reads the memberships' `left_seq` and `visible_after_seq`; return what fetches them."""
     condition, params = pipelined.any_of(sorted(told))
-    rows = pipelined.fetch_all(
+    cursor = pipelined.execute(
         f"SELECT conversation_id, left_seq, visible_after_seq FROM {Membership._meta.db_table} "  # noqa: S608
         f"WHERE user_id = %s AND conversation_id {condition}",
         [user_id, *params],
     )
-    now = {row[0]: row[1:] for row in rows}
+    return lambda: {row[0]: row[1:] for row in cursor.fetchall()}
+
+
+def _still_true(
+    user_id: int, ranges: list[Range], told: Collection[int], now: dict[int, tuple[int | None, int]]
+) -> list[Range]:
+    """Return the ranges, read again where the membership changed meanwhile: events show the messages' present state."""
     checked = []
     for one in ranges:
         left_seq, visible_after = now.get(one.conversation_id, (0, 0))
@@ -196,13 +197,28 @@ class _Logged(NamedTuple):
     payload: dict[str, Any]
 
 
-def fill(ranges: Iterable[Range]) -> None:
-    """Read the events of the ranges that are not too long, in one query for all conversations."""
+def fill(user_id: int, ranges: list[Range]) -> list[Range]:
+    """Read the events of the ranges that are not too long, in two round trips for all conversations.
+
+    The memberships are looked at after all that was read of the messages.
+    """
     wanted = {one.conversation_id: one for one in ranges if not one.is_gap and one.up_to > one.after}
     rows = [_logged(*row) for row in pipelined.fetch_all(*logged_statement(wanted.values()))] if wanted else []
-    for row, event in zip(rows, encoding.encode(rows), strict=True):
+    if not rows:
+        return ranges
+    told = {row.conversation_id for row in rows}
+    with pipelined.one_trip():
+        fetch_events = encoding.ask(rows, {pk: one.conversation_uuid for pk, one in wanted.items()})
+        fetch_memberships = _ask_memberships(user_id, told)
+        events, read_more = fetch_events()
+        now = fetch_memberships()
+    if read_more:
+        with pipelined.one_trip():
+            now = _ask_memberships(user_id, told)()
+    for row, event in zip(rows, events, strict=True):
         one = wanted[row.conversation_id]
         one.events.append(event.seen_from(one.visible_after))
+    return _still_true(user_id, ranges, told, now)
 
 
 def logged_statement(ranges: Collection[Range]) -> pipelined.Statement:

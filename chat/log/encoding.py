@@ -4,7 +4,7 @@ What a catch-up reads for each message is plain SQL: a query of a hundred rows t
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -97,10 +97,14 @@ def person(user: Any) -> dict[str, Any] | None:
 def people(user_ids: Iterable[int | None]) -> dict[int | None, dict[str, Any] | None]:
     """Return the users by id, in one query."""
     wanted = {user_id for user_id in user_ids if user_id is not None}
-    if not wanted:
-        return {}
-    table = get_user_model()._meta.db_table
-    rows = _select(f"{', '.join(PERSON_FIELDS)}, closed_at FROM {table} WHERE id", wanted)
+    return _people(_select(_people_columns(), wanted)) if wanted else {}
+
+
+def _people_columns() -> str:
+    return f"{', '.join(PERSON_FIELDS)}, closed_at FROM {get_user_model()._meta.db_table} WHERE id"
+
+
+def _people(rows: Iterable[Any]) -> dict[int | None, dict[str, Any] | None]:
     return {row[0]: dict(zip(PERSON_FIELDS, row, strict=False)) if row[-1] is None else None for row in rows}
 
 
@@ -111,16 +115,25 @@ def _select(what: str, ids: Collection[Any], *, then: str = "") -> list[Any]:
     return rows
 
 
+def _ask(what: str, ids: Collection[Any], *, then: str = "") -> Callable[[], list[Any]]:
+    """Send the same; return what fetches the rows (`pipelined.one_trip`)."""
+    if not ids:
+        return list
+    condition, params = pipelined.any_of(sorted(ids))
+    cursor = pipelined.execute(f"SELECT {what} {condition} {then}", params)
+    return cursor.fetchall  # type: ignore[no-any-return]
+
+
+_SAID = (
+    "id, uuid, conversation_id, seq, sender_id, content, client_msg_id, reply_to_id, mentions, created_at, "
+    f"edited_at, deleted_at FROM {Message._meta.db_table} WHERE id"
+)
+_REACTIONS = f"message_id, user_id, emoji FROM {Reaction._meta.db_table} WHERE message_id"
+
+
 def _said(message_ids: Collection[int]) -> dict[int, _Said]:
     """Return the messages by row id."""
-    if not message_ids:
-        return {}
-    columns = (
-        "id, uuid, conversation_id, seq, sender_id, content, client_msg_id, reply_to_id, mentions, created_at, "
-        "edited_at, deleted_at"
-    )
-    rows = _select(f"{columns} FROM {Message._meta.db_table} WHERE id", message_ids)
-    return {row[0]: _as_said(*row) for row in rows}
+    return {row[0]: _as_said(*row) for row in _select(_SAID, message_ids)} if message_ids else {}
 
 
 def _as_said(
@@ -183,6 +196,19 @@ def _messages(
     reactions = _reactions([row.pk for row in rows], viewer_id)
     attached = attachments.of_messages(row.pk for row in rows)
     senders = people([row.sender_id for row in rows] + [row.sender_id for row in replied.values()])
+    return _shown(rows, replied, uuids, hidden=hidden, reactions=reactions, attached=attached, senders=senders)
+
+
+def _shown(
+    rows: Iterable[MessageRow],
+    replied: dict[int, _Said],
+    uuids: Mapping[int, UUID],
+    *,
+    hidden: dict[int, int],
+    reactions: dict[int, list[dict[str, Any]]],
+    attached: dict[int | None, list[dict[str, Any]]],
+    senders: dict[int | None, dict[str, Any] | None],
+) -> dict[int, dict[str, Any]]:
     return {
         row.pk: message_dict(
             uuid=row.uuid,
@@ -269,11 +295,12 @@ def _replied(rows: Iterable[MessageRow]) -> dict[int, _Said]:
 
 def _reactions(message_ids: list[int], viewer_id: int | None) -> dict[int, list[dict[str, Any]]]:
     """Return `[{emoji, count, mine?}]` by message, ordered by first use."""
+    return _counted(_select(_REACTIONS, message_ids, then="ORDER BY id"), viewer_id)
+
+
+def _counted(rows: Iterable[Any], viewer_id: int | None) -> dict[int, list[dict[str, Any]]]:
     counted: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
-    table = Reaction._meta.db_table
-    for message_id, user_id, emoji in _select(
-        f"message_id, user_id, emoji FROM {table} WHERE message_id", message_ids, then="ORDER BY id"
-    ):
+    for message_id, user_id, emoji in rows:
         shown = counted[message_id].setdefault(
             emoji, {"emoji": emoji, "count": 0} | ({"mine": False} if viewer_id is not None else {})
         )
@@ -287,16 +314,54 @@ def encode(rows: Sequence[EventRow]) -> list[Encoded]:
     """Return the encoded events in the given order. `rows` may belong to several conversations."""
     if not rows:
         return []
-    said = _said({row.message_id for row in rows if row.message_id is not None})
-    replied = _replied(said.values())
     uuids = _uuids({row.conversation_id for row in rows})
-    shown = _messages(list(said.values()), replied, uuids) if said else {}
-    persons = people(_member_id(row) for row in rows)
+    with pipelined.one_trip():
+        return ask(rows, uuids)()[0]
+
+
+def ask(rows: Sequence[EventRow], uuids: Mapping[int, UUID]) -> Callable[[], tuple[list[Encoded], bool]]:
+    """Send what encoding takes; return what fetches it (`pipelined.one_trip`): the events in the given order, and
+    whether more statements were sent for them meanwhile. `uuids`: of the conversations.
+    """
+    message_ids = {row.message_id for row in rows if row.message_id is not None}
+    fetch_said = _ask(_SAID, message_ids)
+    fetch_reactions = _ask(_REACTIONS, message_ids, then="ORDER BY id")
+    fetch_attached = pipelined.execute(*attachments.ids_statement(message_ids)).fetchall if message_ids else list
+    # Nearly always the senders of the messages.
+    likely = {row.actor_id for row in rows} | {_member_id(row) for row in rows}
+    fetch_people = _ask(_people_columns(), likely - {None})
+
+    def fetch() -> tuple[list[Encoded], bool]:
+        said = {row[0]: _as_said(*row) for row in fetch_said()}
+        reactions = _counted(fetch_reactions(), None)
+        attachment_ids = [pk for (pk,) in fetch_attached()]
+        persons = _people(fetch_people())
+        attached = attachments.of_ids(attachment_ids)
+        replied = _replied(said.values())
+        unknown = {row.sender_id for row in (*said.values(), *replied.values())} - {None, *persons}
+        persons |= people(unknown)
+        shown = _shown(
+            said.values(), replied, uuids, hidden={}, reactions=reactions, attached=attached, senders=persons
+        )
+        told = _encoded_rows(rows, uuids, said, replied, shown, persons)
+        rare = any(not row.kind.startswith(("message.", "reaction.")) for row in rows)
+        return told, bool(attachment_ids or replied or unknown or rare)
+
+    return fetch
+
+
+def _encoded_rows(
+    rows: Sequence[EventRow],
+    uuids: Mapping[int, UUID],
+    said: dict[int, _Said],
+    replied: dict[int, _Said],
+    shown: dict[int, dict[str, Any]],
+    persons: dict[int | None, dict[str, Any] | None],
+) -> list[Encoded]:
     made_ready = _made_ready(rows)
     visible = _visible_to_joiners(rows)
-    conversations = Conversation.objects.in_bulk(
-        {row.conversation_id for row in rows if row.kind.startswith("conversation.")}
-    )
+    told = {row.conversation_id for row in rows if row.kind.startswith("conversation.")}
+    conversations = Conversation.objects.in_bulk(told) if told else {}
     encoded_rows = []
     for row in rows:
         about = None if row.message_id is None else said[row.message_id]

@@ -29,9 +29,19 @@ def attachment(row: Attachment) -> dict[str, Any]:
 
 def of_messages(message_ids: Iterable[int]) -> dict[int | None, list[dict[str, Any]]]:
     """Return the attachments by message, in order. Most messages have none: one plain query asks for their ids."""
+    return of_ids(pk for (pk,) in pipelined.fetch_all(*ids_statement(message_ids)))
+
+
+def ids_statement(message_ids: Iterable[int]) -> pipelined.Statement:
+    """Return the statement that reads the ids of the messages' attachments."""
     condition, params = pipelined.any_of(sorted(message_ids))
-    ids = pipelined.fetch_all(f"SELECT id FROM {Attachment._meta.db_table} WHERE message_id {condition}", params)  # noqa: S608
+    return f"SELECT id FROM {Attachment._meta.db_table} WHERE message_id {condition}", params  # noqa: S608
+
+
+def of_ids(ids: Iterable[int]) -> dict[int | None, list[dict[str, Any]]]:
+    """Return the attachments by message, in order."""
     found: dict[int | None, list[dict[str, Any]]] = defaultdict(list)
-    for row in Attachment.objects.filter(pk__in=[pk for (pk,) in ids]).order_by("message_id", "place"):
+    wanted = list(ids)
+    for row in Attachment.objects.filter(pk__in=wanted).order_by("message_id", "place") if wanted else ():
         found[row.message_id].append(attachment(row))
     return found

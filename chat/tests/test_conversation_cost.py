@@ -181,10 +181,10 @@ def test_a_catch_up_reads_the_events_that_were_missed_alone(long_past, alice):
         )
         cursor.execute("ANALYZE chat_event")
     heads = dict(Conversation.objects.values_list("uuid", "last_seq"))
-    with CaptureQueriesContext(connection) as captured:
+    with plans.asked() as asked:
         missed = catchup.read(alice.pk, {name: head - 5 for name, head in heads.items()}, same_epoch=True)
     assert [len(one.events) for one in missed.ranges] == [5] * 21
-    nodes = _plan(captured)
+    nodes = [node for statement in asked for node in plans.plan(*statement)]
     assert _read(nodes, "chat_event") == _read(nodes, "chat_message") == 105
 
 

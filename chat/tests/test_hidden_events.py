@@ -251,15 +251,15 @@ async def test_a_hole_shows_a_removed_member_nothing_that_was_changed_later(alic
 async def test_a_membership_that_ends_while_it_is_read_is_read_again(alice, bob, charlie, monkeypatch):
     room = await group(alice, bob, charlie)
     said = await say(alice, room, "old words")
-    read = catchup.fill
+    statement = catchup.logged_statement
 
-    def meanwhile(ranges: Any) -> None:
-        monkeypatch.setattr(catchup, "fill", read)
+    def meanwhile(ranges: Any) -> Any:
+        monkeypatch.setattr(catchup, "logged_statement", statement)
         members.remove(user_id=alice.id, conversation_uuid=room.uuid, member_id=charlie.id)
         messages.edit(user_id=alice.id, session_id=None, message_uuid=said.message_uuid, content="new words")
-        read(ranges)
+        return statement(ranges)
 
-    monkeypatch.setattr(catchup, "fill", meanwhile)
+    monkeypatch.setattr(catchup, "logged_statement", meanwhile)
     found = await run(catchup.read, charlie.id, {room.uuid: 1}, same_epoch=True)
     assert [(one.left, one.events) for one in found.ranges] == [(True, [])]
 

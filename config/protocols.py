@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
+from chat.hub import tell
 from common.errors import (
     ApplicationError,
     BadRequest,
@@ -150,6 +151,8 @@ class HTTPProtocol(HttpToolsProtocol):
     _in_head = False
     _head_bytes = 0
     _refused = False
+    is_held = False  # by the gate of handshakes
+    _early = b""  # what the client sent meanwhile
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -163,6 +166,11 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
+            return
+        if self.is_held:
+            self._early += data
+            if len(self._early) > SLICE_BYTES:  # a client may send nothing before it is answered
+                self.transport.close()
             return
         self._unset_keepalive_if_required()
         in_head = self._in_head
@@ -241,9 +249,23 @@ class HTTPProtocol(HttpToolsProtocol):
         if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
             self._refuse(BadRequest())
             return
+        self.is_held = tell.current().gate.hold(self)
+        if not self.is_held:
+            self.go_on()
+
+    def go_on(self, since: float | None = None) -> None:
+        """Start the handshake, now or when the gate says so (`chat/hub/admission.py`); it has waited since then."""
+        self.is_held = False
         _watcher.discard(self)
         super().handle_websocket_upgrade()
         self.parser = None  # type: ignore[assignment]  # the parser and its callbacks hold each other
+        socket: Any = self.transport.get_protocol()
+        socket.held_since = since
+        if self._early:
+            socket.data_received(self._early)
+
+    def is_gone(self) -> bool:
+        return self.transport.is_closing()
 
     def _sent(self, name: bytes) -> list[bytes]:
         return [value.strip() for sent, value in self.headers if sent == name]
@@ -325,6 +347,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     deadline = float("inf")
     closing: tuple[float, float, int] | None = None
     turn = -1  # of `_Keepalive`; -1: none
+    held_since: float | None = None  # the loop's time, where its handshake had to wait
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,24 +1,22 @@
 """Admission of handshakes: a bounded number is authenticated at one time, the others wait in the order of arrival.
 
-Whoever cannot be served in time is refused early: the client would give up meanwhile and come again, and the work would
-be wasted. The bound is a time, not a number: a fast process admits any number.
+Whoever cannot be served before the client gives up is refused: the work would be for nobody. The bound is a time, not a
+number: a fast process admits any number.
 """
 
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 
 from common.errors import TemporarilyUnavailable
 from common.metrics import HANDSHAKE_SECONDS, HANDSHAKES, HANDSHAKES_WAITING
 
-RATE_AFTER_SECONDS = 2.0  # of waiting; before that, the rate is not known
-RATE_WINDOW_SECONDS = 4.0
-RETRY_AFTER_SECONDS = (1.0, 20.0)
-REFUSED_AT_ONCE, REFUSED_EVERY_SECONDS = 100, 0.1  # of those who waited in vain: each takes an accept and two frames
+RETRY_AFTER_SECONDS = 5
+PUMP_SECONDS = 0.01
+REFUSED_AT_ONCE = 16  # of those outside who waited in vain, at each pump: each takes an accept and two frames
 DAPHNE_SECONDS = 1.0  # daphne gives up 5 s after the request
 
 _ADMITTED, _REFUSED, _GONE = (HANDSHAKES.labels(outcome) for outcome in ("admitted", "refused", "gone"))
@@ -28,33 +26,79 @@ class ClientGone(ConnectionError):
     """The client disconnected while it waited."""
 
 
+class Held(Protocol):
+    """A connection whose request for a socket has been read, and not been answered yet."""
+
+    def is_gone(self) -> bool: ...
+    def go_on(self, since: float) -> None: ...
+
+
 class Gate:
-    """The queue before authentication. Used on the event loop. Nobody waits while a place is free."""
+    """The queues before authentication. Used on the event loop.
+
+    `waiting` are handshakes for which the application runs already, about as many as there are places. All others are
+    `outside`, where one costs its connection alone (uvicorn; `config/protocols.py`). Nobody waits
+    while a place is free.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, at_once: int, patience_s: float) -> None:
         self.loop, self.at_once, self.patience_s = loop, at_once, patience_s
         self.inside = 0
         self.waiting: deque[_Waiter] = deque()
-        self.is_late = False  # somebody waited in vain since the queue was last empty
-        self._served, self._since = 0.0, 0.0  # places freed while somebody waited, and since when
+        self.outside: deque[tuple[float, Held]] = deque()  # with the time of arrival
+        self.is_closed = False  # the process drains: whoever comes is answered at once
         self._timer: asyncio.TimerHandle | None = None
+        self._pump_timer: asyncio.TimerHandle | None = None
 
-    async def enter(self, is_gone: Callable[[], bool]) -> Exception | None:
+    # --- Outside ---
+
+    def hold(self, connection: Held) -> bool:
+        """Keep a connection outside, and return whether it is; `go_on` is called when its turn comes."""
+        if self.is_closed or (len(self.waiting) < self.at_once and not self.outside):
+            return False
+        now = self.loop.time()
+        self.outside.append((now, connection))
+        HANDSHAKES_WAITING.inc()
+        if self._pump_timer is None:
+            self._pump_timer = self.loop.call_at(now + PUMP_SECONDS, self._pump)
+        return True
+
+    def _pump(self) -> None:
+        """Let in as many as may wait inside, and who has waited too long, to be refused."""
+        self._pump_timer = None
+        room = self.at_once if self.is_closed else self.at_once - len(self.waiting)
+        late = REFUSED_AT_ONCE
+        now = self.loop.time()
+        while self.outside:
+            since, connection = self.outside[0]
+            if connection.is_gone():
+                _GONE.inc()
+            elif now - since >= self.patience_s and late > 0:
+                late -= 1
+                connection.go_on(since)
+            elif now - since < self.patience_s and room > 0:
+                room -= 1
+                connection.go_on(since)
+            else:
+                break
+            self.outside.popleft()
+            HANDSHAKES_WAITING.dec()
+        if self.outside:
+            self._pump_timer = self.loop.call_at(now + PUMP_SECONDS, self._pump)
+
+    # --- Inside ---
+
+    async def enter(self, send: Any) -> Exception | None:
         """Wait for a place, which `leave` frees. Returns why there is none: TemporarilyUnavailable, ClientGone.
 
         Returned, not raised: an exception would hold the frames of each that is refused.
         """
+        waiter = _Waiter(self.loop, getattr(send, "__self__", None))
+        if self._is_late(waiter):
+            return _refusal()
         if self.inside < self.at_once:
-            self.inside += 1
-            _ADMITTED.inc()
-            HANDSHAKE_SECONDS.observe(0)
+            self._admit(waiter)
             return None
-        if not self.waiting:
-            self.is_late = False
-            self._served, self._since = 0.0, self.loop.time()
-        if self._is_too_long(len(self.waiting) + 1):
-            return self._refusal()
-        waiter = _Waiter(self.loop, is_gone)
         self.waiting.append(waiter)
         HANDSHAKES_WAITING.inc()
         if self._timer is None:
@@ -69,49 +113,33 @@ class Gate:
     def leave(self) -> None:
         """Free a place for the one that has waited longest."""
         self.inside -= 1
-        self._served += 1
         while self.waiting and self.inside < self.at_once:
-            self._admit(self._next(self.waiting.popleft()))
-        # The newest go first, and two for each that is served, so that refusing takes less time than serving.
-        for _ in range(2):
-            if self.waiting and self._is_too_long(len(self.waiting)):
-                self._refuse(self._next(self.waiting.pop()))
+            waiter = self._next()
+            if self._is_late(waiter):
+                self._refuse(waiter)
+            else:
+                self._admit(waiter)
 
-    def refuse_all(self) -> None:
+    def close(self) -> None:
         """Refuse all who wait: the process drains."""
+        self.is_closed = True
         while self.waiting:
-            self._refuse(self._next(self.waiting.popleft()))
+            self._refuse(self._next())
 
-    def expected_s(self, place: int) -> float:
-        """Return how long the one at this place of the queue will wait; 0 while that is not known."""
-        now = self.loop.time()
-        if now - self._since < RATE_AFTER_SECONDS:
-            return 0.0
-        if now - self._since > RATE_WINDOW_SECONDS:
-            self._served, self._since = self._served / 2, now - (now - self._since) / 2
-        # As if those inside were done: too short an estimate is mended by `_expire`.
-        return place * (now - self._since) / (self._served + self.at_once)
-
-    def _is_too_long(self, place: int) -> bool:
-        """Judge generously by an estimate; once it has failed somebody, strictly, until the queue is empty."""
-        return self.expected_s(place) > self.patience_s * (0.5 if self.is_late else 2.0)
+    def _is_late(self, waiter: "_Waiter") -> bool:
+        return self.loop.time() - waiter.since >= self.patience_s
 
     def _expire(self) -> None:
         """Refuse who has waited too long, and wait for the next."""
         self._timer = None
-        now = self.loop.time()
-        for _ in range(REFUSED_AT_ONCE):
-            if not self.waiting or self.waiting[0].since + self.patience_s > now:
-                break
-            waiter = self._next(self.waiting.popleft())
-            self.is_late = self.is_late or not waiter.turn.done()
-            self._refuse(waiter)
+        while self.waiting and self._is_late(self.waiting[0]):
+            self._refuse(self._next())
         if self.waiting:
-            due = max(self.waiting[0].since + self.patience_s, now + REFUSED_EVERY_SECONDS)
-            self._timer = self.loop.call_at(due, self._expire)
+            self._timer = self.loop.call_at(self.waiting[0].since + self.patience_s, self._expire)
 
-    def _next(self, waiter: "_Waiter") -> "_Waiter":
-        """Return one taken from the queue; if its client has gone, it has its answer."""
+    def _next(self) -> "_Waiter":
+        """Take the first from the queue; if its client has gone, it has its answer."""
+        waiter = self.waiting.popleft()
         HANDSHAKES_WAITING.dec()
         if not waiter.turn.done() and waiter.is_gone():
             _GONE.inc()
@@ -128,28 +156,27 @@ class Gate:
 
     def _refuse(self, waiter: "_Waiter") -> None:
         if not waiter.turn.done():
-            waiter.turn.set_result(self._refusal())
+            waiter.turn.set_result(_refusal())
 
-    def _refusal(self) -> TemporarilyUnavailable:
-        _REFUSED.inc()
-        low, high = RETRY_AFTER_SECONDS
-        return TemporarilyUnavailable(retry_after=min(high, max(low, self.expected_s(len(self.waiting)))))
+
+def _refusal() -> TemporarilyUnavailable:
+    _REFUSED.inc()
+    return TemporarilyUnavailable(retry_after=RETRY_AFTER_SECONDS)
 
 
 class _Waiter:
-    __slots__ = ("is_admitted", "is_gone", "since", "turn")
+    __slots__ = ("is_admitted", "server", "since", "turn")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, is_gone: Callable[[], bool]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, server: Any) -> None:
+        """`server`: the protocol behind the ASGI `send`; uvicorn's says more than nothing."""
         self.turn: asyncio.Future[Exception | None] = loop.create_future()
-        self.is_gone = is_gone
-        self.since = loop.time()
+        self.server = server
+        self.since: float = getattr(server, "held_since", None) or loop.time()
         self.is_admitted = False
 
-
-def is_gone(send: Any) -> bool:
-    """Return whether the client behind this ASGI `send` has disconnected; False where the server does not say."""
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    return transport is not None and hasattr(transport, "is_closing") and transport.is_closing()
+    def is_gone(self) -> bool:
+        transport = getattr(self.server, "transport", None)
+        return transport is not None and hasattr(transport, "is_closing") and transport.is_closing()
 
 
 def make(loop: asyncio.AbstractEventLoop) -> Gate:

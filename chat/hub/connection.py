@@ -1,6 +1,7 @@
 """State of one open socket: user and session, followed feeds, quotas, and its queue of pending work."""
 
 import asyncio
+import random
 import time
 import uuid
 from collections import deque
@@ -35,7 +36,7 @@ class Socket:
 
     def __init__(self, window: Window, *, language: str = "en") -> None:
         self.window = window
-        self.connection_id = uuid.uuid4().hex
+        self.connection_id = f"{random.getrandbits(128):032x}"
         self.language = language
         self.user_id = 0
         self.session_id = 0  # the session's row

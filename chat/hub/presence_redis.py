@@ -23,6 +23,12 @@ for place, key in ipairs(KEYS) do
 end
 return found
 """
+_CLOSE = """
+for place = 1, #KEYS / 2 do
+    redis.call('HDEL', KEYS[2 * place - 1], ARGV[place + 2])
+    redis.call('SET', KEYS[2 * place], ARGV[1], 'EX', ARGV[2])
+end
+"""
 _BEAT = """
 for place = 1, #KEYS / 2 do
     redis.call('HSET', KEYS[2 * place - 1], ARGV[2 * place + 2], ARGV[2 * place + 3])
@@ -69,11 +75,9 @@ class RedisSockets:
 
     def close(self, entries: Sequence[Entry], now: float) -> None:
         """Remove sockets and record when their users were last seen."""
-        with self._client(entries[0].user_id).pipeline(transaction=False) as pipe:
-            for entry in entries:
-                pipe.hdel(self._key(entry.user_id), entry.connection_id)
-                pipe.set(self._seen_key(entry.user_id), int(now), ex=SEEN_SECONDS)
-            pipe.execute()
+        keys = [key for entry in entries for key in (self._key(entry.user_id), self._seen_key(entry.user_id))]
+        gone = [entry.connection_id for entry in entries]
+        self._client(entries[0].user_id).eval(_CLOSE, len(keys), *keys, int(now), SEEN_SECONDS, *gone)
 
     def beat(self, entries: Sequence[Entry]) -> None:
         told = [text for entry in entries for text in (entry.connection_id, value_of(entry))]

@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 # While draining: time per socket, the total as a share of DRAIN_SECONDS, and when clients should reconnect.
 DRAIN_SECONDS_A_SOCKET, DRAIN_SHARE, RECONNECT_MS = 0.01, 0.7, (100, 1_000)
+CLOSINGS = 250  # sockets that leave are taken off the counts so many at once: nobody waits for it
 
 
 class Process:
@@ -52,7 +53,7 @@ class Process:
         self.writer = Writer(loop)
         self.gate = admission.make(loop)
         self.openings: Together[Knock, Opened] = Together(opening.open_all, self.spawn, late=self._opened_late)
-        self.closings: Together[Entry, None] = Together(opening.close_all, self.spawn)
+        self.closings: Together[Entry, None] = Together(opening.close_all, self.spawn, at_most=CLOSINGS)
         self.layer = layer.Layer(self.name, self.on_message, self.sweep_soon) if layer.is_needed() else None
         self.hub = Hub(loop, layer=self.layer, watcher=self)
         self.receipts = Receipts(loop, self.hub.feeds, self.tell_others)
@@ -96,7 +97,7 @@ class Process:
         they reach the other processes one after another.
         """
         self.draining = True
-        self.gate.refuse_all()
+        self.gate.close()
         sockets = list(self.hub.sockets.values())
         random.shuffle(sockets)
         spread_s = min(DRAIN_SHARE * settings.DRAIN_SECONDS, DRAIN_SECONDS_A_SOCKET * len(sockets))

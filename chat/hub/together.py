@@ -30,8 +30,9 @@ class Together(Generic[T, R]):
         spawn: Callable[[Coroutine[Any, Any, Any]], None],
         *,
         late: Callable[[T, R], None] | None = None,
+        at_most: int = BATCH,
     ) -> None:
-        self.work, self.spawn, self.late = work, spawn, late
+        self.work, self.spawn, self.late, self.at_most = work, spawn, late, at_most
         self.waiting: list[tuple[T, asyncio.Future[R] | None]] = []
         self.is_running = False
 
@@ -54,7 +55,7 @@ class Together(Generic[T, R]):
     async def _run(self) -> None:
         try:
             while self.waiting:
-                batch, self.waiting = self.waiting[:BATCH], self.waiting[BATCH:]
+                batch, self.waiting = self.waiting[: self.at_most], self.waiting[self.at_most :]
                 batch = [(one, future) for one, future in batch if future is None or not future.done()]
                 if not batch:
                     continue

@@ -8,7 +8,6 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import structlog
@@ -18,7 +17,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from chat.hub import tell
-from chat.hub.admission import ClientGone, is_gone
+from chat.hub.admission import ClientGone
 from chat.hub.connection import Socket
 from chat.hub.endings import close_of
 from chat.hub.opening import Knock, Opened
@@ -72,7 +71,7 @@ class ChatConsumer(AsyncConsumer):
         default = scope.get("url_route", {}).get("kwargs", {}).get("conversation_uuid")
         token = handshake.token_of(scope)
         opened: Opened | None = None
-        failure = TemporarilyUnavailable() if here.draining else await here.gate.enter(partial(is_gone, send))
+        failure = TemporarilyUnavailable() if here.draining else await here.gate.enter(send)
         if isinstance(failure, ClientGone):
             return False
         if failure is None:

@@ -41,6 +41,19 @@ class Loop:
         self.now = end
 
 
+class Server:
+    """What uvicorn's protocol says of a handshake."""
+
+    def __init__(self, herd: "Herd", name: int, held_since: float | None) -> None:
+        self.herd, self.name, self.held_since = herd, name, held_since
+        self.transport = self
+
+    def is_closing(self) -> bool:
+        return self.name in self.herd.gone
+
+    async def send(self, message: Any) -> None: ...
+
+
 class Herd:
     """Handshakes at a gate of two places, by name."""
 
@@ -57,8 +70,8 @@ class Herd:
             self.tasks[name] = asyncio.ensure_future(self._enter(name))
         await settle()
 
-    async def _enter(self, name: int) -> None:
-        self.outcomes[name] = await self.gate.enter(lambda: name in self.gone)
+    async def _enter(self, name: int, since: float | None = None) -> None:
+        self.outcomes[name] = await self.gate.enter(Server(self, name, since).send)
         self.order.append(name)
 
     async def serve(self, count: int = 1, *, seconds: float = 0.0) -> None:
@@ -118,30 +131,15 @@ async def test_one_that_waited_in_vain_is_refused_and_told_when_to_come_again() 
     assert herd.admitted() == [0, 1, 3]
 
 
-async def test_the_newest_are_refused_as_soon_as_it_is_known_that_they_would_wait_too_long() -> None:
-    herd = Herd()
-    await herd.come(*range(100))
-    await herd.serve(4, seconds=1)  # one in a second: a hundred would take a hundred
-    assert herd.admitted() == [0, 1, 2, 3, 4, 5]
-    assert set(herd.refused()) == {99, 98, 97, 96, 95, 94}  # paced: two for each that is served, once the rate is known
-    await herd.come(100)
-    assert herd.refused()[-1] == 100
-
-
-async def test_once_somebody_waited_in_vain_only_a_short_queue_is_allowed_until_it_is_empty() -> None:
+async def test_who_is_late_when_its_turn_comes_is_refused_and_not_served_in_vain() -> None:
     herd = Herd()
     await herd.come(0, 1, 2)
+    herd.tasks[3] = asyncio.ensure_future(herd._enter(3, since=herd.loop.now - 5))
+    await settle()
     herd.loop.move(4)
-    await herd.come(*range(3, 10))
-    assert herd.refused() == []
-    herd.loop.move(4)
-    await herd.come(20)
-    assert (herd.gate.is_late, herd.refused()) == (True, [2, 20])
-    while herd.gate.waiting:
-        await herd.serve()
-    assert herd.admitted()[:7] == [0, 1, 3, 4, 5, 6, 7]
-    await herd.come(*range(30, 40))
-    assert (herd.gate.is_late, len(herd.gate.waiting)) == (False, 10)
+    await herd.serve(2)
+    assert (herd.admitted(), herd.refused()) == ([0, 1, 2], [3])
+    assert herd.gate.inside == 1
 
 
 async def test_a_client_that_has_gone_meanwhile_takes_no_place() -> None:
@@ -155,13 +153,16 @@ async def test_a_client_that_has_gone_meanwhile_takes_no_place() -> None:
     assert herd.gate.inside == 2
 
 
-async def test_gone_clients_do_not_count_as_having_waited_in_vain() -> None:
+async def test_gone_clients_are_not_refused() -> None:
     herd = Herd()
     await herd.come(*range(4))
     herd.gone |= {2, 3}
     herd.loop.move(9)
     await settle()
-    assert (herd.refused(), herd.gate.is_late) == ([], False)
+    assert herd.refused() == []
+    await herd.come(4)
+    await herd.serve()
+    assert herd.admitted() == [0, 1, 4]
 
 
 async def test_a_cancelled_handshake_gives_its_place_back() -> None:
@@ -176,34 +177,76 @@ async def test_a_cancelled_handshake_gives_its_place_back() -> None:
     assert (herd.gate.inside, len(herd.gate.waiting)) == (2, 0)
 
 
+class Connection:
+    """A connection outside that comes to the gate when it may."""
+
+    def __init__(self, herd: Herd, name: int) -> None:
+        self.herd, self.name = herd, name
+
+    def is_gone(self) -> bool:
+        return self.name in self.herd.gone
+
+    def go_on(self, since: float | None = None) -> None:
+        self.herd.tasks[self.name] = asyncio.ensure_future(self.herd._enter(self.name, since))
+
+
+async def connect(herd: Herd, *names: int) -> None:
+    for name in names:
+        connection = Connection(herd, name)
+        if not herd.gate.hold(connection):
+            connection.go_on()
+        await asyncio.sleep(0)
+    await settle()
+
+
+async def test_whoever_finds_a_full_queue_is_kept_outside_and_comes_in_in_turn() -> None:
+    herd = Herd()
+    await connect(herd, *range(10))
+    assert (herd.gate.inside, len(herd.gate.waiting), len(herd.gate.outside)) == (2, 2, 6)
+    for _ in range(20):
+        await herd.serve()
+        herd.loop.move(admission.PUMP_SECONDS)
+        await settle()
+        if not herd.gate.inside:
+            break
+    assert herd.admitted() == [*range(10)]
+    assert (herd.refused(), len(herd.gate.outside)) == ([], 0)
+
+
+async def test_those_outside_that_have_gone_cost_nothing_and_the_late_are_refused() -> None:
+    herd = Herd()
+    await connect(herd, *range(8))
+    herd.gone |= {4, 6}
+    herd.loop.move(7.9)
+    await connect(herd, 8)
+    herd.loop.move(0.2)
+    await settle()
+    assert (herd.admitted(), set(herd.refused())) == ([0, 1], {2, 3, 5, 7})
+    assert [*herd.gate.outside] == []  # 8 has a place in the queue now
+    assert len(herd.gate.waiting) == 1
+
+
 async def test_many_that_waited_in_vain_are_refused_in_portions() -> None:
     herd = Herd()
-    await herd.come(*range(2 + 3 * admission.REFUSED_AT_ONCE))
-    herd.loop.move(8)
-    await settle()
-    assert len(herd.refused()) == admission.REFUSED_AT_ONCE
+    many = 3 * admission.REFUSED_AT_ONCE
+    await connect(herd, *range(4 + many))
+    herd.gate.waiting.extend(herd.gate.waiting)  # always full
+    herd.loop.move(8 - admission.PUMP_SECONDS)
+    assert len(herd.gate.outside) == many
     herd.loop.move(1)
     await settle()
-    assert len(herd.refused()) == 3 * admission.REFUSED_AT_ONCE
+    assert len(herd.gate.outside) == 0
+    assert len(herd.admitted()) == 2
 
 
-def test_a_transport_that_is_closing_has_lost_its_client() -> None:
-    class Transport:
-        closing = False
-
-        def is_closing(self) -> bool:
-            return self.closing
-
-    class Protocol:
-        transport = Transport()
-
-        async def send(self, message: Any) -> None: ...
-
-    protocol = Protocol()
-    assert not admission.is_gone(protocol.send)
-    protocol.transport.closing = True
-    assert admission.is_gone(protocol.send)
-    assert not admission.is_gone(asyncio.Queue().put)  # a server that does not say
+async def test_a_drain_answers_those_outside_at_once() -> None:
+    herd = Herd()
+    await connect(herd, *range(9))
+    herd.gate.close()
+    herd.loop.move(1)
+    await settle()
+    assert len(herd.gate.outside) == 0
+    assert not herd.gate.hold(Connection(herd, 9))
 
 
 @pytest.fixture

@@ -167,8 +167,27 @@ class HTTPBridge:
                 await self._send(answer, environ, receive, send, pool)
                 return
             environ[REFUSAL] = TemporarilyUnavailable(retry_after=5)
-        answer = await loop.run_in_executor(pool, self._call, environ)
+        answer = await self._on_a_thread(loop, environ)
         await self._send(answer, environ, receive, send, pool)
+
+    def _on_a_thread(self, loop: asyncio.AbstractEventLoop, environ: dict[str, Any]) -> asyncio.Future[Answer]:
+        """Run the WSGI application on a thread of the pool; `run_in_executor` would chain two futures for it."""
+        answered: asyncio.Future[Answer] = loop.create_future()
+
+        def settle(answer: Answer | None) -> None:
+            if not answered.done():  # else nobody waits any more
+                answer = answer or Answer(*refusal_answer(InternalError(), environ.get("HTTP_X_REQUEST_ID")))
+                answered.set_result(answer)
+
+        def run() -> None:
+            answer = None
+            try:
+                answer = self._call(environ)
+            finally:
+                loop.call_soon_threadsafe(settle, answer)
+
+        self.pool.submit(run)
+        return answered
 
     async def _store(self, loop: asyncio.AbstractEventLoop, environ: dict[str, Any]) -> Answer:
         self.storing += 1

@@ -361,6 +361,15 @@ async def test_what_django_cannot_answer_is_the_envelope_too():
     assert b"secret" not in answer.body
 
 
+async def test_a_thread_that_is_ended_leaves_nobody_waiting(bridge, monkeypatch):
+    def end(environ):
+        raise SystemExit
+
+    monkeypatch.setattr(bridge, "_call", end)
+    answer = await call(bridge)
+    assert (answer.status, answer.json()["code"]) == (500, "internal")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "hashes"),
     [

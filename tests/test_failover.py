@@ -7,6 +7,8 @@ import asyncio
 import json
 import os
 import re
+import shutil
+import tempfile
 import threading
 import time
 import uuid
@@ -145,6 +147,34 @@ def test_the_primary_serves_while_the_standby_is_away(server: live.Server, pair:
     finally:
         (standby.go_on if how == "gone" else standby.resume)()
     until_standby_serves(server, bob, room)
+
+
+def test_a_pooler_before_the_primary_and_the_standby_beside_it(
+    pair: Pair, valkey_url: str, server: live.Server
+) -> None:
+    primary, standby = pair
+    folder = Path(tempfile.mkdtemp(prefix="alviar-pool-"))  # not pytest's, which PgBouncer's user may not enter
+    replica = {"DATABASE_POOLED_BY": "pgbouncer", "DATABASE_REPLICA_URL": standby.url}
+    try:
+        with (
+            databases.pgbouncer(primary.url, folder, pool_size=4) as url,
+            live.server(database_url=url, redis_url=valkey_url, **replica) as pooled,
+        ):
+            alice, bob = pooled.person(), pooled.person()
+            room = alice.direct(bob)
+            until_standby_serves(pooled, bob, room)
+            for number in range(5):
+                alice.say(room, f"ibis {number}")
+                assert texts(bob, room) == [f"ibis {seen}" for seen in range(number + 1)]
+            assert found(bob, "ibis") == [f"ibis {number}" for number in range(4, -1, -1)]
+            until_standby_serves(pooled, bob, room)
+            log = pooled.said()
+            assert "Traceback" not in log
+            assert "Prepared" not in log
+    except servers.NotAvailable as error:
+        pytest.skip(f"needs PgBouncer: {error}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- The standby takes over -------------------------------------------------------------------------------------------

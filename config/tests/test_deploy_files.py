@@ -7,7 +7,9 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from configparser import RawConfigParser
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,7 +17,10 @@ from django.conf import settings
 
 import config
 import config.settings as module
+from config import stores
 from config.management.commands import tasks_worker
+from tests import engines
+from tests.servers import free_port
 
 ROOT = settings.BASE_DIR
 DEPLOY = ROOT / "deploy"
@@ -78,6 +83,39 @@ def test_compose_starts_all_parts_with_true_settings_and_publishes_only_the_prox
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             assert source in compose["volumes"] or (ROOT / source).exists()
+
+
+def test_compose_with_nats_names_servers_that_are_there_and_start(tmp_path):
+    import compose_spec
+
+    added = yaml.safe_load((DEPLOY / "compose.nats.yaml").read_text())["services"]
+    merged = compose_as_started()
+    for name, service in added.items():
+        there = merged["services"].setdefault(name, {})
+        there |= {
+            key: there.get(key, {}) | value if isinstance(value, dict) else value for key, value in service.items()
+        }
+    assert set(compose_spec.PyCompose.from_json(json.dumps(merged)).service_names()) == set(merged["services"])
+    servers = {name for name in added if name.startswith("nats")}
+    for name in ("app", "tasks"):
+        service = merged["services"][name]
+        assert are_settings(service["environment"]) == set()
+        assert set(re.findall(r"nats://(\w+):4222", service["environment"]["WAKES_URL"])) == servers
+        assert servers < set(service["depends_on"])
+    stores.wakes_url(merged["services"]["app"]["environment"]["WAKES_URL"])
+    for name in servers:
+        program, *words = added[name]["command"]
+        assert set(re.findall(r"nats://(nats\d):6222", words[-1])) == servers - {name}
+    port, places = free_port(), f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    binary = shutil.which(program, path=places)
+    if binary is None:
+        pytest.skip("needs nats-server")
+    words = [word.replace("0.0.0.0:6222", f"127.0.0.1:{free_port()}") for word in words]
+    node = engines.Node(port, tmp_path, [binary, *words[:-2], "-a", "127.0.0.1", "-p", str(port)])
+    try:
+        node.start()
+    finally:
+        node.kill()
 
 
 def test_the_file_for_a_start_with_compose_may_be_copied_as_it_is():

@@ -39,11 +39,15 @@ def shape() -> set[Any]:
 
 
 @pytest.fixture(autouse=True)
-def _now(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check deferred constraints at once: PostgreSQL changes no table for which checks are due in its transaction."""
+def _few_months(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partitions, "AHEAD", 1)
+
+
+def partition(*options: str) -> None:
+    """Run the command, with nothing left to check of what others wrote: they have committed."""
     with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+    call_command("partition", *options, verbosity=0)
 
 
 class Killed(BaseException):
@@ -63,7 +67,7 @@ def killed_after(count: int, monkeypatch: pytest.MonkeyPatch, *options: str) -> 
 
     monkeypatch.setattr(partitions, "_execute", counted)
     try:
-        call_command("partition", *options, verbosity=0)
+        partition(*options)
         return False
     except Killed:
         return True
@@ -80,20 +84,20 @@ def test_undone_the_tables_are_as_they_were_with_every_row(alice: Any, bob: Any)
     before = shape()
     room = direct(alice, bob)
     old = calls.say(alice, room, "of before")
-    call_command("partition", verbosity=0)
+    partition()
     assert partitions.is_partitioned("chat_message")
     new = calls.say(bob, room, "of this month", reply_to=old["uuid"])
     calls.say(alice, room, "an answer to that", reply_to=new["uuid"])
     read, ids = conversation(alice, bob, room), list(Message.objects.order_by("pk").values_list("pk", "uuid"))
     events = list(Event.objects.order_by("pk").values_list("pk", "seq"))
-    call_command("partition", "--undo", verbosity=0)
+    partition("--undo")
     assert shape() ^ before == set()
     assert conversation(alice, bob, room) == read
     assert list(Message.objects.order_by("pk").values_list("pk", "uuid")) == ids
     assert list(Event.objects.order_by("pk").values_list("pk", "seq")) == events
     calls.say(bob, room, "of after", reply_to=new["uuid"])
     assert Message.objects.get(content="of after").pk == ids[-1][0] + 1
-    call_command("partition", "--undo", verbosity=0)  # found done
+    partition("--undo")  # found done
     assert shape() ^ before == set()
 
 
@@ -101,11 +105,11 @@ def test_what_was_undone_can_be_parted_again(alice: Any, bob: Any) -> None:
     room = direct(alice, bob)
     for number in range(3):
         calls.say(alice, room, f"before {number}")
-        call_command("partition", verbosity=0)
+        partition()
         calls.say(alice, room, f"in a month {number}")
         partitions.look_ahead("chat_message")
         calls.say(alice, room, f"later {number}")
-        call_command("partition", "--undo", verbosity=0)
+        partition("--undo")
     wanted = [f"{when} {number}" for number in range(3) for when in ("before", "in a month", "later")]
     assert [content for content, _ in conversation(alice, bob, room)] == wanted
     assert list(Message.objects.order_by("seq").values_list("pk", flat=True)) == sorted(
@@ -117,18 +121,18 @@ def test_killed_at_any_place_people_go_on_and_a_repeat_ends_the_work(
     alice: Any, bob: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, room = shape(), direct(alice, bob)
-    call_command("partition", verbosity=0)
+    partition()
     parted = len(shape())
-    call_command("partition", "--undo", verbosity=0)
+    partition("--undo")
     count = 0
     # After the bound of ids is made, proven; the swap; some foreign keys; in the second table. Then on the way back.
     for options, places in (((), (1, 2, 3, 6, 15)), (("--undo",), (1, 3, 6))):
         for after in places:
-            call_command("partition", *([] if options else ["--undo"]), verbosity=0)
+            partition(*([] if options else ["--undo"]))
             assert killed_after(after, monkeypatch, *options)
             count += 1
             calls.say(alice, room, str(count))
-            call_command("partition", *options, verbosity=0)
+            partition(*options)
             assert partitions.is_partitioned("chat_message") is not bool(options)
             assert shape() ^ plain == set() if options else len(shape()) >= parted
     seen = conversation(alice, bob, room)[-count:]

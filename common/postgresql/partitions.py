@@ -187,6 +187,7 @@ def _unswap(table: str) -> list[str]:
     locks += [f"{owner} IN ACCESS EXCLUSIVE MODE" for owner in sorted({key.owner for key in from_others})]
     return [
         *(f"LOCK TABLE {wanted}" for wanted in (*locks, f"{table} IN ACCESS EXCLUSIVE MODE")),
+        "SET CONSTRAINTS ALL IMMEDIATE",  # a table whose rows wait for a check can not be changed
         f"CREATE TEMPORARY TABLE {table}_last AS SELECT last_value, is_called FROM {sequence}",  # noqa: S608
         *(f"ALTER TABLE {key.owner} DROP CONSTRAINT {_quoted(key.name)}" for key in (*referring, *own)),
         f"ALTER TABLE {table} DETACH PARTITION {before}",

@@ -90,6 +90,9 @@ class PersonAdmin(Finding, Acts, Glance, UserAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
+        if obj is not None and obj.pk == request.user.pk:
+            # One's own address is changed by `email-change/`, with the password: a stolen cookie must not move it.
+            fields = (*fields, "email", "email_verified")
         if request.user.is_superuser:
             return fields
         # Permission to change users does not allow raising one's own rights.

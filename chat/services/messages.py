@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists
 from django.utils.translation import gettext_lazy as _
 
 from chat.log import events
@@ -167,10 +168,13 @@ def page(
 ) -> tuple[list[Message], bool]:
     """Return a page of messages in ascending order, and whether there are more in the reading direction.
 
-    Uses the index `(conversation, seq)`: the cost depends on the page, not on the conversation.
+    Uses the index `(conversation, seq)`: the cost depends on the page, not on the conversation. Membership is a part of
+    the same statement: nothing is shown to somebody who was removed since `membership` was read.
     """
     visible = Message.objects.filter(
-        conversation_id=membership.conversation_id, seq__gt=max(membership.visible_after_seq, after_seq or 0)
+        Exists(Membership.objects.living().filter(pk=membership.pk)),
+        conversation_id=membership.conversation_id,
+        seq__gt=max(membership.visible_after_seq, after_seq or 0),
     )
     if before_seq is not None:
         visible = visible.filter(seq__lt=before_seq)

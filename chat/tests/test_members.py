@@ -3,6 +3,7 @@
 import pytest
 
 from chat.models import Membership
+from chat.rest import message_views
 from chat.tests.calls import api, at, codes, direct, events, group, refused, roles, say, shown
 
 
@@ -270,3 +271,22 @@ def test_who_shares_no_receipts_shows_none_to_others(alice, bob):
 def _of(viewer, conversation, username):
     rows = api(viewer).get(at(conversation, "members/")).json()["results"]
     return next(row for row in rows if row["user"]["username"] == username)
+
+
+def test_a_page_that_meets_a_removal_shows_nothing_of_after_it(alice, bob, monkeypatch):
+    """Membership was read, then the member was removed and something was said, then the messages are read."""
+    conversation = group(alice, bob)
+    say(alice, conversation, "before")
+    real = message_views.access.member_of
+
+    def removed_right_after(*args):
+        membership = real(*args)
+        monkeypatch.setattr(message_views.access, "member_of", real)
+        remove(alice, conversation, bob)
+        say(alice, conversation, "after bob is gone")
+        return membership
+
+    monkeypatch.setattr(message_views.access, "member_of", removed_right_after)
+    answer = api(bob).get(at(conversation, "messages/"))
+    assert "after bob is gone" not in answer.content.decode()
+    assert api(bob).get(at(conversation, "messages/")).status_code == 404

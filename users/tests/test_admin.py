@@ -190,7 +190,7 @@ def test_a_stolen_cookie_does_not_move_its_owners_address(boss, admin_person):
     page = reverse("admin:users_user_change", args=[admin_person.pk])
     html = boss.get(page).content.decode()
     assert 'name="email"' not in html
-    fields = {name: value for name, value in re.findall(r'name="([a-z_]+)" value="([^"]*)"', html)}
+    fields = dict(re.findall(r'name="([a-z_]+)" value="([^"]*)"', html))
     before = admin_person.email
     boss.post(page, {**fields, "email": "thief@example.com", "email_verified": "on", "language": "en"})
     admin_person.refresh_from_db()

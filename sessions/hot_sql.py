@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import Field, Model
 
 from common import pipelined, rows
@@ -23,7 +23,7 @@ M = TypeVar("M", bound=Model)
 def db_value(name: str, value: Any) -> Any:
     """Return `value` prepared for the column `name` of UserSession on this database."""
     field: Field[Any, Any] = UserSession._meta.get_field(name)  # type: ignore[assignment]
-    return field.get_db_prep_save(value, connection)
+    return field.get_db_prep_save(value, connections[DEFAULT_DB_ALIAS])  # the field asks for it several times
 
 
 def load(*, user_id: int, sid: uuid.UUID, names: Sequence[str] = ()) -> tuple[Any | None, UserSession | None]:

@@ -1,4 +1,4 @@
-"""`make cluster-long`: the long rehearsal, the one that must find losses, and the sizes; writes benchmarks/cluster.md.
+"""`make cluster-long`: the long rehearsal, each engine, a run that must find losses, the sizes: benchmarks/cluster.md.
 
 python -m tests.cluster.page [--sockets 20000]
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.plots import bars
 from tests.cluster.run import NOT_RUN
+from tests.cluster.stores import STORES
 from tests.live import ROOT
 
 PAGE, PLOTS = ROOT / "benchmarks" / "cluster.md", ROOT / "benchmarks" / "plots"
@@ -83,12 +84,18 @@ def main() -> int:
         if code == NOT_RUN:
             return code
         codes.append(code)
+        engines = {}
+        for name in STORES:
+            code, engines[name] = run("run", "--wakes", name)
+            codes.append(code)
         code, broken = run("run", "--broken", "--only", "steady")
         codes.append(code)
         code, _ = run("sizes", "--sockets", str(options.sockets), "--json", str(sizes))
         codes.append(code)
         parts = [INTRODUCTION.format(day=f"{datetime.now(UTC):%Y-%m-%d}", cores=os.cpu_count())]
         parts.append(f"\n## Faults\n\n```\n{table(long)}\n```\n\n![Latencies](plots/cluster-faults.svg)\n")
+        parts.append("\n## Engines of three hosts\n")
+        parts += [f"\n`--wakes {name}`:\n\n```\n{table(text)}\n```\n" for name, text in engines.items()]
         parts.append(f"\n## Without wakes and sweep\n\nIt must find losses, and does:\n\n```\n{table(broken)}\n```\n")
         if latencies.exists():
             figures = json.loads(latencies.read_text())

@@ -117,7 +117,7 @@ REFUSALS: dict[tuple[str, str], tuple[Kind, ...]] = {
     ("post", f"{AUTH}password-reset/confirm/"): (InvalidOrExpiredToken, Throttled),
     ("post", f"{AUTH}password-change/"): (AccountLocked,),
     ("post", f"{AUTH}factors/totp/"): (ReauthenticationRequired,),
-    ("post", f"{AUTH}factors/totp/confirm/"): (InvalidCode, ReauthenticationRequired),
+    ("post", f"{AUTH}factors/totp/confirm/"): (AccountLocked, InvalidCode, ReauthenticationRequired),
     ("delete", f"{AUTH}factors/totp/"): (NotFound, ReauthenticationRequired),
     ("post", f"{AUTH}factors/recovery-codes/"): (NoSecondFactor, ReauthenticationRequired),
     ("post", f"{AUTH}factors/passkeys/options/"): (PasskeysUnavailable, ReauthenticationRequired),

@@ -81,6 +81,14 @@ def test_a_wrong_first_code_turns_nothing_on(clock, alice_api, code):
     assert alice_api.get(FACTORS).data["totp"] is None
 
 
+def test_five_wrong_first_codes_lock_the_confirming_of_an_enrolment(clock, alice_api):
+    secret = alice_api.post(TOTP).data["secret"]
+    for _ in range(5):
+        assert alice_api.post(CONFIRM, {"code": "000000"}).data["code"] == "invalid_code"
+    answer = alice_api.post(CONFIRM, {"code": code_at(secret)})
+    assert (answer.status_code, answer.data["code"]) == (429, "account_locked")  # and documented, as conftest holds
+
+
 @pytest.mark.parametrize(
     "body", [{}, {"code": ""}, {"code": 123456}, {"code": ["1"]}, {"code": "1" * 65}, {"code": None}]
 )

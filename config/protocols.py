@@ -249,7 +249,8 @@ class HTTPProtocol(HttpToolsProtocol):
         if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
             self._refuse(BadRequest())
             return
-        self.is_held = tell.current().gate.hold(self)
+        process = tell.running()
+        self.is_held = process is not None and process.gate.hold(self)
         if not self.is_held:
             self.go_on()
 

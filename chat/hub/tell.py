@@ -32,6 +32,11 @@ def current() -> Process:
     return _current
 
 
+def running() -> Process | None:
+    """Return the hub of this process, None before it is started."""
+    return _current
+
+
 async def start() -> None:
     """Start with the server, so that commits over REST are delivered from the beginning."""
     process = current()

@@ -7,11 +7,13 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvicorn
 
+from chat.hub import tell
 from config import protocols
 from config.protocols import HTTPProtocol, SocketProtocol
 
@@ -326,6 +328,77 @@ async def test_an_answer_that_nobody_reads_is_given_up(settings: Any) -> None:
         while protocols._watcher._connections or not application.scopes:
             await asyncio.sleep(0.02)
         peer.writer.close()
+
+
+# --- The gate of handshakes ---
+
+
+class Full:
+    """A gate that keeps everybody outside until the test says so."""
+
+    def __init__(self) -> None:
+        self.held: list[HTTPProtocol] = []
+
+    def hold(self, connection: HTTPProtocol) -> bool:
+        self.held.append(connection)
+        return True
+
+    async def first(self) -> HTTPProtocol:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not self.held:
+                await asyncio.sleep(0.01)
+        return self.held[0]
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Full:
+    gate = Full()
+    monkeypatch.setattr(tell, "_current", SimpleNamespace(gate=gate))
+    return gate
+
+
+async def test_a_handshake_that_is_held_starts_nothing_and_loses_nothing(gate: Full) -> None:
+    application = Application()
+    async with serving(application) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(path="/ws/", **UPGRADE))
+        connection = await gate.first()
+        await peer.say(frame(1, b"too early"))
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not connection._early:
+                await asyncio.sleep(0.01)
+        assert application.scopes == []
+        connection.go_on(12.5)
+        assert (await peer.answer())[0] == 101
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not application.received:
+                await asyncio.sleep(0.01)
+        assert application.received[0]["text"] == "too early"
+        assert application.send.__self__.held_since == 12.5
+        peer.writer.close()
+
+
+async def test_a_held_client_that_leaves_is_known_to_have_gone(gate: Full) -> None:
+    application = Application()
+    async with serving(application) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(path="/ws/", **UPGRADE))
+        connection = await gate.first()
+        assert not connection.is_gone()
+        peer.writer.close()
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not connection.is_gone():
+                await asyncio.sleep(0.01)
+        assert application.scopes == []
+
+
+async def test_a_held_client_that_floods_is_closed(gate: Full) -> None:
+    async with serving(Application()) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(path="/ws/", **UPGRADE))
+        await gate.first()
+        await peer.say(bytes(2 * protocols.SLICE_BYTES))
+        assert await peer.closed()
 
 
 # --- Frames ---

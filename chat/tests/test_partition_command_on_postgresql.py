@@ -137,3 +137,14 @@ def test_killed_at_any_place_people_go_on_and_a_repeat_ends_the_work(
             assert shape() ^ plain == set() if options else len(shape()) >= parted
     seen = conversation(alice, bob, room)[-count:]
     assert [content for content, _ in seen] == [str(number) for number in range(1, count + 1)]
+
+
+def test_undo_has_every_lock_before_it_copies() -> None:
+    partition()
+    statements = partitions._unswap("chat_message")
+    copies = next(number for number, statement in enumerate(statements) if statement.startswith("INSERT"))
+    locks = [statement for statement in statements[:copies] if statement.startswith("LOCK")]
+    keys = partitions._foreign_keys("conrelid", "chat_message") + partitions._foreign_keys("confrelid", "chat_message")
+    parts = {name for (name,) in rows("SELECT inhrelid::regclass::text FROM pg_inherits")}  # locked with the whole
+    wanted = {table for key in keys for table in (key.owner, key.target)} - parts
+    assert {f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE" for table in wanted} == set(locks)

@@ -183,7 +183,8 @@ def _unswap(table: str) -> list[str]:
     own = _foreign_keys("confrelid", before)
     columns = ", ".join(_quoted(name) for (name,) in _rows(_COLUMNS, [table]))
     to_others = sorted({key.target for key in _foreign_keys("conrelid", table) if key.target != table})
-    locks = [f"{target} IN SHARE ROW EXCLUSIVE MODE" for target in to_others]
+    # Dropping a foreign key locks its target as well: a wait for that after the copy would cost the copy.
+    locks = [f"{target} IN ACCESS EXCLUSIVE MODE" for target in to_others]
     locks += [f"{owner} IN ACCESS EXCLUSIVE MODE" for owner in sorted({key.owner for key in from_others})]
     return [
         *(f"LOCK TABLE {wanted}" for wanted in (*locks, f"{table} IN ACCESS EXCLUSIVE MODE")),

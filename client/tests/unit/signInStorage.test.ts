@@ -131,7 +131,7 @@ describe('killed between any two writes', () => {
       ),
       { numRuns: 150 },
     );
-  });
+  }, 60_000);
 
   it('stays signed out when it was killed while it signed out', async () => {
     const server = rotatingServer();

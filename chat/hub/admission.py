@@ -37,8 +37,8 @@ class Gate:
     """The queues before authentication. Used on the event loop.
 
     `waiting` are handshakes for which the application runs already, about as many as there are places. All others are
-    `outside`, where one costs its connection alone (uvicorn; `config/protocols.py`). Nobody waits
-    while a place is free.
+    `outside`, where one costs its connection alone (uvicorn; `config/protocols.py`). Nobody waits while a place is
+    free.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, at_once: int, patience_s: float) -> None:

@@ -8,7 +8,7 @@ const dist = (name) => JSON.stringify(`${root}dist/esm/${name}.js`);
 const BUDGETS = [
   ['useWebSocketWithAuth', 6_000, `export { useWebSocketWithAuth } from ${dist('react')}`],
   ['AuthClient, Connection', 8_200, `export { AuthClient, Connection } from ${dist('index')}`],
-  ['everything of the core and React', 16_750, `export * from ${dist('index')}; export * from ${dist('react')}; export * from ${dist('react-native')}`],
+  ['everything of the core and React', 17_000, `export * from ${dist('index')}; export * from ${dist('react')}; export * from ${dist('react-native')}`],
   ['alviar-client/accounts', 2_500, `export * from ${dist('accounts')}`],
   ['alviar-client/media', 2_500, `export * from ${dist('media')}`],
   ['alviar-client/stores', 2_300, `export * from ${dist('stores')}`],

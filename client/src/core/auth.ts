@@ -13,7 +13,7 @@ import {
   STORAGE_RETRY_BASE_MS,
 } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
-import { ApiError, NotSignedInError, unanswered } from './errors.js';
+import { ApiError, NetworkError, NotSignedInError, unanswered } from './errors.js';
 import { readClaims, type TokenClaims } from './jwt.js';
 import { browserLifecycle, type Lifecycle } from './lifecycle.js';
 import { takeTurns, within } from './locks.js';
@@ -298,6 +298,7 @@ export class AuthClient {
 
   /** Whatever answers as a login does (a second factor, a passkey, a mailed code): this person is signed in now. */
   acceptLogin = (answer: LoginResponse): Promise<void> => {
+    if (!answer?.access) return Promise.reject(new NetworkError());
     const { user = null, session = null } = answer;
     return this.accept(answer, { user, session }, `local-${this.now()}`);
   };
@@ -355,12 +356,12 @@ export class AuthClient {
     const answer = await this.open<TokenPair>('POST', '/api/auth/token/refresh/', { refresh }).catch((error: unknown) => error as Error);
     // Signed out meanwhile, or another tab was faster: nothing is left to decide.
     if (this.tokens !== tokens) return this.accessToken;
-    if (!(answer instanceof Error)) {
+    if (!(answer instanceof Error) && answer?.access) {
       await this.acceptPair({ ...answer, refresh: answer.refresh ?? refresh });
       return answer.access;
     }
-    const { action, reason, retryAfter } = answer as Partial<ApiError>;
-    // Only the server itself ends a sign-in: a proxy's page of whatever status does not.
+    const { action, reason, retryAfter }: Partial<ApiError> = answer instanceof ApiError ? answer : {};
+    // Only the server itself ends a sign-in, and only it brings tokens: a proxy's page of whatever status does neither.
     if (action === 'login') await this.forget(reason ?? 'refresh_refused');
     else this.retryLater(retryAfter);
     return null;
@@ -656,8 +657,13 @@ async function readAnswer<Answer>(answer: Promise<HttpResponse>): Promise<Answer
     throw unanswered(error);
   });
   if (!response.ok) throw await ApiError.from(response);
-  const text = await response.text();
-  return (text ? JSON.parse(text) : undefined) as Answer;
+  try {
+    const text = await response.text();
+    return (text ? JSON.parse(text) : undefined) as Answer;
+  } catch (error) {
+    // Cut off on its way, or a page of somebody in between.
+    throw unanswered(error);
+  }
 }
 
 function claimsOf(token: string): TokenClaims {

@@ -1,8 +1,8 @@
 import type { AuthClient } from './auth.js';
 import { ConnectionState, type Connection } from './connection.js';
-import { EXCERPT_CHARS, LIST_PATIENCE_MS, PAGE_SIZE, SAVE_DELAY_MS, TYPING_EXPIRES_MS, TYPING_REPEAT_MS } from './constants.js';
+import { EXCERPT_CHARS, LIST_PATIENCE_MS, PAGE_SIZE, READ_RETRY_MS, SAVE_DELAY_MS, TYPING_EXPIRES_MS, TYPING_REPEAT_MS } from './constants.js';
 import { Emitter, type Unsubscribe } from './emitter.js';
-import { NotSignedInError } from './errors.js';
+import { NotSignedInError, type ApiError } from './errors.js';
 import type {
   Ack,
   ChatEvent,
@@ -18,9 +18,10 @@ import type {
   Typing,
 } from './frames.js';
 import type { ChatStore } from './offline.js';
-import { Outbox, wellFormed, type Draft, type OutboxItem } from './outbox.js';
+import { Outbox, type Draft, type OutboxItem } from './outbox.js';
 import type { WebSocketConstructor } from './platform.js';
 import { Share } from './share.js';
+import { wellFormed } from './text.js';
 import type { Attachment, Conversation, Member, Message, Page, Person, Uuid } from './types.js';
 
 export interface ChatClientOptions {
@@ -311,11 +312,11 @@ export class ChatClient {
   openDirect = (userId: number): Promise<Conversation> => this.create({ kind: 'direct', user_id: userId });
 
   createGroup = (title: string, userIds: number[]): Promise<Conversation> =>
-    this.create({ kind: 'group', title, user_ids: userIds });
+    this.create({ kind: 'group', title: wellFormed(title), user_ids: userIds });
 
   searchPeople = (query: string): Promise<Person[]> =>
     this.auth
-      .api<Person[] | Page<Person>>('GET', `/api/users/search/?q=${encodeURIComponent(query)}`)
+      .api<Person[] | Page<Person>>('GET', `/api/users/search/?q=${encodeURIComponent(wellFormed(query))}`)
       .then((answer) => (Array.isArray(answer) ? answer : answer.results));
 
   members = (uuid: Uuid): Promise<Page<Member>> =>
@@ -499,8 +500,19 @@ export class ChatClient {
   private readAgain(uuid: Uuid): void {
     const timeline = this.timelineOf(uuid);
     if (timeline.loading) timeline.stale = true;
-    else void this.loadPage(uuid, '').catch(() => {});
+    else this.read(() => this.loadPage(uuid, ''));
   }
+
+  /** What nobody waits for: tried again while the socket is open, unless the server refuses it. */
+  private read(work: () => Promise<unknown>): void {
+    const { hello } = this;
+    void work().catch(({ status = 0 }: Partial<ApiError>) => {
+      if (hello && this.hello === hello && (status < 400 || status === 429 || status >= 500)) {
+        setTimeout(() => this.hello === hello && this.read(work), READ_RETRY_MS);
+      }
+    });
+  }
+
 
   private timelineOf(uuid: Uuid): Timeline {
     let timeline = this.timelines.get(uuid);
@@ -574,7 +586,7 @@ export class ChatClient {
   }
 
   edit = (message: Uuid, text: string): Promise<unknown> => {
-    const content = wellFormed(text);
+    const content = this.sendable(wellFormed(text));
     return this.change({ type: 'edit', message_uuid: message, content }, 'PATCH', `/api/chat/messages/${message}/`, { content });
   };
 
@@ -585,7 +597,7 @@ export class ChatClient {
     this.change(
       { type: 'react', message_uuid: message, emoji, remove },
       remove ? 'DELETE' : 'PUT',
-      `/api/chat/messages/${message}/reactions/${encodeURIComponent(emoji)}/`,
+      `/api/chat/messages/${message}/reactions/${encodeURIComponent(wellFormed(emoji))}/`,
     );
 
   /** Everything up to here has been seen; without a number, everything there is. */
@@ -651,9 +663,16 @@ export class ChatClient {
 
   private transmit(item: OutboxItem): boolean {
     if (!this.connection.isOpen || !this.hello) return false;
-    const { conversation_uuid, content, client_msg_id, reply_to, attachments } = item;
+    const { conversation_uuid, client_msg_id, reply_to, attachments } = item;
+    const content = this.sendable(item.content);
     const uuids = attachments?.length ? attachments.map(({ uuid }) => uuid) : undefined;
     return this.connection.sendFrame({ type: 'message', conversation_uuid, content, client_msg_id, reply_to, attachments: uuids }, false);
+  }
+
+  /** Of a text that is too long, one character more than the server takes: it refuses the text, not the whole socket. */
+  private sendable(text: string): string {
+    const most = this.hello?.limits?.content_chars ?? Infinity;
+    return text.length > most ? [...text].slice(0, most + 1).join('') : text;
   }
 
   /** Over the socket when it is open, else by HTTP. */
@@ -723,7 +742,7 @@ export class ChatClient {
         this.events.emit('hello', frame);
         this.asked = '';
         this.askPresence();
-        if (!this.listed) void this.loadConversations().catch(() => {});
+        if (!this.listed) this.read(this.loadConversations);
         // Another tab may have been closed before it could send.
         void this.adopt();
         // What the dead socket took with it goes again: the server knows each by its id.
@@ -792,9 +811,9 @@ export class ChatClient {
         break;
       default:
         // Who is a member, and with what right: few, and the row has more than the event.
-        if (known) void this.reloadConversation(uuid).catch(() => {});
+        if (known) this.read(() => this.reloadConversation(uuid));
     }
-    if (!known) void this.reloadConversation(uuid).catch(() => {});
+    if (!known) this.read(() => this.reloadConversation(uuid));
     this.events.emit('event', event);
   }
 
@@ -914,7 +933,7 @@ export class ChatClient {
     this.emptyTimeline(uuid);
     this.events.emit('gap', gap);
     if (wasOpen || timeline.loading) this.readAgain(uuid);
-    void this.reloadConversation(uuid).catch(() => {});
+    this.read(() => this.reloadConversation(uuid));
     this.timelineChanged(uuid);
   }
 

@@ -256,10 +256,13 @@ export class Connection {
     return false;
   }
 
-  /** With an id a message may be repeated. Only where `hello` has shown that the server knows of it. */
+  /**
+   * With an id a message may be repeated. Only where `hello` has shown that the server knows of it, and not one that is
+   * longer than the server takes: it would close each socket that brings it. (Three bytes for each unit of UTF-16 are the most.)
+   */
   private keep(data: string): string {
     const frame = parseFrame(data) as ClientFrame | null;
-    if (frame?.type !== 'message') return data;
+    if (frame?.type !== 'message' || data.replace(/[^\0-\x7f]/g, '123').length > this.current!.hello!.limits?.frame_bytes) return data;
     const id = frame.client_msg_id ?? uuid4();
     const text = frame.client_msg_id ? data : JSON.stringify({ ...frame, client_msg_id: id });
     this.unacknowledged.set(id, text);
@@ -403,7 +406,7 @@ export class Connection {
     this.tokenCheckTimer = setInterval(() => void this.checkToken(), SOCKET_TOKEN_CHECK_INTERVAL_MS);
     this.setState(ConnectionState.Open);
     if (this.leaving === null) this.repeat(link);
-    for (const data of this.queue.splice(0)) link.ws.send(data);
+    for (const data of this.queue.splice(0)) link.ws.send(link.live ? this.keep(data) : data);
     this.events.emit('open', link.ws as SocketObject);
   }
 

@@ -65,6 +65,8 @@ export const PAGE_SIZE = 50;
 export const EXCERPT_CHARS = 120;
 /** The socket waits for the list of conversations for at most this long. */
 export const LIST_PATIENCE_MS = 3_000;
+/** What nobody waits for and did not come is read again after this, while the socket is open. */
+export const READ_RETRY_MS = 5_000;
 /** A tab that hears nothing of another one's socket for this long makes its own. */
 export const JOIN_PATIENCE_MS = 2_000;
 /** How many people one socket may watch. */

@@ -3,6 +3,7 @@ import type * as Http from '../generated/http.js';
 import type { AuthClient } from './auth.js';
 import { ApiError, NetworkError, unanswered } from './errors.js';
 import type { FileObject } from './platform.js';
+import { wellFormed } from './text.js';
 import type { Attachment, Message, Timestamp, Uuid, With } from './types.js';
 
 /** A file: the browser's `Blob`, or React Native's `{ uri, name, type }`. */
@@ -73,6 +74,8 @@ export async function uploadAttachment(auth: AuthClient, file: UploadFile, optio
   let answer = await send(same(await auth.ensureValidToken(1)));
   if (answer.status === 401) answer = await send(same(await auth.refresh()));
   if (answer.status >= 400) throw new ApiError(answer.status, (answer.body as object) ?? {});
+  // Not the server's: a page of somebody in between.
+  if (!answer.body) throw new NetworkError();
   onProgress?.(1);
   return same(answer.body as Attachment);
 }
@@ -88,7 +91,9 @@ async function uploadByFetch(auth: AuthClient, form: FormData, { onProgress, sig
   });
   if (!response.ok) throw await ApiError.from(response);
   onProgress?.(1);
-  return response.json() as Promise<Attachment>;
+  return response.json().catch((error: unknown) => {
+    throw unanswered(error);
+  }) as Promise<Attachment>;
 }
 
 /**
@@ -167,7 +172,7 @@ export function searchMessages(
   query: SearchQuery | { next: string },
 ): Promise<{ results: SearchResult[]; next: string | null }> {
   if ('next' in query) return auth.api('GET', query.next);
-  const parameters = Object.entries(query).map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`);
+  const parameters = Object.entries(query).map(([key, value]) => `${key}=${encodeURIComponent(wellFormed(String(value)))}`);
   return auth.api('GET', `/api/chat/search/?${parameters.join('&')}`);
 }
 
@@ -181,5 +186,5 @@ function parse(text: string): unknown {
 
 /** Of the UTF-8, by hand: not every phone has `TextEncoder`. */
 function base64(text: string): string {
-  return btoa(encodeURIComponent(text).replace(/%(..)/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16))));
+  return btoa(encodeURIComponent(wellFormed(text)).replace(/%(..)/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16))));
 }

@@ -1,5 +1,6 @@
 import { ACK_TIMEOUT_MS } from './constants.js';
 import type { ErrorFrame } from './frames.js';
+import { wellFormed } from './text.js';
 import type { Attachment, Uuid } from './types.js';
 import { uuid4 } from './uuid.js';
 
@@ -177,9 +178,4 @@ export class Outbox {
     const oldest = this.sentTimes[this.sentTimes.length - this.perWindow];
     return oldest === undefined ? now : oldest + WINDOW_MS + WINDOW_SLACK_MS;
   }
-}
-
-/** Half an emoji is no text: the server would refuse it for ever. */
-export function wellFormed(text: string): string {
-  return text.replace(/[\uD800-\uDBFF][\uDC00-\uDFFF]|[\uD800-\uDFFF]/g, (found) => (found.length > 1 ? found : '\uFFFD'));
 }

@@ -571,3 +571,71 @@ it('gives what another tab left unsent to nobody else', async () => {
   await settle();
   expect(chat.unsentCount).toBe(0);
 });
+
+describe('what nobody waits for', () => {
+  const broken = () => ({ status: 503, body: { detail: '', code: 'temporarily_unavailable' } });
+
+  it('is read again while the socket is open: the list', async () => {
+    const { 'GET /api/chat/conversations/': works } = server.routes;
+    server.routes['GET /api/chat/conversations/'] = broken;
+    await auth.login('alice', 'x');
+    void chat.connect().catch(() => {});
+    await settle();
+    FakeSocket.last.greet();
+    await settle();
+    expect(chat.conversations).toEqual([]);
+    server.routes['GET /api/chat/conversations/'] = works!;
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(chat.conversations.map(({ uuid }) => uuid)).toEqual(['k1']);
+  });
+
+  it('is read again: a conversation that an event was the first to tell of, and a page after a gap', async () => {
+    list = [conversation('k1', { last_seq: 3 })];
+    pages.newest = { results: [message('k1', 3)], has_more: false };
+    await connected();
+    await chat.loadNewest('k1');
+    const { 'GET /api/chat/conversations/k2/': one, 'GET /api/chat/conversations/k1/messages/?limit=50': page } = server.routes;
+    server.routes['GET /api/chat/conversations/k2/'] = broken;
+    server.routes['GET /api/chat/conversations/k1/messages/?limit=50'] = broken;
+    FakeSocket.last.events(created('k2', 1));
+    FakeSocket.last.frame({ type: 'gap', conversation_uuid: 'k1', from_seq: 4, last_seq: 400 });
+    await settle();
+    expect([chat.conversation('k2'), contents()]).toEqual([undefined, []]);
+    server.routes['GET /api/chat/conversations/k2/'] = one!;
+    server.routes['GET /api/chat/conversations/k1/messages/?limit=50'] = page!;
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(chat.conversation('k2')?.kind).toBe('group');
+    expect(contents()).toEqual(['message 3']);
+  });
+
+  it('is not asked for again where the server says no', async () => {
+    await connected();
+    server.routes['GET /api/chat/conversations/k2/'] = () => ({ status: 404, body: { detail: '', code: 'not_found' } });
+    FakeSocket.last.events(created('k2', 1));
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(server.to('/api/chat/conversations/k2/')).toHaveLength(1);
+  });
+});
+
+it('sends no more of a text that is too long than the server needs to refuse it', async () => {
+  await connected();
+  const id = chat.sendMessage('k1', '😀'.repeat(20_000));
+  const [sent] = FakeSocket.last.framesOf('message');
+  expect([...(sent!.content as string)]).toHaveLength(4_001);
+  FakeSocket.last.frame({ type: 'error', client_msg_id: id, code: 'too_long', detail: 'Too long', retryable: false });
+  expect(chat.timeline('k1')).toMatchObject([{ status: 'failed', problem: 'Too long', content: '😀'.repeat(20_000) }]);
+  const edited = expect(chat.edit('k1-m1', 'x'.repeat(70_000))).rejects.toBeInstanceOf(FrameError);
+  const [edit] = FakeSocket.last.framesOf('edit');
+  expect(edit!.content).toHaveLength(4_001);
+  FakeSocket.last.frame({ type: 'error', ref: edit!.ref, code: 'too_long', detail: 'Too long', retryable: false });
+  await edited;
+});
+
+it('half an emoji stops neither a search for people, nor a reaction, nor a group', async () => {
+  await auth.login('alice', 'x');
+  server.routes['GET /api/users/search/'] = () => ({ body: [] });
+  server.routes['POST /api/chat/conversations/'] = ({ body }) => ({ body: conversation('k3', { kind: 'group', title: body.title }) });
+  await expect(chat.searchPeople('\ud83d')).resolves.toEqual([]);
+  await expect(chat.createGroup('a\ud83d', [])).resolves.toMatchObject({ title: 'a\ufffd' });
+  await expect(chat.react('k1-m1', '\ud83d')).rejects.toMatchObject({ status: 404 });
+});

@@ -357,6 +357,30 @@ describe('a dead network', () => {
     expect(FakeSocket.last.framesOf('message')).toHaveLength(0);
   });
 
+  it('takes nothing with it that had waited for the socket', async () => {
+    const { connection: c } = await connected();
+    FakeSocket.last.serverClose(1006);
+    expect(c.send(JSON.stringify({ type: 'message', conversation_uuid: 'a', content: 'Hello!' }))).toBe(false);
+    await vi.advanceTimersByTimeAsync(500);
+    FakeSocket.last.greet();
+    const [first] = FakeSocket.last.framesOf('message');
+    expect(first).toMatchObject({ content: 'Hello!' });
+    FakeSocket.last.serverClose(1006);
+    await vi.advanceTimersByTimeAsync(1_000);
+    FakeSocket.last.greet();
+    expect(FakeSocket.last.framesOf('message')).toEqual([first]);
+  });
+
+  it.each(['x'.repeat(70_000), 'é'.repeat(33_000), '字'.repeat(22_000), '😀'.repeat(16_500)])('a message over the limit ends one socket, not each', async (content) => {
+    const { connection: c } = await connected();
+    c.send(JSON.stringify({ type: 'message', conversation_uuid: 'a', content }));
+    expect(FakeSocket.last.framesOf('message')).toHaveLength(1);
+    FakeSocket.last.serverClose(1009);
+    await vi.advanceTimersByTimeAsync(1_000);
+    FakeSocket.last.greet();
+    expect(FakeSocket.last.framesOf('message')).toHaveLength(0);
+  });
+
   it('is noticed however short the heartbeat is: the oldest ping counts', async () => {
     const { connection: c } = await connected();
     FakeSocket.last.hello({ heartbeat_interval_ms: 2_000 });

@@ -150,3 +150,23 @@ it('searches, and reads the next page', async () => {
   await searchMessages(auth, { next: 'http://server/api/chat/search/?cursor=2' });
   expect(server.requests.slice(-2).map(({ path }) => path)).toEqual(['/api/chat/search/?q=%C3%A9t%C3%A9%20%26%20co&has=link', '/api/chat/search/?cursor=2']);
 });
+
+describe('what is not as it should be', () => {
+  it('half an emoji stops neither an upload nor a search', async () => {
+    await uploadResumable(auth, new Blob(['0123456789']), { name: 'a\ud83d.txt' });
+    await searchMessages(auth, { q: '\ud83d' });
+    expect(server.requests.some(({ path }) => path === '/api/chat/search/?q=%EF%BF%BD')).toBe(true);
+  });
+
+  it('a page of somebody in between is no attachment', async () => {
+    const upload = uploadAttachment(auth, file('x'));
+    const raised = expect(upload).rejects.toBeInstanceOf(NetworkError);
+    await settle();
+    Object.assign(FakeUpload.all[0]!, { status: 200, responseText: '<html>' });
+    FakeUpload.all[0]!.onload();
+    await raised;
+    vi.stubGlobal('XMLHttpRequest', undefined);
+    server.routes['POST /api/chat/attachments/'] = () => ({});
+    await expect(uploadAttachment(auth, file('x'))).rejects.toBeInstanceOf(NetworkError);
+  });
+});

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { AuthClient, type AuthClientOptions } from '@/core/auth';
 import { MINUTE_MS } from '@/core/constants';
+import { NetworkError } from '@/core/errors';
 import type { TokenStorage } from '@/core/storage';
 import { fakeFetch, jwt, sharedStorage, user } from '../support/fakes';
 
@@ -237,6 +238,23 @@ it.each([400, 401, 403, 404, 502])('a proxy’s page with %i at a refresh signs 
   expect(await auth.refresh()).toBeNull();
   expect(auth.getSnapshot().status).toBe('signed_in');
   expect(items.get('refresh_token')).toBeDefined();
+  broken = false;
+  expect(await auth.refresh()).not.toBeNull();
+});
+
+it.each(['<html>Sign in to the hotel</html>', '{}', 'null', '', '{"action": "login"}'])('a proxy’s answer %j with 200 brings no tokens and takes none', async (page) => {
+  const server = rotatingServer();
+  const { items, storage } = phone();
+  let broken = false;
+  const send: typeof fetch = (input, init) => (broken ? Promise.resolve(new Response(page, { status: 200 })) : server.fetch(input, init));
+  const auth = client({ fetch: send }, storage);
+  await auth.login('alice', 'x');
+  const held = items.get('refresh_token');
+  broken = true;
+  expect(await auth.refresh()).toBeNull();
+  await expect(auth.login('alice', 'x')).rejects.toThrow(NetworkError);
+  expect(auth.getSnapshot().status).toBe('signed_in');
+  expect(items.get('refresh_token')).toBe(held);
   broken = false;
   expect(await auth.refresh()).not.toBeNull();
 });

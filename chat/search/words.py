@@ -16,7 +16,8 @@ _LETTERS = str.maketrans(
     {"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ħ": "h", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"}
     | {"\u0671": "ا", "ى": "ي", "ة": "ه", "ی": "ي", "ک": "ك", "ہ": "ه", "\u0640": None}
 )
-_JOINERS = {"\u200c", "\u200d"}
+# Without ink and inside of words: joiners, soft hyphens, marks of direction. U+200B does separate words.
+_JOINERS = set("\u00ad\u061c\u200c\u200d\u200e\u200f\u2060\ufeff")
 _UNSPACED = (
     range(0x0E00, 0x0F00), range(0x1000, 0x10A0), range(0x1780, 0x1800), range(0x3005, 0x3008), range(0x3040, 0x3100),
     range(0x31F0, 0x3200), range(0x3400, 0xA000), range(0xF900, 0xFB00), range(0xFF66, 0xFFA0), range(0x20000, 0x40000),

@@ -55,6 +55,8 @@ def room(alice, bob):
         ("今天天气很好", "天气"), ("東京タワー", "タワー"), ("สวัสดีครับ", "ครับ"), ("हिन्दी में", "हिन्दी"),
         ("안녕하세요 여러분", "안녕"), ("café-crème", "creme"),
         ("don't stop", "don't"), ("see https://example.com/path", "example.com"), ("naïve", "NAI"), ("x² + ½", "x2"),
+        ("co\u00adope\u00adrate", "cooperate"),
+        ("م\u200fرحبا", "مرحبا"), ("wo\u2060rd", "word"), ("\u200fשלום\u200e", "שלום"),
     ],
 )  # fmt: skip
 def test_words_and_their_beginnings_are_found_in_every_script(alice, room, content, q):

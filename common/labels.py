@@ -13,7 +13,7 @@ _REGIONAL = range(0x1F1E6, 0x1F200)
 
 def spaced(text: str) -> str:
     """Return `text` with every kind of space as U+0020."""
-    return "".join(" " if unicodedata.category(char) == "Zs" else char for char in text)
+    return "".join(" " if char == "\t" or unicodedata.category(char)[0] == "Z" else char for char in text)
 
 
 def is_readable(char: str) -> bool:

@@ -148,11 +148,20 @@ class LogoutAllView(APIView):
     )
     def post(self, request: Request) -> Response:
         """End every session of mine, or with `keep_current` every other one."""
-        keep = current_sid(request) if read(LogoutAllSerializer, request)["keep_current"] else None
+        keep = current_sid(request) if self._keeps_current(request) else None
         revoked = lifecycle.revoke_all(
             user_id=me(request), except_sid=keep, reason="logout_all", client=client_of(request)
         )
         return Response({"success": True, "revoked": revoked})
+
+    @staticmethod
+    def _keeps_current(request: Request) -> bool:
+        """Return the wish of the body; one that is no JSON object holds none, and keeps nobody signed in."""
+        try:
+            holds_a_wish = isinstance(request.data, dict)
+        except (exceptions.APIException, ApplicationError):
+            return False
+        return holds_a_wish and bool(read(LogoutAllSerializer, request)["keep_current"])
 
 
 class NewestFirst(CursorPagination):

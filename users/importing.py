@@ -19,6 +19,7 @@ from users.identity import addresses, fields, names
 from users.models import User
 
 BATCH = 500
+HASH_CHARS = 128  # what the column holds
 # Column names of other exports for each of our fields. The first one that a row has is used.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "username": ("username", "user_name", "login", "nickname", "preferred_username", "displayName"),
@@ -57,8 +58,17 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     """Read `.csv` with a header, else JSON lines. An invalid line is yielded as {"": fault}."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         if path.suffix.lower() == ".csv":
-            yield from csv.DictReader(file)
-            return
+            head = next((line for line in file if line.strip()), "")
+            delimiter = max(",;\t", key=head.count)
+            columns = [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
+            reader = csv.DictReader(file, columns, delimiter=delimiter)
+            while True:
+                try:
+                    yield next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    yield {"": f"is not CSV: {error}"}
         for line in file:
             if not line.strip():
                 continue
@@ -142,6 +152,9 @@ def person_of(row: dict[str, Any]) -> tuple[User, list[str]]:
     """Return the unsaved user of a row, and notes about changed values. Raises Unusable."""
     if "" in row:
         raise Unusable(str(row[""]))
+    row = {str(name).strip().lower(): value for name, value in row.items()}
+    if any(_is_broken(value) for value in row.values()):
+        raise Unusable("holds half a character (a lone surrogate)")
     given = {name: _first(row, synonyms) for name, synonyms in SYNONYMS.items()}
     notes: list[str] = []
     email = _email(given["email"])
@@ -163,7 +176,12 @@ def person_of(row: dict[str, Any]) -> tuple[User, list[str]]:
 
 
 def _first(row: dict[str, Any], synonyms: Iterable[str]) -> Any:
-    return next((row[name] for name in synonyms if row.get(name) not in (None, "")), None)
+    found = (row.get(name.lower()) for name in synonyms)
+    return next((value for value in found if value not in (None, "")), None)
+
+
+def _is_broken(value: Any) -> bool:
+    return any("\ud800" <= char <= "\udfff" for char in str(value))
 
 
 def _email(value: Any) -> str:
@@ -195,6 +213,8 @@ def _password(value: Any) -> tuple[str, list[str]]:
         encoded = f"argon2{encoded}"
     try:
         identify_hasher(encoded).decode(encoded)
+        if len(encoded) > HASH_CHARS:
+            raise ValueError
     except Exception:
         return make_password(None), ["password hash is of no kind that can be checked: a reset is needed"]
     return encoded, []
@@ -234,4 +254,7 @@ def _time(value: Any) -> datetime | None:
         read = None
     if read is None:
         raise Unusable(f"not a time: {value}")
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
+    try:
+        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    except OverflowError:  # a time of the year 1 or 9999, which its zone moves out of the calendar
+        raise Unusable(f"not a time: {value}") from None

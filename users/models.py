@@ -37,7 +37,7 @@ class Before:
 
 
 class PeopleQuerySet(models.QuerySet["User"]):
-    """Queryset whose `update()` and `bulk_update()` maintain name keys and the effects of a new password or address."""
+    """Queryset whose writes of many rows maintain name keys and the effects of a new password or address."""
 
     def update(self, **fields: Any) -> int:
         if isinstance(fields.get("username"), str) or any(isinstance(fields.get(n), str) for n in ("email", *NAMES)):
@@ -71,6 +71,37 @@ class PeopleQuerySet(models.QuerySet["User"]):
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]
 
+    def bulk_create(  # type: ignore[override]
+        self,
+        objs: Iterable[Any],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Iterable[str] | None = None,
+        unique_fields: Iterable[str] | None = None,
+    ) -> list[Any]:
+        objs, unique_fields = list(objs), list(unique_fields or ())
+        if not update_conflicts:
+            return super().bulk_create(objs, batch_size, ignore_conflicts)
+        fields = set(update_fields or ())
+        for one in objs:
+            fields |= columns.settle(one, only=fields)
+        with transaction.atomic(using=self.db):
+            met = self.filter(**{f"{name}__in": [getattr(one, name) for one in objs] for name in unique_fields})
+            before = {row.pop("pk"): Before(**row) for row in met.values("pk", *Before.FIELDS)}
+            written = super().bulk_create(
+                objs,
+                batch_size,
+                update_conflicts=True,
+                update_fields=sorted(fields),
+                unique_fields=unique_fields or None,
+            )
+            for user_id, was in before.items():
+                rewritten.send(sender=self.model, user_id=user_id, before=was)
+        return written
+
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
+
 
 NAMES = ("first_name", "last_name")
 
@@ -84,7 +115,8 @@ class PeopleManager(UserManager.from_queryset(PeopleQuerySet)["User"]):  # type:
 
     def create_superuser(self, username: str, email: str | None = None, password: Any = None, **fields: Any) -> "User":
         """Like Django's. Raises ValidationError, which the command prints, if the name or the address is taken."""
-        if self.filter(username_key=names.skeleton(username)).exists():
+        same = models.Q(username_key=names.skeleton(username)) | models.Q(username_looks=names.looks(username))
+        if self.filter(same).exists():
             raise ValidationError(_("A user with that username already exists."), code="unique")
         if email and self.alias(lower=Lower("email")).filter(lower=columns.addresses.key(email) or email).exists():
             raise ValidationError(_("A user with that e-mail address already exists."), code="unique")

@@ -151,6 +151,22 @@ def test_logout_ends_the_bearers_session_whatever_the_body_holds(alice_api, body
     assert alice_api.get(SESSIONS).json()["reason"] == "session_revoked"
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [("null", "application/json"), ("[]", "application/json"), ('"x"', "application/json"), ("{", "application/json"),
+     ("keep_current=x", "application/x-www-form-urlencoded"), ("bye", "text/plain"), ("", "")],
+)  # fmt: skip
+def test_logout_all_ends_them_all_where_the_body_holds_no_wish(alice_api, body, content_type):
+    response = alice_api.generic("POST", LOGOUT_ALL, body, content_type=content_type)
+    assert (response.status_code, response.json()["success"]) == (200, True)
+    assert alice_api.get(SESSIONS).json()["reason"] == "session_revoked"
+
+
+def test_logout_all_asks_what_a_wish_means_that_is_none(alice_api):
+    envelope(alice_api.post(LOGOUT_ALL, {"keep_current": "perhaps"}), 400, "validation_error")
+    assert alice_api.get(SESSIONS).status_code == 200
+
+
 def test_a_token_from_before_a_password_change_logs_nobody_out(api, alice_api):
     old = alice_api.started.tokens
     pair = lifecycle.reissue(user_session=alice_api.started.user_session)

@@ -5,6 +5,7 @@ address, export, closing the account.
 """
 
 import uuid
+from contextlib import nullcontext
 from typing import Any
 
 from django.db import transaction
@@ -63,8 +64,9 @@ def reauthenticate(
         passkeys.authenticate(credential, purpose=passkeys.FIRST, client=client, user_id=user.pk)
         amr += passkeys.AMR
     guess = lockout.reserve(lockout.counter_of_session(sid)) if code else None
+    settled = lockout.given_back_on_failure(guess, but=InvalidCode) if guess is not None else nullcontext()
     try:
-        with transaction.atomic():
+        with settled, transaction.atomic():
             if guess is not None:
                 proof = codes.use(user.pk, code, client=client)
                 if proof is None:

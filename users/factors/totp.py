@@ -63,7 +63,7 @@ def confirm(*, user: User, code: str, sid: uuid.UUID | None, client: Client) -> 
     Wrong codes count against the session's own lockout counter. Raises: InvalidCode, AccountLocked.
     """
     guess = lockout.reserve(lockout.counter_of_session(sid) if sid else lockout.counter_of_user(user.pk))
-    with transaction.atomic():
+    with lockout.given_back_on_failure(guess, but=()), transaction.atomic():
         sessions.hold(user_id=user.pk, sid=sid)
         factor = TotpFactor.objects.select_for_update().filter(user_id=user.pk).first()
         step = _step_of(factor.pending_secret, user.pk, code) if factor and _is_pending(factor) else None

@@ -51,7 +51,10 @@ def close(*, user_id: int, password: str | None, client: Client, sid: uuid.UUID 
 
 
 def _erase(user: User) -> None:
-    blank = User(pk=user.pk, username=names.closed(user.pk), password=make_password(None), is_active=False)
+    username = names.closed(user.pk)
+    if User.objects.exclude(pk=user.pk).filter(username_key=names.skeleton(username)).exists():
+        username += f"-{uuid.uuid4().hex[:12]}"  # an import or a fixture gave the name to somebody
+    blank = User(pk=user.pk, username=username, password=make_password(None), is_active=False)
     blank.date_joined, blank.closed_at = user.date_joined, timezone.now()
     blank.email_notifications = blank.push_notifications = False
     blank._state.adding = False

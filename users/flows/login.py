@@ -85,7 +85,9 @@ def finish(
 
     Raises: MfaRequired, EmailNotVerified, NoActiveAccount (the account ended or its password changed meanwhile).
     """
-    if assurance.MULTIPLE not in amr and second_factor.is_on(user.pk):
+    with check.at_no_cost(guess):
+        asks_for_more = assurance.MULTIPLE not in amr and second_factor.is_on(user.pk)
+    if asks_for_more:
         lockout.give_back(guess)
         raise second_factor.ask(
             user,

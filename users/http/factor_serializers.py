@@ -70,11 +70,16 @@ class PasskeySignInSerializer(DeviceSerializer):
 
 class PasskeyAddSerializer(serializers.Serializer):
     credential = CredentialField()
-    name = fields.PlainTextField(required=False, allow_blank=True, max_length=100, default="")
+    name = fields.LabelField(required=False, limit=100, default="")
 
 
 class PasskeyNameSerializer(serializers.Serializer):
-    name = fields.PlainTextField(max_length=100)
+    name = fields.LabelField(limit=100)
+
+    def validate_name(self, value: str) -> str:
+        if not value:  # a rename must give one
+            raise serializers.ValidationError(serializers.CharField.default_error_messages["blank"], code="blank")
+        return value
 
 
 class ReauthenticateSerializer(serializers.Serializer):
@@ -108,8 +113,8 @@ class IdTokenSerializer(serializers.Serializer):
 
 
 class SocialSignInSerializer(DeviceSerializer, IdTokenSerializer):
-    first_name = fields.PlainTextField(required=False, allow_blank=True, max_length=150, default="")
-    last_name = fields.PlainTextField(required=False, allow_blank=True, max_length=150, default="")
+    first_name = fields.LabelField(required=False, limit=150, default="")
+    last_name = fields.LabelField(required=False, limit=150, default="")
 
 
 class PhoneSerializer(serializers.Serializer):

@@ -54,9 +54,28 @@ class TypedAddressField(serializers.EmailField, StrictCharField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"max_length": addresses.MAXIMUM_CHARS, **kwargs})
 
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(data).translate(_FULL_STOPS)
+
+
+# UTS #46: they part the labels of a domain as the dot does. Django's validator knows the dot alone.
+_FULL_STOPS = str.maketrans("。．｡", "...")
+
+
+@extend_schema_field({"type": "string"})
+class LabelField(serializers.Field):
+    """A name that comes from a device or a provider: cleaned and cut at `limit`, never a reason to refuse."""
+
+    def __init__(self, *, limit: int, **kwargs: Any) -> None:
+        self.limit = limit
+        super().__init__(**kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return labels.label(data, limit=self.limit) if isinstance(data, str) else ""
+
 
 class PlainTextField(StrictCharField):
-    """A line of text that others read: white space collapsed, no control, format or private-use characters."""
+    """A line of text that others read: every space as U+0020, no control, format or private-use characters."""
 
     def to_internal_value(self, data: Any) -> str:
         line = labels.spaced(unicodedata.normalize("NFC", super().to_internal_value(data))).strip()

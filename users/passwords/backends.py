@@ -33,7 +33,9 @@ class LockoutBackend(ModelBackend):
             guess = check.verify(user=user, password=password, counter=counter, client=client)
         except (check.WrongPassword, AccountLocked):
             raise PermissionDenied from None
-        if user and second_factor.is_on(user.pk):
+        with check.at_no_cost(guess):
+            asks_for_more = user is not None and second_factor.is_on(user.pk)
+        if asks_for_more:
             # The password alone signs nobody in (`admin.site.LoginForm`), and must not reset the count of wrong codes.
             lockout.give_back(guess)
             return user

@@ -97,3 +97,10 @@ def test_closing_by_post_is_the_same(alice_api, alice):
     alice.refresh_from_db()
     assert alice.closed_at is not None
     assert alice_api.get("/api/users/me/").status_code == 401
+
+
+def test_the_name_of_a_closed_account_may_be_somebody_elses(alice, alice_api):
+    User.objects.create(username=f"deleted-{alice.pk}", email="imported@example.org")
+    assert alice_api.post("/api/users/me/close/", {"password": "alviar-demo"}).status_code == 204
+    alice.refresh_from_db()
+    assert alice.username.startswith(f"deleted-{alice.pk}-")

@@ -104,3 +104,41 @@ def test_refresh_tokens_of_the_old_project_are_a_clean_login(api, alice):
     with time_machine.travel(1_795_000_000, tick=False):
         answer = api.post("/api/auth/token/refresh/", {"refresh": str(RefreshToken.for_user(alice))})
     assert (answer.status_code, answer.data["code"], answer.data["action"]) == (401, "token_not_valid", "login")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('{"username": "a\\ud800b"}', "half a character"),
+        ('{"username": "ab", "first_name": "\\udc00"}', "half a character"),
+        ('{"username": "ab", "date_joined": "0001-01-01T00:00:00+14:00"}', "not a time"),
+        ('{"username": "ab", "last_login": "9999-12-31T23:59:59-12:00"}', "not a time"),
+    ],
+    ids=["name", "first-name", "year-1", "year-9999"],
+)
+def test_a_row_that_no_database_takes_leaves_the_others_in(tmp_path, row, said):
+    path = tmp_path / "people.jsonl"
+    path.write_text(row + '\n{"username": "good"}\n')
+    assert said in run(path)[0]
+    assert [user.username for user in User.objects.all()] == ["good"]
+
+
+def test_a_hash_that_the_column_cannot_hold_needs_a_reset(tmp_path):
+    path = tmp_path / "people.jsonl"
+    long = f"$argon2id$v=19$m=65536,t=3,p=4${'a' * 22}${'b' * 86}"
+    path.write_text(json.dumps({"username": "good", "password": long}))
+    assert "a reset is needed" in run(path)[0]
+    assert not User.objects.get().has_usable_password()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\n Username ; E-MAIL;Email\ngood;;g@example.org\n", "USERNAME\temail\ngood\tg@example.org\n",
+     "username,email\n\"" + "x" * 200_000 + "\",\ngood,g@example.org\n"],
+    ids=["semicolons", "tabs", "a-field-beyond-the-limit"],
+)  # fmt: skip
+def test_csv_as_spreadsheets_write_it(tmp_path, text):
+    path = tmp_path / "people.csv"
+    path.write_text(text)
+    run(path)
+    assert User.objects.values_list("username", "email").get() == ("good", "g@example.org")

@@ -132,3 +132,15 @@ def test_old_names_that_clash_by_a_newer_rule_keep_their_accounts(person):
     two = User.objects.get(pk=two.pk)
     two.save()
     assert names.skeleton("páypál") == one.username_key
+
+
+def test_createsuperuser_tells_of_a_look_alike(db):
+    User.objects.create_user("paypal")
+    with pytest.raises(CommandError, match="already exists"):
+        call_command("createsuperuser", "--noinput", username="paypaI", email="other@example.org")
+
+
+@pytest.mark.parametrize("stop", ["\u3002", "\uff0e", "\uff61"], ids=ascii)
+@pytest.mark.parametrize("path", ["password-reset", "resend-verification", "email-code"])
+def test_any_full_stop_parts_a_domain(api, db, path, stop):
+    assert api.post(f"/api/auth/{path}/", {"email": f"x@faß{stop}de"}).status_code == 200

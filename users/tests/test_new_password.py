@@ -268,3 +268,14 @@ def test_a_code_outlives_a_new_hash_of_the_same_password(api, alice, run_tasks):
     User.objects.filter(pk=alice.pk).rewrite(password=make_password(OLD))
 
     assert api.post("/api/auth/email-code/confirm/", {"challenge": challenge, "code": code}).status_code == 200
+
+
+def test_an_upsert_of_many_rows_is_a_new_password_too(alice, api):
+    access = api.post("/api/auth/login/", {"username": "alice", "password": OLD}).data["access"]
+    row = User(pk=alice.pk, username="Alice", email=alice.email, password=make_password(NEW))
+    User.objects.bulk_create([row], update_conflicts=True, unique_fields=["id"], update_fields=["username", "password"])
+    stored = User.objects.get(pk=alice.pk)
+    assert (stored.username, stored.username_key, stored.search_username) == ("Alice", "alice", "alice")
+    assert stored.password_changed_at is not None
+    assert api.get("/api/users/me/", headers={"Authorization": f"Bearer {access}"}).status_code == 401
+    assert SecurityEvent.objects.get(kind="password_changed").detail == {"by": "operator"}

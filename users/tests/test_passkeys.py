@@ -336,10 +336,18 @@ def test_the_passkey_of_somebody_else_makes_no_session_fresh(alice_api, bob_api,
 # --- Keeping them -----------------------------------------------------------------------------------------------------
 
 
+def test_a_name_refuses_no_passkey(alice_api, device):
+    made = add(alice_api, device, name="\u202eiPhone\u00a0de\tZoe\u0308\x00" + "x" * 200)
+    assert (made.status_code, made.data["name"][:14], len(made.data["name"])) == (201, "iPhone de Zoëx", 100)
+    path = f"{ADD}{made.data['id']}/"
+    assert alice_api.patch(path, {"name": "Work\u2028key" + "y" * 200}).data["name"][:9] == "Work keyy"
+
+
 def test_they_are_renamed_and_removed_by_their_owner(alice_api, bob_api, device, run_tasks, mailoutbox):
     path = f"{ADD}{add(alice_api, device).data['id']}/"
     assert alice_api.patch(path, {"name": "Work key"}).data["name"] == "Work key"
     refused(alice_api.patch(path, {"name": ""}), "validation_error")
+    refused(alice_api.patch(path, {"name": "\u202e"}), "validation_error")
     refused(bob_api.patch(path, {"name": "mine"}), "not_found", 404)
     refused(bob_api.delete(path), "not_found", 404)
     refused(alice_api.delete(f"{ADD}nonsense/"), "not_found", 404)

@@ -107,6 +107,7 @@ def test_null_counts_as_absent(alice_api):
 
 def test_any_space_is_a_space(alice_api):
     assert alice_api.patch(URL, {"first_name": "Jean\u00a0Paul\u2009II"}).data["first_name"] == "Jean Paul II"
+    assert alice_api.patch(URL, {"last_name": "de\tla\u2028Tour\u2029"}).data["last_name"] == "de la Tour"
 
 
 def test_what_is_shown_may_be_sent_back_though_no_rule_of_today_would_take_it(sign_in, alice):

@@ -1,10 +1,12 @@
 """The second factor: an authenticator app, recovery codes, and what a login asks for once it is on."""
 
 from datetime import UTC, datetime
+from unittest import mock
 
 import jwt
 import pytest
 import time_machine
+from django.db import OperationalError
 
 from common.errors import MfaRequired
 from sessions.models import UserSession
@@ -361,3 +363,29 @@ def test_what_no_key_opens_is_counted_and_left(enrolled, settings, capsys):
     call_command("reseal_secrets")
     assert TotpFactor.objects.get().secret == before
     assert "1 secrets" in capsys.readouterr().err
+
+
+def test_a_right_code_costs_nothing_while_the_database_fails(enrolled, alice_api, clock):
+    secret, _codes = enrolled
+    broken = mock.patch("users.factors.reauthentication.assurance.prove", side_effect=OperationalError)
+    with broken:
+        for _ in range(5):
+            answer = alice_api.post("/api/auth/reauthenticate/", {"password": PASSWORD, "code": code_at(secret)})
+            assert answer.status_code == 503
+    assert not LoginCounter.objects.filter(failures__gt=0).exists()
+    answer = alice_api.post("/api/auth/reauthenticate/", {"password": PASSWORD, "code": code_at(secret)})
+    assert answer.status_code == 200
+
+
+def test_a_first_code_costs_nothing_while_the_database_fails(clock, alice_api):
+    secret = alice_api.post(TOTP).data["secret"]
+    with mock.patch("users.factors.totp.recovery_codes.replace", side_effect=OperationalError):
+        for _ in range(5):
+            assert alice_api.post(CONFIRM, {"code": code_at(secret)}).status_code == 503
+    assert alice_api.post(CONFIRM, {"code": code_at(secret)}).status_code == 200
+
+
+def test_a_login_costs_nothing_while_the_second_factor_cannot_be_read(alice, api):
+    with mock.patch("users.flows.login.second_factor.is_on", side_effect=OperationalError):
+        assert api.post(LOGIN, {"username": "alice", "password": PASSWORD}).status_code == 503
+    assert not LoginCounter.objects.filter(failures__gt=0).exists()

@@ -412,3 +412,10 @@ def test_what_else_a_provider_says_refuses_nobody(issuer, api, db, name, value):
     assert api.post(URL, {"id_token": issuer.token(**{name: value})}).status_code == 201
     user = User.objects.get()
     assert "\ud800" not in user.first_name + user.last_name + user.email
+
+
+def test_a_name_that_the_app_gives_refuses_no_sign_in(issuer, api, db):
+    given = {"first_name": "\u202eZoe\u0308\tM", "last_name": "x" * 200}
+    answer = api.post(URL, {"id_token": issuer.token(), **given})
+    assert (answer.status_code, answer.data["user"]["first_name"]) == (201, "Zoë M")
+    assert answer.data["user"]["last_name"] == "x" * 150

@@ -9,6 +9,7 @@ from common.text import fold
 MENTIONS = 50
 NAME_CHARS = 150
 SPELLINGS = 40  # per mention, if the end of the name is ambiguous
+ENDS = 5  # of trailing dots and dashes, as many may belong to the name
 
 _CODE = re.compile(
     r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1|\Z)|(?<!`)(`+)(?!`)[^\n]*?(?<!`)\2(?!`)", re.DOTALL | re.MULTILINE
@@ -30,7 +31,7 @@ def mentioned(content: str) -> list[list[str]]:
     found: dict[tuple[str, ...], None] = {}
     at = text.find("@")
     while at >= 0 and len(found) < MENTIONS:
-        if not at or not _is_address(text[at - 1]):
+        if not _is_address(text[max(0, at - NAME_CHARS) : at]):
             end = at + 1
             while end < len(text) and end - at <= NAME_CHARS and _is_name_char(text[end]):
                 end += 1
@@ -47,7 +48,12 @@ def chosen(mentions: Iterable[list[str]], members: dict[str, int]) -> list[int]:
 
 
 def _is_address(before: str) -> bool:
-    return before in {"@", *_PUNCTUATION} or before.isdigit() or _script(before) in _SPACED
+    """Return whether the text before an `@` ends in what may be an address; `_` at a word's start is emphasis."""
+    last = before[-1:]
+    if last == "_":
+        last = before.rstrip("_")[-1:]
+        return bool(last) and (last in {"@", *_PUNCTUATION} or last.isalnum())
+    return bool(last) and (last in {"@", *_PUNCTUATION} or last.isdigit() or _script(last) in _SPACED)
 
 
 def _is_name_char(char: str) -> bool:
@@ -55,14 +61,21 @@ def _is_name_char(char: str) -> bool:
 
 
 def _spellings(token: str) -> list[str]:
-    """Return the candidates of a token: without trailing punctuation, and cut where another script begins."""
-    names, script = [token], ""
+    """Return the candidates of a token: with and without trailing punctuation, and cut where another script begins.
+
+    No two names differ in their trailing punctuation alone.
+    """
+    if not (bare := token.rstrip(_PUNCTUATION)):
+        return []
+    names, script = [bare], ""
     for place, char in enumerate(token):
         following = _script(char)
         if script and following and place and (following != script or following in _UNSPACED):
-            names.append(token[:place])
+            names.append(token[:place].rstrip(".-+"))
         script = following or script
-    folded = [fold(name.rstrip(".-+")) for name in sorted(names, key=len, reverse=True)]
+    ends = range(min(len(token), len(bare) + ENDS), len(bare), -1)
+    names = [*(token[:end] for end in ends), *sorted(names, key=len, reverse=True)]
+    folded = [fold(name) for name in names]
     return [name for name in dict.fromkeys(folded) if name][:SPELLINGS]
 
 

@@ -10,7 +10,7 @@ from chat.tests.calls import api, at, group, say
     ("content", "names"),
     [
         ("@Bob", ["bob"]),
-        ("(@bob), @bob! @BOB.", ["bob"]),
+        ("(@bob), @bob! @BOB.", ["bob", "bob."]),
         ("你好@bob", ["bob"]),
         ("@bob你好", ["bob你好", "bob你", "bob"]),
         ("و@bob", ["bob"]),
@@ -19,7 +19,9 @@ from chat.tests.calls import api, at, group, say
         ("@E\u0301lodie et @Иван", ["élodie", "иван"]),
         ("@straße @STRASSE", ["strasse"]),
         ("@bob2", ["bob2"]),
-        ("@o.brien-smith.", ["o.brien-smith"]),
+        ("@o.brien-smith.", ["o.brien-smith.", "o.brien-smith"]),
+        ("_@bob_ and __@bob__", ["bob_", "bob", "bob__"]),
+        ("a_@bob _a_@bob @_@bob 5_@bob", []),
         ("mail bob@bob.example, élodie@bob, пётр@bob, a.@bob, 5@bob, @@bob", []),
         ("`@bob` and ``a ` @bob``", []),
         ("```\n@bob\n```", []),
@@ -55,6 +57,12 @@ def test_a_text_of_nothing_but_at_signs_and_backticks_is_read_in_one_go():
         ("straße", "hallo @STRASSE"),
         ("李明", "你好@李明在吗"),
         ("أحمد", "مرحبا @أحمد، كيف"),
+        ("o.b.", "salut @o.b."),
+        ("o.b.", "@o.b... ?"),
+        ("eve-", "@eve- ?"),
+        ("eve", "that is _@eve_."),
+        ("eve", "ask __@eve__"),
+        ("eve_", "ask @eve_."),
     ],
 )
 def test_members_are_found_by_the_folded_name_that_is_kept(alice, person, username, text):

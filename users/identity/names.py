@@ -39,7 +39,17 @@ _LOOK_ALIKES = str.maketrans(
 _DRESSED = re.compile(
     r"LATIN (?:SMALL LETTER|CAPITAL LETTER|LETTER SMALL CAPITAL|SMALL LETTER SCRIPT) ([A-Z])(?: WITH [A-Z ]+)?"
 )
-_ACCENT_BLOCKS = ((0x0300, 0x0370), (0x1AB0, 0x1B00), (0x1DC0, 0x1E00), (0x20D0, 0x2100), (0xFE20, 0xFE30))
+# Marks that a word is read without: vowels of Hebrew and Arabic (not hamza and madda, which make other letters).
+_VOWEL_MARKS = ((0x0591, 0x05C8), (0x064B, 0x0653), (0x0656, 0x0660), (0x0670, 0x0671))
+_TATWEEL = "\u0640"  # draws the word out, and is no letter
+_ACCENT_BLOCKS = (
+    (0x0300, 0x0370),
+    (0x1AB0, 0x1B00),
+    (0x1DC0, 0x1E00),
+    (0x20D0, 0x2100),
+    (0xFE20, 0xFE30),
+    *_VOWEL_MARKS,
+)
 _LETTERS_OF_THEIR_OWN = frozenset("йЙ")  # Unicode decomposes them, but in Russian they are letters of their own
 
 
@@ -53,7 +63,7 @@ def skeleton(name: str) -> str:
     plain = "".join(_plain(char) for char in fold(name)).translate(_LOOK_ALIKES)
     # Dots and dashes at an end, and doubled ones in the middle, are easily overlooked.
     trimmed = re.sub(r"([_.+-])\1+", r"\1", plain).strip("_.-+")
-    return trimmed or plain
+    return trimmed or plain or fold(name)
 
 
 def looks(name: str) -> str:
@@ -69,6 +79,8 @@ def _plain(char: str) -> str:
     """Return a character without easily overlooked features: accents, strokes, the script of a digit."""
     if char.isascii() or char in _LETTERS_OF_THEIR_OWN:
         return char
+    if char == _TATWEEL:
+        return ""
     if char.isdigit():
         return str(unicodedata.digit(char))
     base = unicodedata.normalize("NFD", char)

@@ -41,10 +41,39 @@ def test_what_looks_the_same_is_taken(api, twin):
     assert register(api, twin).status_code == 400
 
 
-@pytest.mark.parametrize(("one", "twin"), [("oscar", "0scar"), ("a.b", "a..b"), ("Ian", "lan"), ("жук", "ЖУК")])
+@pytest.mark.parametrize(
+    ("one", "twin"),
+    [
+        ("oscar", "0scar"),
+        ("a.b", "a..b"),
+        ("Ian", "lan"),
+        ("жук", "ЖУК"),
+        ("محمد", "مُحَمَّد"),
+        ("محمد", "محـمد"),
+        ("שלום", "שָׁלוֹם"),
+    ],
+)
 def test_more_that_looks_the_same(api, one, twin):
     assert register(api, one).status_code == 201
     assert register(api, twin).data["errors"]["username"][0]["code"] == "unique"
+
+
+@pytest.mark.parametrize(("one", "other"), [("احمد", "أحمد"), ("امال", "آمال"), ("ـ", "ــ")])
+def test_hamza_and_madda_make_other_letters(api, one, other):
+    assert register(api, one).status_code == 201
+    assert register(api, other).status_code == 201
+
+
+def test_names_of_before_the_rule_of_vowel_marks_get_their_keys(db):
+    old = {"مُحَمَّد": "مُحَمَّد", "محمد": "محمد", "سَلمى": "سَلمى", "maria": "maria"}
+    for name, key in old.items():
+        pk = User.objects.create(username=f"p{len(key)}{User.objects.count()}").pk
+        User.objects.filter(pk=pk).rewrite(username=name, username_key=key, username_looks=key)
+    importlib.import_module("users.migrations.0009_vowel_marks").make_keys_anew(apps, None)
+    keys = dict(User.objects.values_list("username", "username_key"))
+    clashing = User.objects.get(username="مُحَمَّد")
+    assert keys == {"مُحَمَّد": f"محمد#{clashing.pk}", "محمد": "محمد", "سَلمى": "سلمى", "maria": "maria"}
+    assert all(people.find(name)[0].username == name for name in old)
 
 
 def saved(**row):

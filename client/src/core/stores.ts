@@ -67,18 +67,24 @@ export interface SqliteDatabase {
 }
 
 export function sqliteStore(database: SqliteDatabase): ChatStore {
-  const ready = database.execAsync('CREATE TABLE IF NOT EXISTS alviar (key TEXT PRIMARY KEY, value TEXT NOT NULL)');
+  let making: Promise<unknown> | undefined;
+  // A database that is busy at the start of the app is asked again.
+  const ready = () =>
+    (making ??= database.execAsync('CREATE TABLE IF NOT EXISTS alviar (key TEXT PRIMARY KEY, value TEXT NOT NULL)').catch((error: unknown) => {
+      making = undefined;
+      throw error;
+    }));
   return keyValueStore({
     async getItem(key) {
-      await ready;
+      await ready();
       return (await database.getFirstAsync<{ value: string }>('SELECT value FROM alviar WHERE key = ?', key))?.value ?? null;
     },
     async setItem(key, value) {
-      await ready;
+      await ready();
       await database.runAsync('INSERT OR REPLACE INTO alviar (key, value) VALUES (?, ?)', key, value);
     },
     async removeItem(key) {
-      await ready;
+      await ready();
       await database.runAsync('DELETE FROM alviar WHERE key = ?', key);
     },
   });

@@ -299,3 +299,16 @@ it('keeps no half of an emoji', async () => {
   chat.sendMessage('k1', 'a\uD83D b\uDE00 🙂');
   expect(chat.timeline('k1')[0]!.content).toBe('a\uFFFD b\uFFFD 🙂');
 });
+
+it('made of sqlite asks a database again that was busy at the start', async () => {
+  let busy = true;
+  const store = sqliteStore({
+    execAsync: () => (busy ? Promise.reject(new Error('database is locked')) : Promise.resolve()),
+    runAsync: async () => {},
+    getFirstAsync: async () => null,
+  });
+  vi.spyOn(console, 'warn').mockReturnValueOnce();
+  expect(await store.load('s1')).toBeNull();
+  busy = false;
+  expect(await store.load('s1')).toEqual({ epoch: null, conversations: [], outbox: [] });
+});

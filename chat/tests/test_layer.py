@@ -1,18 +1,23 @@
 """The hub's one way to the other processes: heard, mended, and never in anybody's way."""
 
 import asyncio
+import gc
+import socket
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
 from django.conf import settings
+from psycopg import OperationalError
 
 from chat.hub import layer, messages
 from chat.hub.layer import Layer
 from chat.hub.wakes import link as links
 from chat.hub.wakes.base import Wakes
 from chat.hub.wakes.link import Link, Payload
+from chat.hub.wakes.postgresql import PostgresqlLink
 
 TYPING = messages.TypingChanged(c=1, u=2, a=True)
 
@@ -214,3 +219,26 @@ async def test_it_stops_also_where_the_engine_hangs(engine: Engine) -> None:
     here.publish(layer.ALL, TYPING)
     async with asyncio.timeout(30):
         await here.stop()
+
+
+async def test_a_command_that_could_not_be_sent_leaves_no_unread_error_when_its_connection_breaks() -> None:
+    unread: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unread.append(context))
+    near, far = socket.socketpair()
+    postgresql = PostgresqlLink("", "echo", nothing, nothing)
+    postgresql.descriptor = near.fileno()
+    postgresql.connection = mock.Mock()
+    postgresql.connection.pgconn.send_query_params.side_effect = OperationalError("another command is in progress")
+    postgresql.connection.pgconn.consume_input.side_effect = OperationalError("server closed the connection")
+    postgresql.ended = asyncio.get_running_loop().create_future()
+    with pytest.raises(OperationalError, match="in progress"):
+        await postgresql.join(["chat"])
+    postgresql._readable()
+    with pytest.raises(OperationalError, match="closed"):
+        await postgresql.listen()
+    near.close()
+    far.close()
+    del postgresql
+    gc.collect()
+    await asyncio.sleep(0)
+    assert unread == []

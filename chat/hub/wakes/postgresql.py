@@ -32,6 +32,13 @@ KEPT_ALIVE: dict[str, Any] = {
 NOT_FOR_US = {"cursor_factory", "context", "prepare_threshold", "options", *KEPT_ALIVE}
 
 
+def _seen_future() -> "asyncio.Future[None]":
+    """Return a future whose exception may stay unread: whoever waited for it may have been cancelled."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
+
+
 class PostgresqlLink(Link):
     """One connection that listens and notifies, driven without psycopg's own waiting.
 
@@ -58,7 +65,7 @@ class PostgresqlLink(Link):
             autocommit=True,
             **KEPT_ALIVE,
         )
-        self.ended = loop.create_future()
+        self.ended = _seen_future()
         self.connection.pgconn.nonblocking = 1
         self.descriptor = os.dup(self.connection.pgconn.socket)
         loop.add_reader(self.descriptor, self._readable)
@@ -105,7 +112,7 @@ class PostgresqlLink(Link):
 
     async def _execute(self, command: bytes, *parameters: bytes) -> None:
         assert self.connection is not None  # noqa: S101
-        self.answered = asyncio.get_running_loop().create_future()
+        self.answered = _seen_future()
         self.connection.pgconn.send_query_params(command, parameters or None)
         self._flush()
         await self.answered

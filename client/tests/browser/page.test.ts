@@ -194,7 +194,9 @@ describe.skipIf(!server)('the page', () => {
     await alice.keyboard.press('ArrowUp');
     await until('the text is in the field', async () => /Salam/.test(await alice.getByRole('textbox', { name: 'Message' }).inputValue()));
     await write(alice, 'Salam Bob, tu es là maintenant ?');
-    await bubble(bob, 'là maintenant').getByText('edited').waitFor();
+    const edited = bob.locator('.message', { has: bob.locator('.content', { hasText: 'là maintenant' }) }).last();
+    await edited.getByText('edited').waitFor();
+    await bubble(bob, 'Je réponds').locator('blockquote').getByText('là maintenant').waitFor();
 
     await act(bob, 'Je réponds', 'Delete');
     await alice.getByText('Message deleted').first().waitFor();

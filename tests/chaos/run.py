@@ -432,8 +432,19 @@ class World:
 
     # --- The count ----------------------------------------------------------------------------------------------------
 
+    def _connection(self) -> psycopg.Connection[Any]:
+        """Connect, again while a balancer still changes to another primary."""
+        began = time.monotonic()
+        while True:
+            try:
+                return psycopg.connect(self.database_url)
+            except psycopg.OperationalError:
+                if time.monotonic() - began > SETTLE_SECONDS / 2:
+                    raise
+                time.sleep(0.25)
+
     def _heads(self) -> dict[str, int]:
-        with psycopg.connect(self.database_url) as connection:
+        with self._connection() as connection:
             return {str(uuid): seq for uuid, seq in connection.execute("SELECT uuid, last_seq FROM chat_conversation")}
 
     async def _settle(self) -> float | None:
@@ -453,7 +464,7 @@ class World:
 
     def _report(self, settled_in: float | None) -> int:
         ledger = self.ledger
-        with psycopg.connect(self.database_url) as connection:
+        with self._connection() as connection:
             rows = connection.execute(
                 "SELECT c.uuid, m.seq, m.uuid, m.client_msg_id, e.message_id IS NOT NULL FROM chat_message m"
                 " JOIN chat_conversation c ON c.id = m.conversation_id LEFT JOIN chat_event e"

@@ -864,7 +864,8 @@ describe.skipIf(!server)('the page', () => {
     const alice = await signIn(await openWindow(), 'alice');
     await openChatWith(alice, 'Bob');
     await write(alice, 'typed by hand');
-    await bubble(alice, 'typed by hand').waitFor();
+    // Its row is made anew when it is acknowledged, and a focus on it would be lost.
+    await bubble(alice, 'typed by hand').getByLabel(/Sent|Seen/).waitFor();
     const field = alice.getByRole('textbox', { name: 'Message' });
     const hasFocus = (what: ReturnType<Page['locator']>) => what.evaluate((element) => element === document.activeElement);
     await alice.getByRole('log').focus();

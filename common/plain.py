@@ -137,7 +137,7 @@ def _hot_paths(resolver: URLResolver, prefix: str) -> list[str]:
     return found
 
 
-# What the middleware between `ShortWay` and `PlainDoor` may decide by, of a request in `META`. A test holds them to it.
+# The keys of `META` by which the middleware between `ShortWay` and `PlainDoor` may decide. A test holds them to it.
 _DECIDING = (
     "REQUEST_METHOD",
     "PATH_INFO",

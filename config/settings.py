@@ -222,7 +222,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "common.request_id.RequestIdMiddleware",
     "config.access_log.AccessLogMiddleware",
-    # What stands between the short way and the door is asked once for each kind of plain request.
+    # The middleware between the short way and the door is asked once for each kind of plain request.
     "common.plain.ShortWay",
     "common.csp.ContentSecurityPolicyMiddleware",
     "common.caching.NoStoreMiddleware",

@@ -58,7 +58,7 @@ def ask(url: str) -> Reading:
 
 
 class Watch:
-    """What the servers said last, and the newest primary that there ever was."""
+    """The servers' last answers, and the newest primary that there ever was."""
 
     def __init__(self, names: list[str], state: Path) -> None:
         self.names, self.state = names, state

@@ -19,7 +19,7 @@ Command = tuple[str, ...]
 
 
 class Store:
-    """What runs on the hosts. `settings` names it to the application."""
+    """An engine on the hosts of the cluster. `settings` names it to the application."""
 
     name = ""
 

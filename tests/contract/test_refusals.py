@@ -1,4 +1,4 @@
-"""What every call refuses in the same way: nobody signed in, a missing slash, another method, a body of another kind."""
+"""Refusals that every call has in common: nobody signed in, a missing slash, another method, a body of another kind."""
 
 import uuid
 

@@ -47,7 +47,7 @@ beforeAll(async () => {
   browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS, headless: true });
 });
 afterEach(async ({ task }) => {
-  // What each window shows, where a test fails: the report alone has to do on a machine that nobody can look at.
+  // A failing test prints each window's content: the report alone has to do on a machine that nobody can look at.
   if (task.result?.state === 'fail') {
     for (const page of contexts.flatMap((context) => context.pages())) {
       const shown = await page.locator('body').ariaSnapshot({ timeout: 5_000 }).catch(String);

@@ -108,6 +108,8 @@ export class ChatClient {
   /** The session whose kept chats have been taken up. */
   private restored: string | null = null;
   private readonly unsaved = new Set<Uuid>();
+  /** False while what was acknowledged still stands in the record of the unsent, until its conversation is written. */
+  private unsentSaved = true;
   private saveTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly byUuid = new Map<Uuid, Conversation>();
   /** The whole list has been read. */
@@ -143,9 +145,11 @@ export class ChatClient {
     this.connection = this.share.connection;
     this.outbox = new Outbox({
       transmit: (item) => this.transmit(item),
-      changed: (conversation) => {
-        void this.offline?.saveOutbox(() => this.outbox.items);
+      changed: (conversation, stored) => {
         this.timelineChanged(conversation);
+        this.unsentSaved &&= !stored;
+        if (this.unsentSaved) this.saveUnsent();
+        else if (!stored) void this.save();
       },
     });
     this.offline = options.store;
@@ -219,7 +223,7 @@ export class ChatClient {
         this.timelineChanged(uuid);
       }
       this.conversationsChanged();
-      this.outbox.restore(stored.outbox);
+      this.takeUnsent(stored.outbox);
     });
     let timer: ReturnType<typeof setTimeout> | undefined;
     await Promise.race([loading, new Promise((done) => (timer = setTimeout(done, LIST_PATIENCE_MS)))]);
@@ -247,8 +251,23 @@ export class ChatClient {
       void offline.saveConversation(uuid, kept ?? null, sequencer.epoch);
     }
     this.unsaved.clear();
+    if (!this.unsentSaved) this.saveUnsent();
     return offline.settled();
   };
+
+  private saveUnsent(): void {
+    this.unsentSaved = true;
+    void this.offline?.saveOutbox(() => this.outbox.items);
+  }
+
+  /** What a kill left among the unsent though its conversation has it is not sent again. */
+  private takeUnsent(items: readonly OutboxItem[]): void {
+    const unsent = items.filter(
+      ({ conversation_uuid, client_msg_id }) => !this.stored(conversation_uuid).some((row) => row.client_msg_id === client_msg_id && row.sender?.id === this.me),
+    );
+    if (unsent.length < items.length) this.saveUnsent();
+    this.outbox.restore(unsent);
+  }
 
   private saveSoon(uuid: Uuid): void {
     if (!this.offline || this.restored === null) return;
@@ -268,7 +287,8 @@ export class ChatClient {
     this.stopAuth();
     this.disconnect();
     this.share.release();
-    this.outbox.clear();
+    // They are written after this, so they stay.
+    this.outbox.pause();
     this.offline?.close?.();
   };
 
@@ -779,7 +799,7 @@ export class ChatClient {
     const { restored } = this;
     const items = await this.offline?.adopt?.();
     // Signed out meanwhile: they are not the next person's.
-    if (items?.length && this.restored === restored) this.outbox.restore(items);
+    if (items?.length && this.restored === restored) this.takeUnsent(items);
   }
 
   private apply(event: ChatEvent): void {
@@ -992,6 +1012,7 @@ export class ChatClient {
     this.saveTimer = undefined;
     this.restored = null;
     this.unsaved.clear();
+    this.unsentSaved = true;
     void this.offline?.clear();
     this.hello = null;
     this.listed = false;

@@ -25,7 +25,8 @@ interface Entry extends OutboxItem {
 interface OutboxOptions {
   /** Hands one to the socket; false when there is none. */
   transmit(item: OutboxItem): boolean;
-  changed(conversation: Uuid): void;
+  /** @param stored The server has one more of them. */
+  changed(conversation: Uuid, stored: boolean): void;
 }
 
 const WINDOW_MS = 10_000;
@@ -66,7 +67,7 @@ export class Outbox {
     for (const entry of [...items.map((item) => ({ ...item, sentAt: null })), ...since]) {
       if (!this.entries.has(entry.client_msg_id)) this.entries.set(entry.client_msg_id, entry);
     }
-    for (const conversation of new Set(items.map((item) => item.conversation_uuid))) this.options.changed(conversation);
+    for (const conversation of new Set(items.map((item) => item.conversation_uuid))) this.options.changed(conversation, false);
     this.flush();
   }
 
@@ -74,7 +75,7 @@ export class Outbox {
     const content = wellFormed(draft.content);
     const entry: Entry = { ...draft, content, client_msg_id: uuid4(), createdAt: Date.now(), problem: null, sentAt: null };
     this.entries.set(entry.client_msg_id, entry);
-    this.options.changed(entry.conversation_uuid);
+    this.options.changed(entry.conversation_uuid, false);
     this.flush();
     return entry.client_msg_id;
   }
@@ -103,7 +104,7 @@ export class Outbox {
     const entry = this.entries.get(clientMsgId);
     if (!entry) return undefined;
     this.entries.delete(clientMsgId);
-    this.options.changed(entry.conversation_uuid);
+    this.options.changed(entry.conversation_uuid, true);
     this.flush();
     return entry;
   }
@@ -120,7 +121,7 @@ export class Outbox {
     } else {
       entry.problem = detail;
     }
-    this.options.changed(entry.conversation_uuid);
+    this.options.changed(entry.conversation_uuid, false);
     this.flush();
   }
 
@@ -129,14 +130,14 @@ export class Outbox {
     if (!entry) return;
     entry.problem = null;
     entry.sentAt = null;
-    this.options.changed(entry.conversation_uuid);
+    this.options.changed(entry.conversation_uuid, false);
     this.flush();
   }
 
   discard(clientMsgId: Uuid): void {
     const entry = this.entries.get(clientMsgId);
     this.entries.delete(clientMsgId);
-    if (entry) this.options.changed(entry.conversation_uuid);
+    if (entry) this.options.changed(entry.conversation_uuid, false);
   }
 
   clear(): void {

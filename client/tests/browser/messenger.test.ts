@@ -5,6 +5,7 @@ import { chromium, type Browser, type BrowserContext, type Page } from 'playwrig
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { send, signedIn } from '../support/scene';
+import { beginAgainClean } from '../support/attempts';
 import { startServer, until } from '../support/server';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
@@ -12,6 +13,7 @@ const FLAGS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--use-fake-de
 const hasBrowser = existsSync(CHROMIUM);
 if (!hasBrowser && (process.env.CI || process.env.REQUIRE_SERVER)) throw new Error(`there is no ${CHROMIUM}`);
 const server = hasBrowser ? await startServer() : null;
+beginAgainClean(server);
 
 let browser: Browser;
 const contexts: BrowserContext[] = [];

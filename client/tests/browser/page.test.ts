@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
+import { beginAgainClean } from '../support/attempts';
 import { wireTo } from '../support/proxy';
 import { startServer, until } from '../support/server';
 
@@ -36,6 +37,7 @@ const server = hasBrowser
       RATE_PASSWORD_RESET: '0',
     })
   : null;
+beginAgainClean(server);
 
 let browser: Browser;
 const contexts: BrowserContext[] = [];

@@ -10,6 +10,7 @@ import { chromium, type Browser, type BrowserContextOptions, type Page } from 'p
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { makeScene, type Scene } from '../support/scene';
+import { beginAgainClean } from '../support/attempts';
 import { startServer } from '../support/server';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
@@ -18,6 +19,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const hasBrowser = existsSync(CHROMIUM);
 if (!hasBrowser && (process.env.CI || process.env.REQUIRE_SERVER)) throw new Error(`there is no ${CHROMIUM}`);
 const server = hasBrowser ? await startServer() : null;
+beginAgainClean(server);
 
 let browser: Browser;
 let scene: Scene;

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
+import { beginAgainClean } from '../support/attempts';
 import { wireTo, type Wire } from '../support/proxy';
 import { startServer, until } from '../support/server';
 
@@ -13,6 +14,7 @@ const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-ru
 const hasBrowser = existsSync(CHROMIUM);
 if (!hasBrowser && (process.env.CI || process.env.REQUIRE_SERVER)) throw new Error(`there is no ${CHROMIUM}`);
 const server = hasBrowser ? await startServer({ CHAT_MESSAGES_PER_10S: '500', CHAT_FRAMES_PER_MINUTE: '5000' }) : null;
+beginAgainClean(server);
 
 let browser: Browser;
 let wire: Wire;

@@ -10,11 +10,13 @@ import { ApiError } from '@/core/errors';
 import { memoryStorage } from '@/core/storage';
 import { keyValueStore } from '@/core/stores';
 import { uuid4 } from '@/core/uuid';
+import { beginAgainClean } from '../support/attempts';
 import { wireTo } from '../support/proxy';
 import { startServer, until } from '../support/server';
 
 const PASSWORD = 'alviar-demo';
 const server = await startServer({ CHAT_MESSAGES_PER_10S: '2000', CHAT_FRAMES_PER_MINUTE: '20000' });
+beginAgainClean(server);
 
 const closing: Array<() => void> = [];
 afterEach(() => {

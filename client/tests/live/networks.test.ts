@@ -12,10 +12,12 @@ import { ApiError } from '@/core/errors';
 import { memoryStorage } from '@/core/storage';
 import { uuid4 } from '@/core/uuid';
 import { attachmentMeta, uploadAttachment, UploadCancelled, uploadResumable } from '@/media';
+import { beginAgainClean } from '../support/attempts';
 import { wireTo } from '../support/proxy';
 import { startServer, until } from '../support/server';
 
 const server = await startServer({ CHAT_MESSAGES_PER_10S: '2000', CHAT_FRAMES_PER_MINUTE: '20000' });
+beginAgainClean(server);
 
 const closing: Array<() => unknown> = [];
 afterEach(async () => {

@@ -14,9 +14,11 @@ import ConversationDirect from '../../examples/app/(tabs)/conversation-direct';
 import ConversationGroup from '../../examples/app/(tabs)/conversation-group';
 import { server as exampleServer } from '../../examples/config';
 import { Params, Route } from '../../examples/stubs/expo-router';
+import { beginAgainClean } from '../support/attempts';
 import { startServer, until } from '../support/server';
 
 const server = await startServer();
+beginAgainClean(server);
 const PASSWORD = 'alviar-demo';
 let app: ReturnType<typeof useAuth>;
 

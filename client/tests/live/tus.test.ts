@@ -2,10 +2,12 @@
 import { afterAll, expect, it } from 'vitest';
 import { Upload, type HttpResponse, type UploadOptions } from 'tus-js-client';
 
+import { beginAgainClean } from '../support/attempts';
 import { wireTo } from '../support/proxy';
 import { startServer, until } from '../support/server';
 
 const server = await startServer({});
+beginAgainClean(server);
 afterAll(() => server?.remove());
 
 async function signIn(): Promise<string> {

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 
 import { afterAll, describe, expect, it } from 'vitest';
 
+import { beginAgainClean } from '../support/attempts';
 import { startServer } from '../support/server';
 
 const CLIENT = join(import.meta.dirname, '../..');
 const WORK = join(CLIENT, 'node_modules/.cache/types-check');
 const server = await startServer();
+beginAgainClean(server);
 
 afterAll(async () => {
   rmSync(WORK, { recursive: true, force: true });

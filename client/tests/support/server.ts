@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 const REPOSITORY = join(import.meta.dirname, '../../..');
 const PYTHON = process.env.ALVIAR_PYTHON ?? join(REPOSITORY, '.venv/bin/python');
-const START_TIMEOUT_MS = 120_000;
+const START_TIMEOUT_MS = 240_000;
 
 export interface Server {
   url: string;
@@ -18,6 +18,8 @@ export interface Server {
   terminate(): Promise<void>;
   /** Starts it again on the same port and database. */
   restart(): Promise<void>;
+  /** Starts it again on the same port with a new database and no mails: nothing of what was done is left. */
+  renew(): Promise<void>;
   /** Ends it for good and removes its files. */
   remove(): Promise<void>;
   /** The texts of the mails to this address, oldest first. */
@@ -77,6 +79,11 @@ export async function startServer(environment: Record<string, string> = {}): Pro
     kill: () => stop('SIGKILL'),
     terminate: () => stop('SIGTERM'),
     restart: async () => {
+      if (!(await launch())) throw new Error(`the server did not come back:\n${output}`);
+    },
+    renew: async () => {
+      await stop('SIGKILL');
+      for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true });
       if (!(await launch())) throw new Error(`the server did not come back:\n${output}`);
     },
     remove: async () => {

@@ -18,10 +18,10 @@ const quiet = { warn: () => {}, error: () => {} };
 
 /** A store that a kill stops: what was written stays, what comes later does not. */
 function killable(items: Map<string, string>) {
-  const state = { alive: true, failing: false };
+  const state = { alive: true, failing: false, writesLeft: Infinity };
   const write = (work: () => void) => {
     if (state.failing) throw new Error('full');
-    if (state.alive) work();
+    if (state.alive && state.writesLeft-- > 0) work();
   };
   const store: KeyValueStore = {
     getItem: async (key) => items.get(key) ?? null,
@@ -144,6 +144,43 @@ describe('after a kill', () => {
     const again = app(tokens, killable(items).store).chat;
     await begin(again);
     expect(again.unsentCount).toBe(0);
+  });
+
+  it.each([0, 1, 2, 3, 4, 5, 6])('shows what was sent and acknowledged, once, where %i writes were done before it', async (writes) => {
+    const tokens = memoryStorage();
+    const items = new Map<string, string>();
+    const { state, store } = killable(items);
+    const { auth, chat } = app(tokens, store);
+    await auth.login('alice', 'x');
+    await begin(chat);
+    FakeSocket.last.greet();
+    await chat.loadNewest('k1');
+    chat.sendMessage('k1', 'kept');
+    await vi.advanceTimersByTimeAsync(500);
+    state.writesLeft = writes;
+    const [id] = ids();
+    acknowledge(id, 3);
+    FakeSocket.last.events(created('k1', 3, { content: 'kept', client_msg_id: id, sender: user }));
+    if (writes > 4) chat.sendMessage('k1', 'next');
+    await vi.advanceTimersByTimeAsync(500);
+    state.alive = false;
+    network = false;
+    const again = app(tokens, killable(items).store).chat;
+    await begin(again);
+    expect(texts(again).map((text) => text.replace(' (sending)', '')).filter((text) => text === 'kept')).toEqual(['kept']);
+    expect(again.unsentCount).toBe(writes === 0 ? 1 : writes > 4 ? 1 : 0);
+  });
+
+  it('has what was typed in the moment in which the app was closed', async () => {
+    const { tokens, items } = await usedAndKilled((chat) => {
+      FakeSocket.last.serverClose(1006);
+      chat.sendMessage('k1', 'late');
+      chat.close();
+    });
+    const { chat } = app(tokens, killable(items).store);
+    await begin(chat);
+    FakeSocket.last.greet();
+    expect(sent()).toEqual(['late']);
   });
 
   it('loses and doubles nothing wherever it is killed (property)', async () => {

@@ -163,6 +163,7 @@ def test_every_setting_that_a_page_names_is_one():
 
 # Names of the same form that other programs read, or that a page explains by.
 NOT_SETTINGS = {
+    "FAIL_FIRST",
     "ALVIAR_EXTRAS",  # Compose
     "CI_ARTEFACTS",  # .ci/run
     "ATOMIC_REQUESTS", "CONN_HEALTH_CHECKS", "CONN_MAX_AGE", "DEFAULT_AUTHENTICATION_CLASSES", "SIGNING_KEY",  # Django

@@ -1,6 +1,7 @@
 """System checks that refuse an unsafe start of the server, of `manage.py` and of a plain import of `config.asgi`."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -109,6 +110,14 @@ def _production(settings: Any) -> list[CheckMessage]:
                 "PUBLIC_URL is not https:// although HTTPS_ONLY is on: the links in mails start with a redirect.",
                 hint="PUBLIC_URL=https://chat.example.com",
                 id="alviar.W010",
+            )
+        )
+    if urlsplit(settings.PUBLIC_URL).path:
+        found.append(
+            Warning(
+                "PUBLIC_URL has a path: pages and apps ask for /api/, /static/ and /ws/ at the root of its host.",
+                hint="Give Alviar a host of its own, or let the proxy lead these to it, too.",
+                id="alviar.W013",
             )
         )
     if not settings.JWT_SIGNING_KEYS:

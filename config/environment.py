@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environs
+import idna
 from django.core.exceptions import ImproperlyConfigured
 from dotenv import dotenv_values
 from environs import validate
@@ -24,6 +25,7 @@ NOT_OURS = re.compile(
 )
 # Kubernetes writes such variables for each service of a namespace.
 OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$")
+DEFAULT_PORTS = {"http": 80, "https": 443}
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|URL|DSN")
 
 
@@ -127,6 +129,7 @@ def http_url(text: str) -> None:
     try:
         parts = urlsplit(text)
         sane = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1) and not parts.query
+        as_sent(text)
     except ValueError:
         sane = False
     if not sane or parts.fragment or parts.username is not None:
@@ -174,10 +177,26 @@ def origin(text: str) -> None:
 
     Web views have schemes of their own (`capacitor://localhost`).
     """
-    if not ORIGIN.fullmatch(text.strip()):
+    try:
+        sane = bool(ORIGIN.fullmatch(text.strip()) and as_sent(text.strip()))
+    except ValueError:  # a port or a name that cannot be
+        sane = False
+    if not sane:
         raise validate.ValidationError(
             f"{text.strip()!r} is no origin such as https://app.example.com or capacitor://localhost; no path, no *."
         )
+
+
+def as_sent(url: str) -> str:
+    """Return an address as browsers write it in `Origin`: lower case, IDNA, no default port; no `/` at the end."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    if not host.isascii():
+        host = idna.encode(host, uts46=True).decode("ascii")
+    place = f"[{host}]" if ":" in host else host
+    if port not in {None, DEFAULT_PORTS.get(parts.scheme)}:
+        place = f"{place}:{port}"
+    return f"{parts.scheme}://{place}{parts.path}".rstrip("/")
 
 
 # As Django compares them with the `Host` header, which has no scheme; letters beyond ASCII come as `xn--`.

@@ -39,14 +39,13 @@ WORKERS: int = env.int("WORKERS", 2 if PRODUCTION else 1, low=1, high=256)
 SERVE_TASKS = env.bool("SERVE_TASKS", True)
 SECRET_KEY: str = env.str("SECRET_KEY", "")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [] if PRODUCTION else ["*"], check=environment.allowed_host)
-# Browsers send origins in lower case.
-ALLOWED_ORIGINS: list[str] = [o.lower() for o in env.list("ALLOWED_ORIGINS", [], check=environment.origin)]
+ALLOWED_ORIGINS: list[str] = [environment.as_sent(o) for o in env.list("ALLOWED_ORIGINS", [], check=environment.origin)]
 # The URL for a browser on this machine, for any HOST.
 LISTEN_URL = f"http://{f'[{HOST}]' if ':' in HOST else HOST}:{PORT}"
 LISTEN_URL = LISTEN_URL.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
 # On this machine the host is `localhost`: a WebAuthn relying party cannot be an IP address.
 OWN_URL = f"http://localhost:{PORT}" if is_loopback(HOST) else LISTEN_URL
-PUBLIC_URL: str = env.str("PUBLIC_URL", OWN_URL, check=environment.http_url).rstrip("/")
+PUBLIC_URL: str = environment.as_sent(env.str("PUBLIC_URL", OWN_URL, check=environment.http_url))
 HTTPS_ONLY = env.bool("HTTPS_ONLY", PRODUCTION)
 # The number of our own reverse proxies in front: as many entries of X-Forwarded-For are trusted, from the right.
 TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", 0, high=10)
@@ -327,7 +326,8 @@ SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W005", "security.W021"]  # 
 SESSION_COOKIE_SECURE = HTTPS_ONLY
 SESSION_COOKIE_NAME = "alviar_admin"
 CSRF_COOKIE_SECURE = HTTPS_ONLY
-CSRF_TRUSTED_ORIGINS = [origin for origin in ALLOWED_ORIGINS if "://" in origin]
+# A proxy may forward another Host than the browser's: forms of our own pages are still ours.
+CSRF_TRUSTED_ORIGINS = [*ALLOWED_ORIGINS, ways_in.origin_of(PUBLIC_URL)]
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 

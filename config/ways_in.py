@@ -26,6 +26,13 @@ def host_of(url: str) -> str:
     return urlsplit(url).hostname or "localhost"
 
 
+def origin_of(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def passkey_app(text: str) -> None:
     """Raise ValidationError unless the text is `ios:TEAM.bundle` or `android:package:SHA256`."""
     text = text.strip()
@@ -46,10 +53,7 @@ def android_apps(apps: Sequence[str]) -> list[tuple[str, bytes]]:
 
 def passkey_origins(public_url: str, origins: Sequence[str], rp_id: str, apps: Sequence[str]) -> list[str]:
     """Return the accepted origins of passkeys: our pages, and native apps (Android has a format of its own)."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(public_url)
-    found = [f"{parts.scheme}://{parts.netloc}", *origins]
+    found = [origin_of(public_url), *origins]
     if ios_apps(apps):
         found.append(f"https://{rp_id}")
     for _package, digest in android_apps(apps):

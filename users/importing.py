@@ -61,14 +61,8 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
             head = next((line for line in file if line.strip()), "")
             delimiter = max(",;\t", key=head.count)
             columns = [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
-            reader = csv.DictReader(file, columns, delimiter=delimiter)
-            while True:
-                try:
-                    yield next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    yield {"": f"is not CSV: {error}"}
+            yield from _csv_rows(file, columns, delimiter)
+            return
         for line in file:
             if not line.strip():
                 continue
@@ -77,6 +71,31 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
             except ValueError:
                 row = None
             yield row if isinstance(row, dict) else {"": "is not a JSON object"}
+
+
+def _csv_rows(lines: Iterator[str], columns: list[str], delimiter: str) -> Iterator[dict[str, Any]]:
+    """Read the rows. A broken one (a quote that is not closed) costs its first line: reading goes on at the next."""
+    again: list[str] = []  # lines that a broken row took
+    taken: list[str] = []
+
+    def read() -> Iterator[str]:
+        while (line := again.pop(0) if again else next(lines, None)) is not None:
+            taken.append(line)
+            yield line
+
+    while True:
+        reader = csv.DictReader(read(), columns, delimiter=delimiter, strict=True)
+        try:
+            for row in reader:
+                more = any(row.get(None) or ())
+                yield {"": "has more values than there are columns"} if more else row
+                taken.clear()
+            return
+        except csv.Error as error:
+            first = next((number for number, line in enumerate(taken) if line.strip()), 0)
+            again[:0] = taken[first + 1 :]
+            taken.clear()
+            yield {"": f"is not CSV: {error}"}
 
 
 def import_people(

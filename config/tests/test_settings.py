@@ -232,6 +232,30 @@ def test_public_url_follows_host_and_port():
     assert loaded(PUBLIC_URL="https://x.example/").PUBLIC_URL == "https://x.example"
 
 
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [("https://Chat.Example.com:443/", "https://chat.example.com"), ("http://x.example:80", "http://x.example"),
+     ("https://bücher.example", "https://xn--bcher-kva.example"), ("http://[::1]:8000", "http://[::1]:8000"),
+     ("https://x.example:80", "https://x.example:80")],
+    ids=["https", "http", "idn", "ipv6", "other-port"],
+)  # fmt: skip
+def test_addresses_are_compared_as_browsers_send_them(given, origin):
+    got = loaded(PUBLIC_URL=given, ALLOWED_ORIGINS=given.rstrip("/"))
+    assert vars(got)["PUBLIC_URL"] == origin
+    assert vars(got)["ALLOWED_ORIGINS"] == [origin]
+    assert origin in got.PASSKEY_ORIGINS
+    assert origin in got.CSRF_TRUSTED_ORIGINS
+
+
+def test_public_url_with_a_path_has_its_origin_and_a_warning():
+    got = loaded(PUBLIC_URL="https://x.example/chat/")
+    assert got.PUBLIC_URL == "https://x.example/chat"
+    assert "https://x.example" in got.CSRF_TRUSTED_ORIGINS
+    assert "https://x.example" in got.PASSKEY_ORIGINS
+    assert "alviar.W013" in start(**GOOD_PRODUCTION | {"PUBLIC_URL": "https://chat.example.com/chat/"})[1]
+    assert "alviar.W013" not in start(**GOOD_PRODUCTION)[1]
+
+
 def test_safe_production_settings_pass_the_deployment_checks():
     signing = "2026:" + "a8Kd03jfLs92ndKq7Zx1Mv5Bt6Yh4Ru0Wp3Ec8Gi"
     code, said = python(

@@ -26,18 +26,25 @@ _INVISIBLE = frozenset(
 # Scripts that one language combines.
 _TOGETHER = [{"CJK", "HIRAGANA", "KATAKANA"}, {"CJK", "HANGUL"}, {"CJK", "BOPOMOFO"}]
 
-# After case folding. Within Latin, then whole words of Cyrillic, Greek and Armenian that read as Latin ones. Two
-# letters of the Latin alphabet are never one, however alike they are.
+# After case folding. Within Latin, then whole words of other scripts that read as Latin ones: Cyrillic, Greek,
+# Armenian, Coptic, Cherokee and Lisu. Two letters of the Latin alphabet are never one, however alike they are.
 _LOOK_ALIKES = str.maketrans(
     {"0": "o", "1": "l"}
-    | dict(zip("ıɩɪɡɑȷꜱʋ", "iiigajsv", strict=True))
-    | dict(zip("авекмнорстухіјѕһԁԛԝӏүԍᴦ", "abekmhopctyxijshdqwlygr", strict=True))
+    | dict(zip("ıɩɪɡɑȷꜱʋǀꟾꞁƿƽɵᴑᴉɣƍƅʊꞟᶐꬰꭤꞏ", "iiigajsvlllpsooiygbuuaaa.", strict=True))
+    | {"ǁ": "ll", "ꝏ": "oo", "ꜳ": "aa", "ꜵ": "ao", "ꜷ": "au", "ꜹ": "av", "ꜽ": "ay", "ꝡ": "vy", "ꜩ": "tz", "ᵫ": "ue"}
+    | {"ʣ": "dz", "ʦ": "ts", "ʪ": "ls", "ʫ": "lz", "ꞌ": ""}
+    | dict(zip("авекмнорстухіјѕһԁԛԝӏүԍᴦѵ", "abekmhopctyxijshdqwlygrv", strict=True))
     | dict(zip("αβεηικμνορτυχγζω", "abehikmvoptuxyzw", strict=True))
-    | dict(zip("օսոհցյ", "ounhgj", strict=True))
+    | dict(zip("օսոհցյզա", "ounhgjqw", strict=True))
+    | dict(zip("ⲁⲃⲉⲏⲓⲕⲙⲛⲟⲣⲥⲧⲩⲭ", "abehikmnopctyx", strict=True))
+    | dict(zip("ᎠᎡᎢᎥᎩᎪᎫᎬᎳᎷᎻᎽᏀᏂᏃᏏᏒᏔᏕᏙᏚᏞᏟᏢᏦᏧᏳᏴ", "drtiyajewmhyghzbrwsvslcpkdgb", strict=True))
+    | dict(zip("ꓐꓑꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴ", "bpdtgkjczfmnlsrvhwxyaeiou", strict=True))
 )
-# `ᴘ`, `ł`, `ƥ`: a letter of the alphabet in small capitals, or with something across or below it.
+# `ᴘ`, `ł`, `ƥ`, `ꝺ`: a letter of the alphabet in small capitals or an old hand, or with something across or below it.
 _DRESSED = re.compile(
-    r"LATIN (?:SMALL LETTER|CAPITAL LETTER|LETTER SMALL CAPITAL|SMALL LETTER SCRIPT) ([A-Z])(?: WITH [A-Z ]+)?"
+    r"LATIN (?:SMALL LETTER|CAPITAL LETTER|LETTER SMALL CAPITAL|SMALL CAPITAL LETTER)"
+    r"(?: (?:SCRIPT|INSULAR|BARRED|BLACKLETTER|BROKEN|DOTLESS|LENIS|STIRRUP|ANGLICANA|OLD POLISH|VISIGOTHIC"
+    r"|MIDDLE SCOTS|SIGMOID))? ([A-Z])(?: BAR| ROTUNDA)?(?: (?:WITH|WITHOUT) [A-Z -]+)?"
 )
 # Marks that a word is read without: vowels of Hebrew and Arabic (not hamza and madda, which make other letters).
 _VOWEL_MARKS = ((0x0591, 0x05C8), (0x064B, 0x0653), (0x0656, 0x0660), (0x0670, 0x0671))
@@ -84,12 +91,20 @@ def _plain(char: str) -> str:
     if char.isdigit():
         return str(unicodedata.digit(char))
     base = unicodedata.normalize("NFD", char)
-    bare = "".join(one for one in base if not any(low <= ord(one) < high for low, high in _ACCENT_BLOCKS))
+    bare = "".join(one for one in base if not _is_mark(one))
     letters = []
     for one in unicodedata.normalize("NFC", bare):
         dressed = None if one.isascii() else _DRESSED.fullmatch(unicodedata.name(one, ""))
         letters.append(dressed[1].lower() if dressed else one)
     return "".join(letters)
+
+
+def _is_mark(char: str) -> bool:
+    """Return whether a word reads the same without it: accents, vowel marks, small signs beside or above letters."""
+    if any(low <= ord(char) < high for low, high in _ACCENT_BLOCKS):
+        return True
+    name = unicodedata.name(char, "")
+    return name.startswith("MODIFIER LETTER") or (name.startswith("COMBINING") and "KANA" not in name)
 
 
 def fold(text: str) -> str:

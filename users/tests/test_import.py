@@ -142,3 +142,24 @@ def test_csv_as_spreadsheets_write_it(tmp_path, text):
     path.write_text(text)
     run(path)
     assert User.objects.values_list("username", "email").get() == ("good", "g@example.org")
+
+
+def test_a_quote_that_is_not_closed_costs_its_row_alone(tmp_path):
+    path = tmp_path / "people.csv"
+    rows = [
+        'ann,ann@example.org,"',
+        '"ben,ben@example.org,',
+        'cleo,"cleo@example.org","two',
+        'lines"',
+        "",
+        "dan,,Dan,x",
+    ]
+    path.write_text("\n".join(["username,email,first_name", *rows, 'eve,"eve@example.org",']))
+    out = run(path)[0]
+    assert "3 left out" in out
+    assert "row 1: left out: is not CSV" in out
+    assert "row 4: left out: has more values" in out
+    assert list(User.objects.order_by("id").values_list("username", "first_name")) == [
+        ("cleo", "two\nlines"),
+        ("eve", ""),
+    ]

@@ -34,7 +34,8 @@ def test_two_different_letters_are_two_names(api, pair):
 @pytest.mark.parametrize(
     "twin",
     ["ᴘayᴘal", "pạypạl", "páypál", "paypal.", "_paypal", "paypal--", "PAYPAL", "paypa1", "paypaI", "ƥaypal", "pɑypal",
-     "Ｐａｙｐａｌ", "pаураl", "paỳpâł", "paypaʟ", "pay̷pal"],
+     "Ｐａｙｐａｌ", "pаураl", "paỳpâł", "paypaʟ", "pay̷pal", "paypaǀ", "ƿayƿal", "paypaꞁ", "paypalˌ", "payʼpal",
+     "paypaꝇ", "pay҃pal", "ꓑꓮꓬꓑꓮꓡ", "ᏢᎪᎽᏢᎪᏞ", "ꮲꭺꭹꮲꭺꮮ"],
 )  # fmt: skip
 def test_what_looks_the_same_is_taken(api, twin):
     assert register(api, "paypal").status_code == 201
@@ -47,6 +48,10 @@ def test_what_looks_the_same_is_taken(api, twin):
         ("oscar", "0scar"),
         ("a.b", "a..b"),
         ("Ian", "lan"),
+        ("google", "gꝏgle"),
+        ("bella", "beǁa"),
+        ("ronald", "ꞃonalꝺ"),
+        ("hoko", "ⲏⲟⲕⲟ"),
         ("жук", "ЖУК"),
         ("محمد", "مُحَمَّد"),
         ("محمد", "محـمد"),

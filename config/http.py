@@ -112,7 +112,8 @@ class HTTPBridge:
         is_upload = limit > settings.BODY_LIMIT_BYTES
         if not (refusal and expects_continue):
             try:
-                async with asyncio.timeout(settings.REQUEST_SECONDS or None) as patience:
+                wait = settings.REQUEST_SECONDS or None if refusal is None else DISCARD_SECONDS
+                async with asyncio.timeout(wait) as patience:
                     async for chunk in _chunks(receive):
                         size += len(chunk)
                         if refusal is None and size > limit:

@@ -61,6 +61,7 @@ def configure(wanted: dict[str, str]) -> None:
                 # Our access log has one line per request; these would add another for every 4xx.
                 "django.request": {"level": "ERROR"},
                 "django.security.DisallowedHost": {"level": "CRITICAL"},
+                "django.security.TooManyFieldsSent": {"level": "CRITICAL"},
                 "django.channels.server": {"level": "WARNING"},
                 "daphne": {"level": "WARNING"},
                 "uvicorn.access": {"level": "CRITICAL"},

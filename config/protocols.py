@@ -13,6 +13,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import httptools
@@ -20,14 +21,19 @@ import structlog
 import websockets.http11
 from django.conf import settings
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets import websockets_sansio_impl
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
 from websockets.frames import Frame
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
 
 from chat.hub import tell
 from common.errors import (
     ApplicationError,
     BadRequest,
     HeadersTooLarge,
+    InternalError,
     MethodNotAllowed,
     UpgradeRequired,
     refusal_answer,
@@ -174,9 +180,9 @@ class HTTPProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         in_head = self._in_head
-        if not in_head and (self.cycle is None or self.cycle.response_complete):
+        if not in_head and self._is_idle():
             self._head_bytes = 0
-            self.deadline = self.loop.time() + (settings.REQUEST_SECONDS or float("inf"))
+            self.deadline = min(self.deadline, self._request_deadline())  # empty lines before a request renew nothing
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -195,6 +201,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head, self._head_bytes = True, 0
+        self.deadline = self._request_deadline()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -213,22 +220,31 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self.deadline = float("inf")  # the body's time is `HTTPBridge`'s: it knows whose upload may take long
+        if not self.flow.write_paused:
+            self.deadline = float("inf")  # the body's time is `HTTPBridge`'s: it knows whose upload may take long
         super().on_headers_complete()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or bool(self.cycle.response_complete)
+
+    def _request_deadline(self) -> float:
+        return self.loop.time() + (settings.REQUEST_SECONDS or float("inf"))
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.deadline = self.loop.time() + (settings.REQUEST_SECONDS or float("inf"))
+        self.deadline = self._request_deadline()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.deadline = float("inf")
+        self.deadline = self._request_deadline() if self._in_head else float("inf")
 
     def overdue(self, now: float) -> None:
         """Close: nothing was said, the request did not end, or the answer is not being read."""
         if self.flow.write_paused:
             CONNECTIONS_CUT.labels("unread").inc()
             self.transport.abort()
+        elif self._in_head and not self._is_idle():  # the answer before is under way
+            self.deadline = self._request_deadline()
         else:
             CONNECTIONS_CUT.labels("silent" if self.scope is None else "unfinished").inc()
             self.transport.close()
@@ -284,6 +300,20 @@ class HTTPProtocol(HttpToolsProtocol):
         self.transport.write_eof()
         self.deadline = float("inf")
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+
+class _Handshake(ServerProtocol):
+    """websockets' own part of the handshake, whose refusals come in our envelope and not as a plain text."""
+
+    def reject(self, status: Any, text: str) -> Response:
+        error = {400: BadRequest, 426: UpgradeRequired}.get(int(status), InternalError)()
+        code, fields, body = refusal_answer(error, None)
+        headers = Headers([(name.decode(), value.decode()) for name, value in fields])
+        headers["connection"] = "close"
+        return Response(code, HTTPStatus(code).phrase, headers, body)
+
+
+websockets_sansio_impl.ServerProtocol = _Handshake  # type: ignore[misc]
 
 
 class _Inbox:

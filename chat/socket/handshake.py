@@ -77,9 +77,9 @@ def _is_allowed_origin(scope: dict[str, Any]) -> bool:
     if origin in {own, *(allowed.lower().rstrip("/") for allowed in settings.ALLOWED_ORIGINS)}:
         return True
     hosts = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
-    parts = urlsplit(origin)
-    port = _DEFAULT_PORTS.get(parts.scheme)  # never in an Origin, but some proxies add it to the Host
-    return port is not None and len(hosts) == 1 and hosts[0] in {parts.netloc, f"{parts.netloc}:{port}"}
+    scheme, _separator, place = origin.partition("://")  # anything may stand there: `urlsplit` would raise
+    port = _DEFAULT_PORTS.get(scheme)  # never in an Origin, but some proxies add it to the Host
+    return port is not None and len(hosts) == 1 and hosts[0] in {place, f"{place}:{port}"}
 
 
 def _origin_of(url: str) -> str:

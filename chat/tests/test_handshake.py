@@ -42,6 +42,10 @@ def test_allowed_pages_and_our_own_may(settings, origin, host):
         ("capacitor://localhost", "chat.example.com"),  # not allowed by this server
         ("capacitor://localhost", "localhost"),
         ("", "chat.example.com"),
+        ("http://[::1", "chat.example.com"),  # what cannot be parsed
+        ("http://[", "chat.example.com"),
+        ("https://chat.example.com/path", "chat.example.com"),
+        ("https://a@chat.example.com", "chat.example.com"),
     ],
 )
 def test_pages_of_others_may_not(settings, origin, host):

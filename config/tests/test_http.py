@@ -233,6 +233,19 @@ async def test_a_declared_length_above_the_limit_is_refused_unread_where_the_cli
     assert answer.status == 413
 
 
+async def test_a_declared_length_above_the_limit_is_answered_where_nothing_comes(bridge, settings, monkeypatch):
+    settings.REQUEST_SECONDS = 3_600
+    monkeypatch.setattr("config.http.DISCARD_SECONDS", 0.05)
+    sent, never = [], asyncio.Event()
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"content-length", b"999999999999")]
+    await bridge(scope_of("POST", "/echo", headers=headers), never.wait, send)
+    assert (Answer(sent).status, Answer(sent).headers["connection"]) == (413, "close")
+
+
 async def test_a_lying_content_length_decides_nothing(bridge):
     for lie in (b"3", b"3000", b"0", b"-1", b"abc", b"99999999999999999999999"):
         answer = await call(bridge, "POST", body=(b"hello",), headers=[(b"content-length", lie)])

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,9 +60,8 @@ class Application:
 async def serving(application: Any, **config: Any) -> AsyncIterator[int]:
     """Yield the port of a uvicorn with our protocols."""
     options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "ws_max_size": 65_536}
-    server = uvicorn.Server(
-        uvicorn.Config(application, http=HTTPProtocol, ws=SocketProtocol, **(options | config))  # type: ignore[arg-type]
-    )
+    options |= {"http": HTTPProtocol, "ws": SocketProtocol}
+    server = uvicorn.Server(uvicorn.Config(application, **(options | config)))
     listener = socket.create_server(("127.0.0.1", 0))
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
@@ -272,6 +271,38 @@ async def test_a_handshake_that_is_no_handshake_is_400_and_closed() -> None:
             peer.writer.close()
 
 
+@pytest.mark.parametrize(
+    ("lines", "status", "code"),
+    [
+        (b"Sec-WebSocket-Protocol: ,,\r\n", 400, "bad_request"),
+        (b"Sec-WebSocket-Protocol: access_token, x=\r\n", 400, "bad_request"),
+        (b"Upgrade: websocket\r\n", 426, "upgrade_required"),
+    ],
+    ids=["no-name", "no-token", "upgrade-twice"],
+)
+async def test_what_the_library_refuses_is_refused_in_the_envelope(lines: bytes, status: int, code: str) -> None:
+    application = Application()
+    async with serving(application) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(**UPGRADE)[:-2] + lines + b"\r\n")
+        answered, headers, body = await peer.answer()
+        assert (answered, json.loads(body)["code"]) == (status, code)
+        assert json.loads(body)["request_id"] == headers["x-request-id"]
+        assert await peer.closed()
+    assert not application.scopes
+
+
+async def test_an_application_that_fails_in_the_handshake_is_500_in_the_envelope() -> None:
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+
+    async with serving(failing) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(**UPGRADE))
+        status, _headers, body = await peer.answer()
+        assert (status, json.loads(body)["code"]) == (500, "internal")
+
+
 # --- Time ---
 
 
@@ -318,13 +349,73 @@ async def test_a_kept_connection_that_begins_a_second_request_must_end_it(settin
         assert await peer.closed()
 
 
-async def test_an_answer_that_nobody_reads_is_given_up(settings: Any) -> None:
+async def test_empty_lines_do_not_keep_a_connection(settings: Any) -> None:
+    settings.REQUEST_SECONDS = 0.3
+    async with serving(Application(), timeout_keep_alive=60) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(Host="testserver"))
+        assert (await peer.answer())[0] == 200
+
+        async def feed() -> None:
+            while True:
+                await peer.say(b"\r\n")
+                await asyncio.sleep(0.02)
+
+        task = asyncio.create_task(feed())
+        assert await peer.closed()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_second_request_that_begins_beside_the_first_must_end_too(settings: Any) -> None:
+    settings.REQUEST_SECONDS = 0.2
+    application = Application()
+    async with serving(application, timeout_keep_alive=60) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(Host="testserver") + b"GET /sec")
+        assert (await peer.answer())[0] == 200
+        await peer.say(b"o")
+        assert await peer.closed()
+    assert len(application.scopes) == 1
+
+
+async def test_a_half_request_does_not_cut_the_answer_before_it(settings: Any) -> None:
+    settings.REQUEST_SECONDS = 0.1
+    answer, overdue = asyncio.Event(), asyncio.Event()
+    application = Application()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await answer.wait()
+        await application(scope, receive, send)
+
+    class Watched(HTTPProtocol):
+        def overdue(self, now: float) -> None:
+            super().overdue(now)
+            overdue.set()
+
+    async with serving(slow, http=Watched) as port:
+        peer = await Peer.to(port)
+        await peer.say(head(Host="testserver") + b"GET /sec")
+        async with asyncio.timeout(WAIT_SECONDS):
+            await overdue.wait()
+        answer.set()
+        assert (await peer.answer())[0] == 200
+        assert await peer.closed()
+
+
+@pytest.mark.parametrize("more", [b"", head(path="/second", Host="testserver")], ids=["one", "a-second-behind-it"])
+async def test_an_answer_that_nobody_reads_is_given_up(settings: Any, more: bytes) -> None:
     settings.REQUEST_SECONDS = 0.3
     application = Application()
     application.body = b"x" * 30_000_000
     async with serving(application) as port:
         peer = await Peer.to(port, limit=1_000)
         await peer.say(head(Host="testserver"))
+        open_ones = protocols._watcher._connections
+        while more and (open_ones or not application.scopes) and not any(one.flow.write_paused for one in open_ones):
+            await asyncio.sleep(0.001)
+        with suppress(ConnectionError):
+            await peer.say(more)
         while protocols._watcher._connections or not application.scopes:
             await asyncio.sleep(0.02)
         peer.writer.close()

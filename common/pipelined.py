@@ -25,12 +25,12 @@ def is_postgresql() -> bool:
 def any_of(values: Sequence[Any]) -> Statement:
     """Return the condition that a column is one of `values`, with its parameters."""
     if is_postgresql():
-        return "= ANY(%s)", [_array(values)]
+        return "= ANY(%s)", [array(values)]
     return f"IN ({', '.join(['%s'] * len(values))})", [param(value) for value in values]
 
 
-def _array(values: Sequence[Any]) -> Any:
-    """Return an array as a parameter; PostgreSQL takes its type from the column.
+def array(values: Sequence[Any]) -> Any:
+    """Return an array as a parameter of PostgreSQL, which takes its type from the column or a cast.
 
     Numbers and UUIDs need no quoting, and psycopg takes ten microseconds for a list of one.
     """

@@ -197,52 +197,63 @@ class _Logged(NamedTuple):
     payload: dict[str, Any]
 
 
+LOGGED = len(_Logged._fields)
+
+
 def fill(user_id: int, ranges: list[Range]) -> list[Range]:
-    """Read the events of the ranges that are not too long, in two round trips for all conversations.
+    """Read the events of the ranges that are not too long, in one round trip for all conversations.
 
     The memberships are looked at after all that was read of the messages.
     """
     wanted = {one.conversation_id: one for one in ranges if not one.is_gap and one.up_to > one.after}
-    rows = [_logged(*row) for row in pipelined.fetch_all(*logged_statement(wanted.values()))] if wanted else []
-    if not rows:
+    if not wanted:
         return ranges
-    told = {row.conversation_id for row in rows}
+    statement = logged_statement(wanted.values())
     with pipelined.one_trip():
-        fetch_events = encoding.ask(rows, {pk: one.conversation_uuid for pk, one in wanted.items()})
-        fetch_memberships = _ask_memberships(user_id, told)
-        events, read_more = fetch_events()
+        log = pipelined.execute(*statement)
+        fetch_memberships = _ask_memberships(user_id, wanted)
+        found = log.fetchall()
         now = fetch_memberships()
+    rows = [_logged(*row[:LOGGED]) for row in found]
+    said = {row[LOGGED]: encoding.as_said(*row[LOGGED:]) for row in found if row[LOGGED] is not None}
+    events, read_more = encoding.encode_with(rows, {pk: one.conversation_uuid for pk, one in wanted.items()}, said)
     if read_more:
         with pipelined.one_trip():
-            now = _ask_memberships(user_id, told)()
+            now = _ask_memberships(user_id, wanted)()
     for row, event in zip(rows, events, strict=True):
         one = wanted[row.conversation_id]
-        one.events.append(event.seen_from(one.visible_after))
-    return _still_true(user_id, ranges, told, now)
+        one.events.append(event.seen_from(one.visible_after) if event.reduced else event)
+    return _still_true(user_id, ranges, wanted, now)
 
 
 def logged_statement(ranges: Collection[Range]) -> pipelined.Statement:
-    """Return the query for the events of the ranges.
+    """Return the query for the events of the ranges, each with its message (`encoding.as_said`).
 
     On PostgreSQL each range is looked up for itself (LATERAL with a limit): of a join the planner knows neither how
-    many ranges there are nor how long, and would read the whole log of a large conversation.
+    many ranges there are nor how long, and would read the whole log of a large conversation. So is each message
+    (OFFSET 0), or it might read all messages through.
     """
-    columns = "conversation_id, seq, kind, at, actor_id, message_id, payload"
+    columns = ", ".join(f"e.{name}" for name in _Logged._fields)
     table, limit = Event._meta.db_table, settings.CHAT_RESUME_EVENTS_EACH
+    said, (messages, senders) = encoding.said_columns(), encoding.said_tables()
     params: list[Any]
     if pipelined.is_postgresql():
-        params = [[one.conversation_id for one in ranges], [one.after for one in ranges], [one.up_to for one in ranges]]
+        bounds = ([one.conversation_id for one in ranges], [one.after for one in ranges], [one.up_to for one in ranges])
+        params = [pipelined.array(bound) for bound in bounds]
         sql = (
-            f"SELECT e.* FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS wanted (id, after, up_to), "  # noqa: S608
-            f"LATERAL (SELECT {columns} FROM {table} WHERE conversation_id = wanted.id AND seq > wanted.after "
-            f"AND seq <= wanted.up_to ORDER BY seq LIMIT {limit:d}) e ORDER BY e.conversation_id, e.seq"
+            f"SELECT e.*, s.* FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS wanted (id, after, up_to), "  # noqa: S608
+            f"LATERAL (SELECT {columns} FROM {table} e WHERE e.conversation_id = wanted.id AND e.seq > wanted.after "
+            f"AND e.seq <= wanted.up_to ORDER BY e.seq LIMIT {limit:d}) e "
+            f"LEFT JOIN LATERAL (SELECT {said} FROM {messages} {senders} WHERE m.id = e.message_id OFFSET 0) s ON TRUE "
+            "ORDER BY e.conversation_id, e.seq"
         )
     else:
         params = [value for one in ranges for value in (one.conversation_id, one.after, one.up_to)]
         sql = (
             f"WITH wanted (id, after, up_to) AS (VALUES {', '.join(['(%s, %s, %s)'] * len(ranges))}) "  # noqa: S608
-            f"SELECT {columns} FROM wanted w JOIN {table} ON conversation_id = w.id AND seq > w.after "
-            "AND seq <= w.up_to ORDER BY conversation_id, seq"
+            f"SELECT {columns}, {said} FROM wanted w "
+            f"JOIN {table} e ON e.conversation_id = w.id AND e.seq > w.after AND e.seq <= w.up_to "
+            f"LEFT JOIN {messages} ON m.id = e.message_id {senders} ORDER BY e.conversation_id, e.seq"
         )
     return sql, params
 

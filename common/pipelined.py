@@ -34,8 +34,11 @@ def array(values: Sequence[Any]) -> Any:
 
     Numbers and UUIDs need no quoting, and psycopg takes ten microseconds for a list of one.
     """
-    if all(type(value) in (int, UUID) for value in values):
+    kinds = set(map(type, values))
+    if kinds <= {int}:
         return "{" + ",".join(map(str, values)) + "}"
+    if kinds == {UUID}:
+        return "{" + ",".join([value.hex for value in values]) + "}"
     return list(values)
 
 

@@ -1,12 +1,13 @@
 """Catch-up of one socket: hold live events back, send the missed ones, then switch to live without a gap."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from chat import database
 from chat.hub.connection import Socket
 from chat.hub.feed import Feed
+from chat.hub.send_window import Frame
 from chat.log import catchup
 from chat.log.catchup import Place, Range
 from chat.log.published import Encoded
@@ -34,14 +35,15 @@ async def resume(
 
     A removed member gets only `removed`: events would show the messages' present state.
     """
-    held = {feed.uuid: feed.hold(socket).sent for feed in socket.feeds}
+    held = {feed.id: (feed.uuid, feed.hold(socket).sent) for feed in socket.feeds}
     try:
         found = await database.run(catchup.read, socket.user_id, cursors, same_epoch=same_epoch)
-        for one in found.ranges:
-            await _tell(registry, socket, one)
-        told = {one.conversation_uuid for one in found.ranges}
-        for name in held.keys() - told:  # left meanwhile, and without a cursor
-            for one in (await database.run(catchup.read_one, socket.user_id, name, held[name])).ranges:
+        for together in _portions(found.ranges):
+            await _tell_all(registry, socket, together)
+        told = {one.conversation_id for one in found.ranges}
+        for left in held.keys() - told:  # meanwhile, and without a cursor
+            name, sent = held[left]
+            for one in (await database.run(catchup.read_one, socket.user_id, name, sent)).ranges:
                 await _tell(registry, socket, one)
         for name in found.removed:
             await _send(socket, RemovedFrame(conversation_uuid=name))
@@ -81,6 +83,35 @@ async def bring_in(registry: Registry, socket: Socket, place: Place) -> None:
                 await _tell(registry, socket, one)
     finally:
         _let_go(socket)
+
+
+def _portions(ranges: Iterable[Range]) -> Iterator[list[Range]]:
+    """Divide the ranges, in order, into those that can be sent together; a gap and a removal stand alone."""
+    portion: list[Range] = []
+    room = FRAME_BYTES
+    for one in ranges:
+        size = sum(len(event.raw) for event in one.events)
+        if portion and (size > room or one.is_gap or one.left):
+            yield portion
+            portion, room = [], FRAME_BYTES
+        portion.append(one)
+        room -= size
+        if one.is_gap or one.left:
+            yield portion
+            portion, room = [], FRAME_BYTES
+    if portion:
+        yield portion
+
+
+async def _tell_all(registry: Registry, socket: Socket, ranges: list[Range]) -> None:
+    """Send the ranges of a portion, a frame for each in one write; continue live from there."""
+    if len(ranges) == 1:
+        await _tell(registry, socket, ranges[0])
+        return
+    told = [one.events for one in ranges if one.events]
+    await socket.window.write_all([Frame(outgoing.encode_events(events), events=len(events)) for events in told])
+    for one in ranges:
+        await _go_live(registry, socket, one)
 
 
 async def _tell(registry: Registry, socket: Socket, one: Range, *, ref: Any = None, answer: bool = False) -> None:

@@ -9,7 +9,7 @@ its header already on (a server's frames are unmasked, hence the same for everyb
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
 import structlog
@@ -94,10 +94,26 @@ class Window:
             return self._events <= MAX_EVENTS and self._bytes <= MAX_BYTES
         protocol = self._protocol
         if protocol is not None and protocol.writable.is_set():
-            self._write_wire(protocol, frame)
+            self._write_wire(protocol, frame.wire)
         else:
             self._start(frame)
         return True
+
+    async def write_all(self, frames: Sequence[Frame]) -> None:
+        """Send frames of a catch-up: together, or each when the one before has left the queue."""
+        await self.drained()
+        protocol = self._protocol
+        if (
+            len(frames) > 1
+            and protocol is not None
+            and protocol.writable.is_set()
+            and not (self.closing or self.closed)
+        ):
+            self._write_wire(protocol, b"".join([frame.wire for frame in frames]))
+            return
+        for frame in frames:
+            await self.drained()
+            self.write(frame)
 
     def on_control(self, count: Callable[[], Any]) -> None:
         """Register `count`, which the server calls for each control frame and fragment (config/protocols.py)."""
@@ -178,12 +194,12 @@ class Window:
         self._events += frame.events
         self._bytes += len(frame.payload)
 
-    def _write_wire(self, protocol: Any, frame: Frame) -> None:
+    def _write_wire(self, protocol: Any, wire: bytes) -> None:
         if protocol.close_sent or protocol.disconnected or protocol.transport.is_closing():
             self.closed = True
             return
         try:
-            protocol.transport.write(frame.wire)
+            protocol.transport.write(wire)
         except Exception:
             self.closed = True
 

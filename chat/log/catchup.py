@@ -95,16 +95,16 @@ def ask_places(user_ids: Collection[int]) -> Callable[[], dict[int, list[Place]]
 def read(user_id: int, cursors: Mapping[uuid.UUID, int], *, same_epoch: bool) -> Catchup:
     """Return what the user missed after `cursors`; a conversation without cursor starts just before they joined."""
     memberships = _memberships(user_id, cursors, living_too=True)
-    known = {row.conversation_uuid for row in memberships}
-    removed = [name for name in cursors if name not in known]
-    budget = settings.CHAT_RESUME_EVENTS
+    removed = dict(cursors)
+    budget, each = settings.CHAT_RESUME_EVENTS, settings.CHAT_RESUME_EVENTS_EACH
     ranges = []
     for row in memberships:
-        one = _range(row, cursors.get(row.conversation_uuid), same_epoch=same_epoch, budget=budget)
+        cursor = removed.pop(row.conversation_uuid, None)
+        one = _range(row, cursor, same_epoch=same_epoch, at_most=min(each, budget))
         if not one.is_gap and not one.left:
             budget -= one.up_to - one.after
         ranges.append(one)
-    return Catchup(fill(user_id, ranges), removed)
+    return Catchup(fill(user_id, ranges), list(removed))
 
 
 def read_one(user_id: int, conversation_uuid: uuid.UUID, after: int) -> Catchup:
@@ -112,7 +112,8 @@ def read_one(user_id: int, conversation_uuid: uuid.UUID, after: int) -> Catchup:
     found = _memberships(user_id, [conversation_uuid])
     if not found:
         return Catchup([], [conversation_uuid])
-    one = _range(found[0], after, same_epoch=True, budget=settings.CHAT_RESUME_EVENTS)
+    at_most = min(settings.CHAT_RESUME_EVENTS_EACH, settings.CHAT_RESUME_EVENTS)
+    one = _range(found[0], after, same_epoch=True, at_most=at_most)
     return Catchup(fill(user_id, [one]), [])
 
 
@@ -170,7 +171,7 @@ def _memberships(user_id: int, names: Collection[uuid.UUID], *, living_too: bool
         return [_Member(pk, as_uuid(name), *rest) for pk, name, *rest in cursor.fetchall()]  # type: ignore[arg-type]
 
 
-def _range(row: _Member, cursor: int | None, *, same_epoch: bool, budget: int) -> Range:
+def _range(row: _Member, cursor: int | None, *, same_epoch: bool, at_most: int) -> Range:
     if row.left_seq is not None:  # events show the present state, which a former member must not see
         return Range(
             row.conversation_id, row.conversation_uuid, row.left_seq, row.left_seq, row.visible_after, left=True
@@ -181,7 +182,7 @@ def _range(row: _Member, cursor: int | None, *, same_epoch: bool, budget: int) -
     if lost:
         after = row.visible_after
     missing = head - after
-    is_gap = lost or missing > min(settings.CHAT_RESUME_EVENTS_EACH, budget)
+    is_gap = lost or missing > at_most
     return Range(row.conversation_id, row.conversation_uuid, after, head, row.visible_after, is_gap=is_gap)
 
 

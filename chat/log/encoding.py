@@ -361,9 +361,8 @@ def encode_with(
         attached=attachments.of_messages(attached) if attached else {},
         senders=senders,
     )
-    rare = any(not row.kind.startswith(("message.", "reaction.")) for row in rows)
-    persons = people(_member_id(row) for row in rows) if rare else {}
-    told = _encoded_rows(rows, uuids, said, replied, shown, persons)
+    rare = [row for row in rows if not row.kind.startswith(("message.", "reaction."))]
+    told = _encoded_rows(rows, uuids, said, replied, shown, rare)
     return told, bool(reacted or attached or replied or rare)
 
 
@@ -373,11 +372,13 @@ def _encoded_rows(
     said: Mapping[int, Said],
     replied: Mapping[int, Said],
     shown: dict[int, dict[str, Any]],
-    persons: dict[int | None, dict[str, Any] | None],
+    rare: Sequence[EventRow],
 ) -> list[Encoded]:
-    made_ready = _made_ready(rows)
-    visible = _visible_to_joiners(rows)
-    told = {row.conversation_id for row in rows if row.kind.startswith("conversation.")}
+    """`rare`: the rows about neither a message nor a reaction, for which more has to be read."""
+    persons = people(_member_id(row) for row in rare)
+    made_ready = _made_ready(rare)
+    visible = _visible_to_joiners(rare)
+    told = {row.conversation_id for row in rare if row.kind.startswith("conversation.")}
     conversations = Conversation.objects.in_bulk(told) if told else {}
     encoded_rows = []
     for row in rows:

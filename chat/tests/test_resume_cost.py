@@ -1,5 +1,7 @@
 """Plans, no times, of a resume on PostgreSQL in a conversation with a long past."""
 
+import json
+
 import pytest
 from django.db import connection
 
@@ -14,12 +16,16 @@ BEHIND = 200
 
 @pytest.fixture
 def logged(long_past):  # noqa: F811
-    """The event of each message of the past, in all conversations."""
+    """The event of each message of the past, in all conversations, and a reaction to each."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO chat_event (conversation_id, seq, kind, at, actor_id, message_id, payload) "
             "SELECT conversation_id, seq, 'message.created', created_at, sender_id, id, '{}' FROM chat_message m "
             "ON CONFLICT DO NOTHING"
+        )
+        cursor.execute(
+            "INSERT INTO chat_reaction (message_id, user_id, emoji, created_at) "
+            "SELECT id, sender_id, '👍', created_at FROM chat_message"
         )
         plans.analyse(cursor)
     return Conversation.objects.get(pk=long_past.pk)
@@ -29,7 +35,7 @@ def _read(asked):
     """Return how many events and messages the statements read; none may read a table through."""
     nodes = [node for statement in asked for node in plans.plan(*statement)]
     through = [node for node in nodes if node["Node Type"] == "Seq Scan"]
-    assert not {node["Relation Name"] for node in through} & {"chat_event", "chat_message"}
+    assert not {node["Relation Name"] for node in through} & {"chat_event", "chat_message", "chat_reaction"}
     return plans.rows_read(nodes, "chat_event"), plans.rows_read(nodes, "chat_message")
 
 
@@ -42,7 +48,9 @@ def test_a_resume_reads_what_was_missed_alone(logged, alice):
     ):
         with plans.asked() as asked:
             found = resumed()
-        assert sum(len(one.events) for one in found.ranges) == BEHIND
+        told = [json.loads(event.raw) for one in found.ranges for event in one.events]
+        assert len(told) == BEHIND
+        assert {event["data"]["reactions"][0]["emoji"] for event in told} == {"👍"}
         events, messages = _read(asked)
         assert BEHIND <= events <= BEHIND + 10
         assert messages <= BEHIND + 10

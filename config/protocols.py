@@ -12,6 +12,7 @@ reads nothing, for ever. `_Keepalive` pings the sockets by one timer for all.
 import asyncio
 import re
 import secrets
+import traceback
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -168,6 +169,7 @@ class HTTPProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         _watcher.discard(self)
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # after a reset, uvicorn's timer would hold the connection in memory
         self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -396,6 +398,15 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         _socket_watcher.discard(self)
         super().connection_lost(exc)
         self.on_control = None
+        self._cut_cycles()
+
+    def _cut_cycles(self) -> None:
+        """Free all at once: the parser and the errors hold frames that hold the connection."""
+        self.conn.parser.close()
+        for error in (self.conn.handshake_exc, self.conn.parser_exc):
+            if error is not None:
+                traceback.clear_frames(error.__traceback__)
+                error.with_traceback(None)
 
     def overdue(self, now: float) -> None:
         self.transport.close()

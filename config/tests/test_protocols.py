@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+import gc
 import json
 import os
 import socket
+import struct
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
@@ -607,3 +610,72 @@ async def _turn(keepalive: Any, seconds: int) -> None:
         keepalive._timer.cancel()
         keepalive._tick(asyncio.get_running_loop())
     await asyncio.sleep(0)
+
+
+# --- Memory ---
+
+
+class Ends(Application):
+    """Answers as `Application` does, or refuses a handshake before or after accept."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"] not in {"/reject", "/close"}:
+            await super().__call__(scope, receive, send)
+            self.send = None
+            return
+        await receive()
+        if scope["path"] == "/close":
+            await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 4401})
+        while scope["path"] == "/close" and (await receive())["type"] != "websocket.disconnect":
+            pass
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (head(Host="testserver") * 3, b""),
+        (head(**UPGRADE)[:-2] + b"Sec-WebSocket-Protocol: ,,\r\n\r\n", b""),
+        (head(path="/reject", **UPGRADE), b""),
+        (head(path="/close", **UPGRADE), b""),
+        (head(path="/ws/", **UPGRADE), frame(8, b"\x03\xe8")),
+        (head(path="/ws/", **UPGRADE), frame(1, b"\xff")),
+        (head(path="/ws/", **UPGRADE), b"\xff\xff\xff"),
+        (head(path="/ws/", **UPGRADE), b"\x81\xff" + (70_000).to_bytes(8, "big") + bytes(4)),
+    ],
+    ids=["pipelined", "no-handshake", "rejected", "closed", "left", "no-text", "no-frame", "too-long"],
+)
+async def test_a_connection_that_ended_is_freed_without_the_collector(first: bytes, then: bytes) -> None:
+    made: list[str] = []
+    alive: set[int] = set()
+
+    def watched(protocol: type) -> Any:
+        class Watched(protocol):  # type: ignore[misc]
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                for one in (self, getattr(self, "conn", None)):
+                    if one is not None:
+                        made.append(type(one).__name__)
+                        alive.add(id(one))
+                        weakref.finalize(one, alive.discard, id(one))
+
+        return Watched
+
+    async with serving(Ends(), http=watched(HTTPProtocol), ws=watched(SocketProtocol)) as port:
+        gc.collect()
+        gc.disable()
+        try:
+            peer = await Peer.to(port)
+            await peer.say(first)
+            await peer.answer()
+            assert made
+            with suppress(ConnectionError):
+                await peer.say(then)
+            wire = peer.writer.get_extra_info("socket")
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # by a reset
+            peer.writer.transport.abort()
+            async with asyncio.timeout(WAIT_SECONDS):
+                while alive:
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()

@@ -30,8 +30,8 @@ WORK_QUEUE = 500
 class Socket:
     __slots__ = (
         "bad_frames", "closed_code", "connection_id", "conversation_uuid", "cursors", "feeds", "frames", "hidden",
-        "is_joined", "language", "last_frame_at", "max_age_at", "messages", "opened_at", "pings", "session_id", "sid",
-        "token_expires_at", "typing", "user_id", "warned", "watching", "window", "work", "worker",
+        "is_joined", "language", "last_frame_at", "max_age_at", "messages", "opened_at", "pings", "said_in",
+        "session_id", "sid", "token_expires_at", "typing", "user_id", "warned", "watching", "window", "work", "worker",
     )  # fmt: skip
 
     def __init__(self, window: Window, *, language: str = "en") -> None:
@@ -53,6 +53,7 @@ class Socket:
         self.cursors: dict[uuid.UUID, int] | None = None  # of a `resume` with `more`
         self.watching: frozenset[int] = frozenset()
         self.hidden: frozenset[int] = frozenset()  # of these: users whose presence this user may not see
+        self.said_in: uuid.UUID | None = None  # where a message came after the last frame of typing
         self.typing: dict[int, float] = {}  # in which conversations, and when it was last checked (`time.monotonic`)
         self.messages = Quota(settings.CHAT_MESSAGES_PER_10S, 10)
         self.frames = Quota(settings.CHAT_FRAMES_PER_MINUTE, 60)

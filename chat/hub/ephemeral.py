@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import time
+import uuid
 from collections.abc import Callable, Mapping
 
 from django.conf import settings
@@ -82,6 +83,13 @@ class Typing:
         if conversation_id in socket.typing:
             del socket.typing[conversation_id]
             self._tell(conversation_id, socket.user_id, active=False)
+
+    def stop_in(self, socket: Socket, conversation_uuid: uuid.UUID) -> None:
+        """End it with the message: whoever shows both would show that one types what stands there already."""
+        for conversation_id in list(socket.typing):
+            feed = self.feeds.get(conversation_id)
+            if feed is not None and feed.uuid == conversation_uuid:
+                self.stop(socket, conversation_id)
 
     def stop_all(self, socket: Socket) -> None:
         for conversation_id in list(socket.typing):

@@ -100,6 +100,9 @@ def _message(process: Process, socket: Socket, frame: MessageFrame) -> None:
         reply_to=frame.reply_to,
         attachments=tuple(frame.attachments or ()),
     )
+    socket.said_in = name
+    if socket.typing:
+        process.typing.stop_in(socket, name)
     done = functools.partial(_stored, socket, frame)
     process.writer.submit(send, done if tracing.tracer is None else tracing.message_span(name, done))
 
@@ -210,6 +213,8 @@ def _sync(process: Process, socket: Socket, frame: SyncFrame) -> None:
 
 def _typing(process: Process, socket: Socket, frame: TypingFrame) -> None:
     name = _conversation(socket, frame.conversation_uuid, frame)
+    if socket.said_in == name:
+        socket.said_in = None
     _later(socket, frame, _type, process, socket, name, frame.active)
 
 
@@ -227,7 +232,7 @@ async def _type(process: Process, socket: Socket, name: uuid.UUID, active: bool)
             raise
         if feed.id in socket.typing:
             socket.typing[feed.id] = now
-    if feed in socket.feeds and socket.is_open:
+    if feed in socket.feeds and socket.is_open and socket.said_in != name:  # else its message has overtaken it
         process.typing.start(socket, feed)
 
 

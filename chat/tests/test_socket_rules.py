@@ -1,6 +1,7 @@
 """Typing, receipts and limits of the socket, with the real consumer and without a wire."""
 
 import asyncio
+import threading
 import uuid
 from datetime import timedelta
 
@@ -47,6 +48,33 @@ async def test_typing_ends_by_itself_where_the_typists_process_died(alice, bob, 
     assert [(await reader.next("typing"))["active"] for _ in range(3)] == [True, True, False]
     here.on_message(wire.to_wire(wire.TypingChanged(c=room.pk, u=alice.id, a=False)))
     assert await reader.waiting() == []
+
+
+async def test_typing_ends_with_the_message(alice, bob):
+    room = await group(alice, bob)
+    typist, reader = await connect(alice), await connect(bob)
+    await typist.send("typing", conversation_uuid=str(room.uuid), active=True)
+    assert (await reader.next("typing"))["active"] is True
+    await typist.send("message", conversation_uuid=str(room.uuid), content="there it is")
+    assert (await reader.next("typing"))["active"] is False
+    await reader.events(1)
+    assert typist.socket.typing == {}
+
+
+async def test_typing_that_its_message_has_overtaken_is_not_shown(alice, bob, monkeypatch):
+    room = await group(alice, bob)
+    typist, reader = await connect(alice), await connect(bob)
+    stored = threading.Event()
+    monkeypatch.setattr(handlers, "_require_unblocked", lambda user_id, name: stored.wait(60))
+    await typist.send("typing", conversation_uuid=str(room.uuid), active=True)
+    await typist.send("message", conversation_uuid=str(room.uuid), content="quick")
+    await reader.events(1)
+    stored.set()
+    await typist.send("mark_as_seen", conversation_uuid=str(room.uuid), up_to_seq=1, ref="behind it")
+    await typist.next("receipt")
+    assert await reader.waiting() == []
+    await typist.send("typing", conversation_uuid=str(room.uuid), active=True)
+    assert (await reader.next("typing"))["active"] is True
 
 
 async def test_typing_ends_with_the_socket(alice, bob):

@@ -102,6 +102,11 @@ class Engine:
         """Return a node that carries wakes now."""
         return self.nodes[0]
 
+    def said(self) -> str:
+        """Return the last lines of each node's log."""
+        logs = sorted(self.folder.glob("*/log"))
+        return "\n".join(f"--- {log.parent.name}\n{log.read_text(errors='replace')[-2000:]}" for log in logs)
+
     def heal(self) -> None:
         """Resume and start again whatever was hung or killed, and wait until all is as at first."""
         for node in self.nodes:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+SERVERS = ("engine", "server", "shared")  # fixtures that may live longer than a module
+
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep the live tests that share a server in one worker (`--dist loadgroup`); run them once more where they fail.
@@ -16,6 +18,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.xdist_group("shared" if "shared" in names else item.path.stem))
         if not item.get_closest_marker("promise"):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Stop the servers of a test that is run again: it gets new ones, whatever its first attempt did to them."""
+    if getattr(item, "execution_count", 1) > 1:
+        for fixtures in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
+            for fixture in fixtures:
+                if fixture.scope == "module" or fixture.argname in SERVERS:
+                    fixture.finish(item._request)  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(trylast=True)

@@ -87,6 +87,9 @@ async def pair(engine: engines.Engine, *channels: str, through: "Doors | None" =
             await is_whole(peer)
             await until(lambda peer=peer: peer.wakes.subscribed >= set(channels))
         yield both
+    except TimeoutError as error:
+        error.add_note(engine.said())
+        raise
     finally:
         for peer in both:
             await peer.wakes.stop()

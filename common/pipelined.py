@@ -16,6 +16,7 @@ from psycopg.types.datetime import TimestamptzLoader
 
 Statement = tuple[str, list[Any]]
 Params = Sequence[Any] | Mapping[str, Any]
+KEPT_CURSORS = 32  # of each connection
 
 
 def is_postgresql() -> bool:
@@ -90,18 +91,40 @@ def execute(sql: str, params: Params) -> Any:
     """Execute a statement and return its cursor; on PostgreSQL it is prepared at its first use on a connection."""
     here = connections[DEFAULT_DB_ALIAS]  # once: each look-up through the proxy costs two microseconds
     if here.vendor == "postgresql":
-        cursor = psycopg.Cursor(here.connection)  # type: ignore[var-annotated,arg-type]
-        # Times are read by psycopg's loader in C; Django's, in Python, takes ten times as long for the same in UTC.
-        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
-        return cursor.execute(sql, params, prepare=True)  # type: ignore[arg-type]
+        return _cursor(here.connection).execute(sql, params, prepare=True)
     plain = here.cursor()
     plain.execute(sql, params)
     return plain
 
 
+def _cursor(open_connection: Any) -> Any:
+    cursor = psycopg.Cursor(open_connection)  # type: ignore[var-annotated]
+    # Times are read by psycopg's loader in C; Django's, in Python, takes ten times as long for the same in UTC.
+    cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+    return cursor
+
+
 def fetch_one(sql: str, params: Params) -> Any:
     """Return the one row of a statement that stands alone, or None; connects first where there is no connection."""
-    return _alone(sql, params, lambda cursor: cursor.fetchone())
+    return _alone(sql, params, lambda cursor: cursor.fetchone(), execute=_execute_again)
+
+
+def _execute_again(sql: str, params: Params) -> Any:
+    """Execute a statement by the cursor that its connection has kept, which knows how to write and read its values.
+
+    To make a cursor, and what it learns at its first row, takes as long as the rest. For statements of one row alone,
+    since a kept cursor holds its last result.
+    """
+    here = connections[DEFAULT_DB_ALIAS]
+    if here.vendor != "postgresql" or here.connection._pipeline is not None:  # there many are under way at once
+        return execute(sql, params)
+    kept: dict[str, tuple[Any, str]] = here.connection.__dict__.setdefault("kept_cursors", {})
+    if sql not in kept:
+        if len(kept) >= KEPT_CURSORS:
+            kept.clear()
+        kept[sql] = _cursor(here.connection), sql
+    cursor, same = kept[sql]
+    return cursor.execute(same, params, prepare=True)  # what it has learnt counts for the same object only
 
 
 def fetch_all(sql: str, params: Params) -> Any:
@@ -114,7 +137,9 @@ def send(sql: str, params: Params) -> None:
     _alone(sql, params, lambda cursor: None)
 
 
-def _alone(sql: str, params: Params, fetch: Callable[[Any], Any]) -> Any:
+def _alone(
+    sql: str, params: Params, fetch: Callable[[Any], Any], execute: Callable[[str, Params], Any] = execute
+) -> Any:
     here = connections[DEFAULT_DB_ALIAS]
     if here.queries_logged or here.execute_wrappers:  # somebody counts or watches: they know Django's cursors alone
         with here.cursor() as cursor:

@@ -3,13 +3,15 @@
 Values pass the model's own fields in both directions, as in the ORM.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.models import JSONField, Model
+from django.db.models import BooleanField, CharField, DateTimeField, JSONField, Model, TextField, UUIDField
 from django.db.models.base import ModelState
 
 from common import json, pipelined
@@ -88,6 +90,35 @@ def _from_json(value: str | None, column: Any, here: Any) -> Any:
         return column.target.from_db_value(value, column, here)
 
 
+# What psycopg takes as it is, in fields that would not change it. Integers stay with their fields, which choose the
+# width: a statement is prepared for each combination of types.
+_FIELDS_AS_THEY_ARE = {BooleanField, CharField, DateTimeField, TextField, UUIDField}
+_VALUES_AS_THEY_ARE = {bool, str, datetime, UUID, type(None)}
+
+
+def params(model: type[Model], values: dict[str, Any]) -> list[Any]:
+    """Return values (by attribute name) as parameters, each as its field prepares it for the database."""
+    return _params(_fields(model, tuple(values)), values.values())
+
+
+def _params(fields: Iterable[Any], values: Iterable[Any]) -> list[Any]:
+    here = connections[DEFAULT_DB_ALIAS]
+    if here.vendor != "postgresql":
+        return [field.get_db_prep_save(value, here) for field, value in zip(fields, values, strict=True)]
+    return [
+        value
+        if type(field) in _FIELDS_AS_THEY_ARE and type(value) in _VALUES_AS_THEY_ARE
+        else field.get_db_prep_save(value, here)
+        for field, value in zip(fields, values, strict=True)
+    ]
+
+
+@lru_cache
+def _fields(model: type[Model], names: tuple[str, ...]) -> list[Any]:
+    by_name = {field.attname: field for field in model._meta.concrete_fields}
+    return [by_name[name] for name in names]
+
+
 def insert(instance: Model) -> Callable[[], None]:
     """Send the INSERT of a new row; return what sets its id if the database gives it.
 
@@ -96,7 +127,7 @@ def insert(instance: Model) -> Callable[[], None]:
     """
     numbered, here = instance.pk is None, connections[DEFAULT_DB_ALIAS]
     sql, fields = _insert(here.vendor, type(instance), numbered)
-    params = [field.get_db_prep_save(getattr(instance, field.attname), here) for field in fields]
+    params = _params(fields, [getattr(instance, field.attname) for field in fields])
     instance._state.adding, instance._state.db = False, DEFAULT_DB_ALIAS
     if not numbered:
         pipelined.send(sql, params)
@@ -116,19 +147,16 @@ def insert(instance: Model) -> Callable[[], None]:
 
 def update(instance: Model, values: dict[str, Any]) -> None:
     """Write these columns (attribute names) of a row that is known to be there, and set them on the instance."""
-    here = connections[DEFAULT_DB_ALIAS]
-    sql, fields = _update(here.vendor, type(instance), tuple(values))
-    params = [field.get_db_prep_save(value, here) for field, value in zip(fields, values.values(), strict=True)]
-    pipelined.send(sql, [*params, instance.pk])
+    sql = _update(connections[DEFAULT_DB_ALIAS].vendor, type(instance), tuple(values))
+    pipelined.send(sql, [*params(type(instance), values), instance.pk])
     for name, value in values.items():
         setattr(instance, name, value)
 
 
 @lru_cache
-def _update(vendor: str, model: type[Model], names: tuple[str, ...]) -> tuple[str, list[Any]]:
-    by_name: dict[str, Any] = {field.attname: field for field in model._meta.concrete_fields}
-    sets = ", ".join(f"{connection.ops.quote_name(by_name[name].column)} = %s" for name in names)
-    return f"UPDATE {table(model)} SET {sets} WHERE id = %s", [by_name[name] for name in names]  # noqa: S608
+def _update(vendor: str, model: type[Model], names: tuple[str, ...]) -> str:
+    sets = ", ".join(f"{connection.ops.quote_name(field.column)} = %s" for field in _fields(model, names))
+    return f"UPDATE {table(model)} SET {sets} WHERE id = %s"  # noqa: S608 (names of our own models)
 
 
 @lru_cache

@@ -37,6 +37,7 @@ FIELDS = (
     "authenticated_at",
     "amr",
 )
+DECIDING = ("id", "is_active")  # of the user
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +69,20 @@ def authenticate(raw: str | bytes, *, allow_superseded: bool = False) -> Authent
 
     Raises: TokenNotValid (401; close code by its reason).
     """
+    return _authenticate(codec.parse(raw), allow_superseded=allow_superseded)
+
+
+def check(claims: Claims) -> None:
+    """Require what `authenticate` does of the access token with these claims. Of the user only what decides is read.
+
+    Raises: TokenNotValid (401).
+    """
+    _authenticate(claims, person=DECIDING)
+
+
+def _authenticate(claims: Claims, *, person: Sequence[str] = (), allow_superseded: bool = False) -> Authenticated:
     now = shared_clock.now()
-    claims = codec.parse(raw)
-    user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid, names=FIELDS)
+    user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid, names=FIELDS, person=person)
     known, user_session = _decided(claims, user, user_session, at=now, allow_superseded=allow_superseded)
     if not known.superseded:
         _notice(user_session, claims, at=now)

@@ -26,13 +26,16 @@ def db_value(name: str, value: Any) -> Any:
     return field.get_db_prep_save(value, connections[DEFAULT_DB_ALIAS])  # the field asks for it several times
 
 
-def load(*, user_id: int, sid: uuid.UUID, names: Sequence[str] = ()) -> tuple[Any | None, UserSession | None]:
+def load(
+    *, user_id: int, sid: uuid.UUID, names: Sequence[str] = (), person: Sequence[str] = ()
+) -> tuple[Any | None, UserSession | None]:
     """Return the user and the session of a token, each None if it does not exist. One statement, no lock.
 
-    `names`: the session's columns that are wanted. What is not read is deferred.
+    `names`: the session's columns that are wanted; `person`: the user's. What is not read is deferred.
     """
-    sql, people, user_sessions = _joined(connection.vendor, tuple(names))
-    row = pipelined.fetch_one(sql, [pipelined.param(sid), user_id])
+    vendor = connections[DEFAULT_DB_ALIAS].vendor
+    sql, people, user_sessions = _joined(vendor, tuple(names), tuple(person))
+    row = pipelined.fetch_one(sql, [sid if vendor == "postgresql" else sid.hex, user_id])
     if row is None:
         return None, None
     count = len(people.names)
@@ -41,15 +44,15 @@ def load(*, user_id: int, sid: uuid.UUID, names: Sequence[str] = ()) -> tuple[An
         return user, None
     user_session = user_sessions.made(row[count:])
     if user_session.user_id == user.pk:
-        user_session.user = user
+        user_session._state.fields_cache["user"] = user
     return user, user_session
 
 
 @lru_cache
-def _joined(vendor: str, names: tuple[str, ...]) -> tuple[str, Shape[Any], Shape[UserSession]]:
-    """Write the joined SELECT once: the person but `RARELY_READ`, these columns of the session (all for no name)."""
+def _joined(vendor: str, names: tuple[str, ...], person: tuple[str, ...]) -> tuple[str, Shape[Any], Shape[UserSession]]:
+    """Write the joined SELECT once: these columns of person (all but `RARELY_READ` for no name) and session (all)."""
     user_model = get_user_model()
-    people = rows.shape(user_model, but=getattr(user_model, "RARELY_READ", ()))
+    people = rows.shape(user_model, person, but=() if person else getattr(user_model, "RARELY_READ", ()))
     user_sessions = rows.shape(UserSession, names)
     columns = [f"u.{column}" for column in people.columns] + [f"s.{column}" for column in user_sessions.columns]
     sql = (
@@ -98,27 +101,17 @@ def swap(user_session: UserSession, changes: dict[str, Any], *, retired_exp: dat
     lock, so that exactly one of any number of parallel rotations succeeds. The retired token is added to simplejwt's
     blacklist, without its text, in the same statement (PostgreSQL) or transaction (SQLite).
     """
-    quote = connection.ops.quote_name
-    sets = ", ".join(f"{quote(name)} = %s" for name in changes)
-    user_table = quote(get_user_model()._meta.db_table)
-    update = (
-        f"UPDATE {quote(UserSession._meta.db_table)} SET {sets} "  # noqa: S608
-        "WHERE id = %s AND generation = %s AND current_jti = %s AND is_active AND expires_at > %s "
-        f"AND EXISTS (SELECT 1 FROM {user_table} u WHERE u.id = user_id AND u.is_active)"
-    )
+    vendor = connections[DEFAULT_DB_ALIAS].vendor
+    update = _swap(vendor, tuple(changes))
     params = [
-        *(db_value(name, value) for name, value in changes.items()),
+        *rows.params(UserSession, changes),
         user_session.pk,
         user_session.generation,
         user_session.current_jti,
         db_value("expires_at", at),
     ]
-    if connection.vendor == "postgresql":
-        row = pipelined.fetch_one(
-            f"WITH swapped AS ({update} RETURNING user_id), {_BLACKLIST} SELECT count(*) FROM swapped",  # noqa: S608
-            [*params, user_session.current_jti, at, retired_exp, at],
-        )
-        return bool(row[0])
+    if vendor == "postgresql":
+        return bool(pipelined.fetch_one(update, [*params, user_session.current_jti, at, retired_exp, at])[0])
     # No savepoint: if a statement in here fails, the outer transaction is not used any more.
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(update, params)
@@ -126,6 +119,21 @@ def swap(user_session: UserSession, changes: dict[str, Any], *, retired_exp: dat
             return False
         blacklist(user_id=user_session.user_id, tokens=[(user_session.current_jti, retired_exp)], at=at)
         return True
+
+
+@lru_cache
+def _swap(vendor: str, names: tuple[str, ...]) -> str:
+    """Write the conditional UPDATE of these columns once; on PostgreSQL the blacklist's rows are part of it."""
+    quote = connection.ops.quote_name
+    sets = ", ".join(f"{quote(name)} = %s" for name in names)
+    update = (
+        f"UPDATE {rows.table(UserSession)} SET {sets} "  # noqa: S608
+        "WHERE id = %s AND generation = %s AND current_jti = %s AND is_active AND expires_at > %s "
+        f"AND EXISTS (SELECT 1 FROM {rows.table(get_user_model())} u WHERE u.id = user_id AND u.is_active)"
+    )
+    if vendor != "postgresql":
+        return update
+    return f"WITH swapped AS ({update} RETURNING user_id), {_BLACKLIST} SELECT count(*) FROM swapped"  # noqa: S608
 
 
 _BLACKLIST = (

@@ -3,9 +3,7 @@
 import uuid
 from typing import Any
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -20,7 +18,7 @@ from common.client import address_key, client_of
 from common.drf import CursorPagination, read
 from common.errors import ApplicationError, NotFound, TokenNotValid
 from common.plain import Answer, HotView
-from common.views import OpenAPIView, no_store
+from common.views import OpenAPIView, no_store, survives_errors
 from sessions import payload
 from sessions.authentication import bearer, current_sid
 from sessions.models import UserSession
@@ -50,8 +48,6 @@ REPLAYED = OpenApiParameter(
     enum=["1"],
     description="present where the answer repeats an earlier one",
 )
-# A revocation must stay committed although the request ends in an error, also under ATOMIC_REQUESTS.
-survives_errors = method_decorator(transaction.non_atomic_requests, name="dispatch")
 
 
 def me(request: Request) -> int:

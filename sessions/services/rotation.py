@@ -22,7 +22,7 @@ from common.client import Client
 from common.errors import TokenNotValid
 from common.metrics import REFRESHES
 from sessions import hot_sql
-from sessions.authentication import authenticate
+from sessions.authentication import DECIDING, check
 from sessions.models import UserSession
 from sessions.places import devices, location
 from sessions.services import issuing, lifecycle, validity
@@ -99,7 +99,7 @@ def _rotate(refresh: str, client: Client, *, now: datetime) -> Rotated:
     except TokenNotValid as error:
         raise TokenNotValid(error.reason, refresh_token=True) from None
     rates.allow(name="refresh_session", key=str(claims.sid))
-    user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid)
+    user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid, person=DECIDING)
     verdict = decide(user, user_session, claims, at=now)
     assert user_session is not None  # noqa: S101 (decide refuses None)
     if verdict is Verdict.ROTATE and (rotated := succeed(user_session, client, at=now)):
@@ -203,8 +203,8 @@ def verify(raw: str) -> None:
     """
     claims = codec.parse(raw)
     if claims.token_type == codec.ACCESS:
-        authenticate(raw)
+        check(claims)
         return
-    user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid)
+    user, user_session = hot_sql.load(user_id=claims.user_id, sid=claims.sid, person=DECIDING)
     if decide(user, user_session, claims, at=shared_clock.now()) is not Verdict.ROTATE:
         raise TokenNotValid("invalid", refresh_token=True)

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from common.client import client_of
 from common.errors import NotFound
-from common.views import OpenAPIView, no_store
+from common.views import OpenAPIView, no_store, survives_errors
 from sessions.authentication import Authenticated, current_sid
 from users import payload
 from users.factors import (
@@ -29,7 +29,7 @@ from users.factors import (
 from users.factors.models import Passkey
 from users.http import factor_serializers as shapes
 from users.http.serializers import LoggedInSerializer, UserSerializer
-from users.http.views import documented, person, read, signed_in, survives_errors, with_fingerprint
+from users.http.views import documented, person, read, signed_in, with_fingerprint
 from users.phone import verification
 
 PROVIDER = OpenApiParameter("provider", OpenApiTypes.STR, OpenApiParameter.PATH, description="google, apple, …")

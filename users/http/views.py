@@ -2,9 +2,7 @@
 
 from typing import Any, cast
 
-from django.db import transaction
 from django.http import HttpResponse
-from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -19,7 +17,7 @@ from common.client import client_of
 from common.drf import CursorPagination, read
 from common.errors import TokenNotValid, ValidationFailed
 from common.plain import Answer, HotView
-from common.views import OpenAPIView, no_store
+from common.views import OpenAPIView, no_store, survives_errors
 from sessions import payload as sessions_payload
 from sessions.authentication import SessionJWTAuthentication, current_sid
 from users import payload
@@ -39,9 +37,6 @@ from users.flows import (
 )
 from users.http import serializers
 from users.models import User
-
-# What was counted must stay committed although the request is refused, also under ATOMIC_REQUESTS.
-survives_errors = method_decorator(transaction.non_atomic_requests, name="dispatch")
 
 
 def documented(operation_id: str, *, request: Any = None, **kwargs: Any) -> Any:

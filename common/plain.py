@@ -68,17 +68,17 @@ class HotView(APIView):
     """A view whose methods in `plain` return an `Answer` and may be called without DRF."""
 
     plain: ClassVar[frozenset[str]] = frozenset()
-    _allow: ClassVar[str]
+    _allow: ClassVar[tuple[str, str]]
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
         view: Any = cls()
         view.setup(None)  # which gives it HEAD
-        cls._allow = ", ".join(view.allowed_methods)
+        cls._allow = "Allow", ", ".join(view.allowed_methods)
         return super().as_view(**initkwargs)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not is_plain(self, request):
+        if "passing" not in request.__dict__ and not is_plain(self, request):
             return super().dispatch(request, *args, **kwargs)
         light: Any = PlainRequest(request, self)
         self.request, self.args, self.kwargs, self.format_kwarg = light, args, kwargs, None
@@ -91,16 +91,23 @@ class HotView(APIView):
                 raise
             set_rollback()
             response = Answer(envelope(error), status=error.status, headers=headers(error))
-        response.headers["Allow"] = self._allow
+        response.headers._store["allow"] = self._allow  # type: ignore[attr-defined]
         return response
 
     def _let_in(self, request: Any) -> None:
         """Authenticate by the view's first class, the Bearer's, and ask its permissions."""
-        found = self.authentication_classes[0]().authenticate(request) if self.authentication_classes else None
+        kinds: Any = self.authentication_classes
+        found = _authenticator(kinds[0]).authenticate(request) if kinds else None
         request.user, request.auth = found or (AnonymousUser(), None)
         request._request.user, request._request.auth = request.user, request.auth  # for the log, as DRF does
         self.check_permissions(request)
         self.check_throttles(request)
+
+
+@lru_cache
+def _authenticator(kind: Any) -> Any:
+    """Return the one of this class, which knows nothing of a request; DRF makes one for each."""
+    return kind()
 
 
 def is_plain(view: APIView | type[APIView], request: HttpRequest) -> bool:
@@ -250,8 +257,8 @@ def _kind(request: HttpRequest) -> Any:
     for name in meta.keys() - _KNOWN:
         if (name.startswith("HTTP_") and meta[name]) or name == REFUSAL:
             return None
-    kind = tuple([meta.get(name) for name in _DECIDING])
-    return kind if sum([len(text) for text in kind if text]) <= _KIND_CHARS else None
+    kind = tuple(map(meta.get, _DECIDING))
+    return kind if len("".join(filter(None, kind))) <= _KIND_CHARS else None
 
 
 def _brought(response: HttpResponseBase) -> Any:

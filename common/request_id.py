@@ -53,5 +53,5 @@ class RequestIdMiddleware:
         finally:
             structlog.contextvars.reset_contextvars(**tokens)
             _current.reset(token)
-        response.headers["X-Request-ID"] = request_id
+        response.headers._store["x-request-id"] = ("X-Request-ID", request_id)  # type: ignore[attr-defined]
         return response

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 from urllib.parse import unquote_to_bytes
@@ -93,7 +95,8 @@ class HTTPBridge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         environ = environ_of(scope)
         try:
-            with SpooledTemporaryFile(max_size=settings.BODY_LIMIT_BYTES) as body:
+            # Only an upload may become larger than what memory takes.
+            with SpooledTemporaryFile(settings.BODY_LIMIT_BYTES) if _upload_limit(environ) else BytesIO() as body:
                 await self._read(environ, body, receive)
                 await self._serve(environ, receive, send)
         except ClientGone:
@@ -221,7 +224,7 @@ class HTTPBridge:
         head: list[Any] = [500, []]
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
-            head[:] = int(status[:3]), [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers]
+            head[:] = int(status[:3]), [(_header_name(name), value.encode("latin-1")) for name, value in headers]
 
         try:
             with database_time.limited():
@@ -231,8 +234,7 @@ class HTTPBridge:
             while (wrapped := getattr(inner, "_response", None)) is not None:  # as by Sentry's instrumentation
                 inner = wrapped
             if getattr(inner, "streaming", False):
-                for connection in connections.all(initialized_only=True):
-                    connection.close_if_unusable_or_obsolete()  # blocks are read on any free thread
+                _return_connections()  # blocks are read on any free thread
                 is_file = getattr(inner, "file_to_stream", None) is not None
                 return Answer(head[0], head[1], b"", iter(response), is_file, close)
             try:
@@ -247,6 +249,7 @@ class HTTPBridge:
             return Answer(status, headers, body)
         except Exception:
             log.exception("http.unforeseen", path=_path(environ))
+            _return_connections()  # as the end of a response does
             return Answer(*refusal_answer(InternalError(), environ.get("HTTP_X_REQUEST_ID")))
 
     async def _send(
@@ -273,6 +276,16 @@ class HTTPBridge:
         finally:
             if answer.stream is not None:
                 pool.submit(answer.close)
+
+
+def _return_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        connection.close_if_unusable_or_obsolete()
+
+
+@lru_cache(maxsize=256)
+def _header_name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
 
 
 def _next_block(answer: Answer) -> bytes:
@@ -336,8 +349,7 @@ def _require_signed_in(environ: dict[str, Any]) -> None:
     except Exception as error:
         raise (from_exception(error) or InternalError()) from error
     finally:
-        for connection in connections.all(initialized_only=True):
-            connection.close_if_unusable_or_obsolete()
+        _return_connections()
 
 
 def _path(environ: dict[str, Any]) -> str:

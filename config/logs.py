@@ -18,12 +18,16 @@ _SHARED: list[Any] = [
 class Formatter(structlog.stdlib.ProcessorFormatter):
     """structlog's formatter copies the whole record for each line; of our own lines it needs the fields alone."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._of_ours = tuple(self.processors)[1:]  # the first removes what the superclass adds
+
     def format(self, record: logging.LogRecord) -> str:
         fields: Any = record.msg
         if type(fields) is not dict or not hasattr(record, "_logger"):  # a library's line
             return super().format(record)
         line: Any = fields.copy()
-        for process in self.processors[1:]:  # the first removes what the superclass adds
+        for process in self._of_ours:
             line = process(record._logger, record._name, line)  # type: ignore[attr-defined]
         return str(line)
 

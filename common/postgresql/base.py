@@ -83,23 +83,26 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Take a connection from the pool. Raises OperationalError at once while the database is down, PoolTimeout."""
-        left = database_time.left()
-        if not self.pool:
+        left, pool = database_time.left(), self.pool
+        if not pool:
             return super().get_new_connection(conn_params)
         is_primary = self.alias == DEFAULT_DB_ALIAS
         if is_primary:
             monitor.require()
         self.isolation_level = IsolationLevel.READ_COMMITTED  # set by the superclass; we never change it
-        self.pool.open()
+        if pool.closed:
+            pool.open()
+        started = monotonic()
         try:
-            with database_time.waiting():
-                found = self.pool.getconn(POOL_SECONDS if left is None else min(POOL_SECONDS, left))
+            found = pool.getconn(POOL_SECONDS if left is None else min(POOL_SECONDS, left))
         except Exception:
             monitor.look_now()
             raise
+        finally:
+            database_time.spend(monotonic() - started)
         # A pooler repeats what its first connection was told.
         if is_primary and settings.DATABASE_POOLED_BY == "none" and not found.takes_writes():
             found.drop()
-            self.pool.putconn(found)
+            pool.putconn(found)
             raise psycopg.OperationalError("the database takes no writes")
         return found

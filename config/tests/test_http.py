@@ -5,14 +5,14 @@ import threading
 
 import orjson
 import pytest
-from django.core.handlers.wsgi import WSGIHandler
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
 from common import handshakes
-from config import urls
+from config import http, urls
 from config.http import HTTPBridge, SocketGate, environ_of, hashes_a_password, scheme_of
+from config.wsgi import Handler
 
 
 @csrf_exempt
@@ -136,7 +136,7 @@ async def call(bridge, method="GET", path="/echo", body=(b"",), end="stay", **mo
 
 @pytest.fixture
 def bridge():
-    return HTTPBridge(WSGIHandler())
+    return HTTPBridge(Handler())
 
 
 async def test_a_request_reaches_django_as_it_was_sent(bridge):
@@ -294,7 +294,7 @@ async def test_a_stream_that_is_wrapped_is_sent_piece_by_piece_too():
         def close(self):
             self._response.close()
 
-    django = WSGIHandler()
+    django = Handler()
     answer = await call(HTTPBridge(lambda *request: Wrapped(django(*request))), path="/stream")
     assert [piece for piece in answer.pieces if piece] == [b"one", b"two", b"three"]
 
@@ -411,7 +411,7 @@ async def test_logins_have_threads_of_their_own(bridge):
 async def test_a_full_hashing_queue_is_503_at_once_and_holds_up_nothing_else(settings):
     settings.HASH_THREADS, settings.HASH_QUEUE = 1, 2
     release, names = threading.Event(), []
-    real = WSGIHandler()
+    real = Handler()
 
     def slow_logins(environ, start_response):
         if environ["PATH_INFO"] == "/api/auth/login/" and "alviar.refusal" not in environ:
@@ -571,3 +571,14 @@ async def test_refused_handshakes_are_counted_for_each_address_and_good_ones_are
         assert 0 < int(dict(start["headers"])[b"retry-after"]) <= 60
     finally:
         handshakes.forget()
+
+
+def test_a_request_that_ends_without_a_response_returns_its_connections_too(monkeypatch):
+    returned = []
+    monkeypatch.setattr(http, "_return_connections", lambda: returned.append(True))
+
+    def broken(environ, start_response):
+        raise RuntimeError
+
+    answer = HTTPBridge(broken)._call(environ_of(scope_of()))
+    assert (answer.status, returned) == (500, [True])

@@ -1,5 +1,6 @@
 /** Nothing of one person stays in the browser for the next: called at every sign-out, before anybody else is shown anything. */
 import { dropDrafts } from './drafts';
+import { ofBrowser } from './stored';
 
 /** Whose the browser's one subscription for pushes is. */
 export const HOLDER = 'push holder';
@@ -7,7 +8,7 @@ export const RECENT = 'recent_emoji';
 
 export function forget(me: number | undefined): void {
   dropDrafts();
-  localStorage.removeItem(RECENT);
+  ofBrowser.removeItem(RECENT);
   void forgetPushes(me).catch(() => {});
 }
 
@@ -17,8 +18,8 @@ export function forget(me: number | undefined): void {
  * it over, it stays.
  */
 export async function forgetPushes(me: number | undefined): Promise<void> {
-  if (localStorage.getItem(HOLDER) !== String(me)) return;
-  localStorage.removeItem(HOLDER);
+  if (ofBrowser.getItem(HOLDER) !== String(me)) return;
+  ofBrowser.removeItem(HOLDER);
   const worker = await navigator.serviceWorker.getRegistration('/');
   for (const shown of (await worker?.getNotifications()) ?? []) shown.close();
   await navigator.clearAppBadge?.().catch(() => {});

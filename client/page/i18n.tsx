@@ -3,6 +3,7 @@ import { createContext, useContext, useEffect, useMemo, useState, type ReactNode
 
 import { useAuth } from 'alviar-client/react';
 import { en, type Word } from './words/en';
+import { ofBrowser } from './stored';
 
 export type { Word } from './words/en';
 
@@ -45,7 +46,7 @@ interface Translation {
 const LanguageContext = createContext<Translation | null>(null);
 
 function firstLanguage(): Language {
-  const wanted = localStorage.getItem('language') ?? document.documentElement.lang;
+  const wanted = ofBrowser.getItem('language') ?? document.documentElement.lang;
   return LANGUAGES.find(([code]) => code === wanted)?.[0] ?? 'en';
 }
 
@@ -69,7 +70,7 @@ export function LanguageProvider({ first, children }: { first: [Language, Words]
   useEffect(() => {
     document.documentElement.lang = language;
     document.documentElement.dir = language === 'ar' ? 'rtl' : 'ltr';
-    localStorage.setItem('language', language);
+    ofBrowser.setItem('language', language);
   }, [language]);
 
   const value = useMemo(

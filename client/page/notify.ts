@@ -4,6 +4,7 @@ import { useEffect } from 'react';
 import { useAuth, useChat } from 'alviar-client/react';
 import { isMuted, nameOf, titleOf } from './chat';
 import { useText } from './i18n';
+import { ofBrowser } from './stored';
 
 const WISH = 'notify';
 
@@ -11,13 +12,13 @@ export const canNotify = typeof Notification !== 'undefined';
 
 /** Wished for by this person in this browser, and allowed by it. */
 export function notifies(me: number | undefined): boolean {
-  return canNotify && Notification.permission === 'granted' && localStorage.getItem(`${WISH} ${me}`) === 'on';
+  return canNotify && Notification.permission === 'granted' && ofBrowser.getItem(`${WISH} ${me}`) === 'on';
 }
 
 /** The browser asks once; what it answered is told. */
 export async function wishNotifications(on: boolean, me: number | undefined): Promise<boolean> {
-  if (on && (await Notification.requestPermission()) === 'granted') localStorage.setItem(`${WISH} ${me}`, 'on');
-  else localStorage.removeItem(`${WISH} ${me}`);
+  if (on && (await Notification.requestPermission()) === 'granted') ofBrowser.setItem(`${WISH} ${me}`, 'on');
+  else ofBrowser.removeItem(`${WISH} ${me}`);
   return notifies(me);
 }
 

@@ -4,6 +4,7 @@ import { useEffect, useMemo } from 'react';
 import type { AuthClient } from 'alviar-client';
 import { useAuth } from 'alviar-client/react';
 import { forgetPushes, HOLDER } from './forget';
+import { ofBrowser } from './stored';
 
 /** How much a push may say: everything, the sender, or only that there is something. */
 export type Show = 'full' | 'sender' | 'nothing';
@@ -13,7 +14,7 @@ export const canPush = 'serviceWorker' in navigator && 'PushManager' in window;
 
 /** What this person wished for in this browser; null where they did not. */
 export function pushShow(me: number | undefined): Show | null {
-  return localStorage.getItem(wishOf(me)) as Show | null;
+  return ofBrowser.getItem(wishOf(me)) as Show | null;
 }
 
 /** Each for themselves: the next person in this browser has wished for nothing yet. */
@@ -32,11 +33,11 @@ export function usePush() {
         const { vapid_public_key } = await accounts.pushKey();
         const subscription = await subscriptionFor(worker, vapid_public_key);
         await accounts.registerPush({ provider: 'webpush', subscription: subscription.toJSON(), show });
-        localStorage.setItem(wishOf(me), show);
-        localStorage.setItem(HOLDER, String(me));
+        ofBrowser.setItem(wishOf(me), show);
+        ofBrowser.setItem(HOLDER, String(me));
       },
       async unsubscribe(): Promise<void> {
-        localStorage.removeItem(wishOf(me));
+        ofBrowser.removeItem(wishOf(me));
         await (await calls()).unregisterPush();
         await forgetPushes(me);
       },

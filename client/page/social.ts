@@ -4,6 +4,7 @@
  * An app uses the provider's SDK instead and hands its ID token to `signInWith`.
  */
 import { uuid4 } from 'alviar-client';
+import { ofWindow } from './stored';
 
 type Purpose = 'signIn' | 'link';
 
@@ -25,7 +26,7 @@ export const offered = (document.getElementById('app')?.dataset.social ?? '')
 /** Leaves the page; `state` and `nonce` bind what comes back to this browser and to this journey. */
 export function leaveFor(provider: string, purpose: Purpose): void {
   const journey: Journey = { provider, purpose, nonce: uuid4(), state: uuid4() };
-  sessionStorage.setItem(KEPT, JSON.stringify(journey));
+  ofWindow.setItem(KEPT, JSON.stringify(journey));
   location.assign(`/sign-in/${provider}/?nonce=${journey.nonce}&state=${journey.state}`);
 }
 
@@ -44,11 +45,11 @@ export function takeReturned(purpose: Purpose): Returned | null {
 }
 
 function read(): Returned | null {
-  const kept = sessionStorage.getItem(KEPT);
+  const kept = ofWindow.getItem(KEPT);
   const answer = new URLSearchParams(location.hash.slice(1));
   const id_token = answer.get('id_token') ?? '';
   if (!kept || !(id_token || answer.has('error'))) return null;
-  sessionStorage.removeItem(KEPT);
+  ofWindow.removeItem(KEPT);
   const journey = JSON.parse(kept) as Journey;
   // The token is not left in the address or the history.
   history.replaceState(null, '', journey.purpose === 'link' ? '/#/settings/security' : '/');

@@ -244,7 +244,11 @@ export class AuthClient {
 
   private check = (): void => {
     if (this.snapshot.status === 'loading') void this.restore();
-    else if (this.tokens) void this.ensureValidToken();
+    else if (this.tokens) {
+      // Not kept, and not to be had without a network: whenever there is one.
+      if (!this.snapshot.user) void this.reloadUser().catch(() => {});
+      void this.ensureValidToken();
+    }
   };
 
   private watch(): void {
@@ -270,8 +274,7 @@ export class AuthClient {
       this.restoring = undefined;
       return this.storageFailed('Sign-in not read', error, () => void this.restore());
     }
-    if (!this.snapshot.user) void this.reloadUser().catch(() => {});
-    if (this.isTokenExpiringSoon()) void this.ensureValidToken();
+    this.check();
   }
 
   // Signing in and out
@@ -558,7 +561,7 @@ export class AuthClient {
    * A 401 that a new token can heal is tried once more after a refresh. The token goes to this server only.
    */
   fetch = async (input: Address, init: HttpInit = {}): Promise<HttpResponse> => {
-    const source = input instanceof Request ? input : null;
+    const source = globalThis.Request && input instanceof Request ? input : null;
     const url = this.resolve(source?.url ?? String(input));
     if (!this.isOurs(url)) return this.injectedFetch(source ?? url, init);
     const send = (token: string | null) =>

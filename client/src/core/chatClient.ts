@@ -358,8 +358,10 @@ export class ChatClient {
     const cursor = this.connection.sequencer.cursor(uuid);
     // An answer older than the events that have come since would take them back.
     if (cursor !== undefined && cursor > conversation.last_seq && this.byUuid.has(uuid)) return;
-    this.byUuid.set(uuid, withNewerReceipts(conversation, this.byUuid.get(uuid)));
-    this.saveSoon(uuid);
+    const held = this.byUuid.get(uuid);
+    const changed = this.putConversation(uuid, withNewerReceipts(conversation, held));
+    // A dead socket took it with it, or the app was closed before it could go.
+    if (held && held.seen_seq > conversation.seen_seq) this.connection.sendFrame({ type: 'mark_as_seen', conversation_uuid: uuid, up_to_seq: held.seen_seq });
     // A cursor that exists is moved by events only: what lies between would never be shown.
     if (cursor === undefined) {
       this.connection.advance(uuid, conversation.last_seq);
@@ -367,7 +369,15 @@ export class ChatClient {
       const { anchored, loading } = this.timelineOf(uuid);
       if (anchored || loading) this.readAgain(uuid);
     }
-    this.conversationsChanged();
+    if (changed) this.conversationsChanged();
+  }
+
+  /** False where it is as it was: then it stays the same object. */
+  private putConversation(uuid: Uuid, conversation: Conversation): boolean {
+    if (JSON.stringify(conversation) === JSON.stringify(this.byUuid.get(uuid))) return false;
+    this.byUuid.set(uuid, conversation);
+    this.saveSoon(uuid);
+    return true;
   }
 
   private dropConversation(uuid: Uuid): void {
@@ -381,10 +391,7 @@ export class ChatClient {
 
   private patchConversation(uuid: Uuid, patch: (conversation: Conversation) => Partial<Conversation>): void {
     const conversation = this.byUuid.get(uuid);
-    if (!conversation) return;
-    this.byUuid.set(uuid, { ...conversation, ...patch(conversation) });
-    this.saveSoon(uuid);
-    this.conversationsChanged();
+    if (conversation && this.putConversation(uuid, { ...conversation, ...patch(conversation) })) this.conversationsChanged();
   }
 
   private conversationsChanged(): void {
@@ -625,11 +632,7 @@ export class ChatClient {
     const known = this.byUuid.get(conversation);
     const seq = upToSeq ?? known?.last_seq;
     if (known && seq !== undefined && seq <= known.seen_seq && known.unread_count === 0) return;
-    this.connection.sendFrame({
-      type: 'mark_as_seen',
-      conversation_uuid: conversation,
-      ...(seq !== undefined && { up_to_seq: seq }),
-    });
+    this.connection.sendFrame({ type: 'mark_as_seen', conversation_uuid: conversation, up_to_seq: seq });
     if (seq !== undefined) this.seenByMe(conversation, seq);
   };
 
@@ -845,6 +848,8 @@ export class ChatClient {
     if (created || timeline.messages.has(message.uuid)) this.takeMessage(timeline, message);
     const place = this.places.get(uuid);
     if (place?.messages.has(message.uuid)) this.takeMessage(place, message);
+    // Before the list tells of it: nobody types what stands there already.
+    if (created && message.sender) this.stopTyping(uuid, message.sender.id);
     this.patchConversation(uuid, (conversation) => {
       const last = conversation.last_message;
       const patch: Partial<Conversation> = {};
@@ -863,7 +868,6 @@ export class ChatClient {
       }
       return patch;
     });
-    if (created && message.sender) this.stopTyping(uuid, message.sender.id);
     if (!created) for (const one of [timeline, place]) if (one) this.quoteAnew(one, message);
     this.timelineChanged(uuid);
   }

@@ -29,7 +29,7 @@ export type HttpInit = typeof globalThis extends { fetch: (input: any, init?: in
 export type Fetch = (input: any, init?: any) => Promise<HttpResponse>;
 export type KeyValueStorage = Platform<
   'Storage',
-  { getItem(key: string): string | null; setItem(key: string, value: string): void; removeItem(key: string): void }
+  { length: number; getItem(key: string): string | null; setItem(key: string, value: string): void; removeItem(key: string): void }
 >;
 export type Signal = Platform<'AbortSignal', { readonly aborted: boolean }>;
 export type FileObject = Platform<'Blob', { readonly size: number; readonly type: string }>;

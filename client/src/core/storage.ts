@@ -65,15 +65,14 @@ export function secureStorage(module: SecureStoreModule, options?: SecureStoreOp
 
 /** localStorage where there is one that may be written (not in a private window that forbids it), else memory. */
 export function defaultStorage(): TokenStorage {
+  let storage: KeyValueStorage | undefined;
   try {
-    const storage = globalThis.localStorage;
-    if (storage) {
-      storage.setItem('storage_probe', '1');
-      storage.removeItem('storage_probe');
-      return localStorageAdapter(storage);
-    }
+    storage = globalThis.localStorage;
+    storage?.setItem('storage_probe', '1');
+    storage?.removeItem('storage_probe');
   } catch {
-    // Access denied: fall through.
+    // Denied. One that is full holds something, maybe a sign-in.
+    if (!storage?.length) storage = undefined;
   }
-  return memoryStorage();
+  return storage ? localStorageAdapter(storage) : memoryStorage();
 }

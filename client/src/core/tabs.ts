@@ -71,7 +71,14 @@ export function tabSocket(options: TabSocketOptions = {}): WebSocketConstructor 
       if (!WebSocket) throw new TypeError('no WebSocket');
       if (!locks || !BroadcastChannel || !session) return new WebSocket(url, protocols) as never;
       const name = `alviar ${url} ${session}`;
-      return new TabSocket(name, () => new WebSocket(url, protocols), locks, new BroadcastChannel(name)) as never;
+      let channel: ChannelLike;
+      try {
+        channel = new BroadcastChannel(name);
+      } catch {
+        // Denied, as all storage is in some private windows.
+        return new WebSocket(url, protocols) as never;
+      }
+      return new TabSocket(name, () => new WebSocket(url, protocols), locks, channel) as never;
     }
   } as unknown as WebSocketConstructor;
 }
@@ -138,8 +145,9 @@ export class TabSocket implements SocketLike {
         else this.begin();
       });
     this.locks.request(this.name, options, held).catch(() => {
-      // Deposed, or called off.
+      // Deposed, or called off; or the browser that has locks denies them here: then each tab leads itself.
       if (this.real) this.lost(CloseCode.MaxAge, 'deposed');
+      else if (this.readyState === 0) this.begin();
     });
   }
 

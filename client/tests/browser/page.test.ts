@@ -914,6 +914,28 @@ describe.skipIf(!server)('the page', () => {
     expect(await alice.evaluate(() => document.querySelectorAll('main').length)).toBe(1);
   });
 
+  it('is there where the browser keeps nothing: storage that is denied, or full', async () => {
+    const denied = () => {
+      const refuse = () => {
+        throw new DOMException('denied', 'SecurityError');
+      };
+      for (const name of ['localStorage', 'sessionStorage', 'indexedDB']) Object.defineProperty(window, name, { get: refuse });
+      Object.assign(window, { BroadcastChannel: class { constructor() { refuse(); } } });
+      LockManager.prototype.request = async () => refuse();
+    };
+    const full = () => {
+      Storage.prototype.setItem = () => {
+        throw new DOMException('full', 'QuotaExceededError');
+      };
+    };
+    for (const without of [denied, full]) {
+      const context = await browser.newContext({ viewport: DESKTOP, locale: 'en-GB' });
+      contexts.push(context);
+      await context.addInitScript(without);
+      await signIn(await openTab(context), 'alice');
+    }
+  });
+
   it('keeps two tabs of one browser signed in together', async () => {
     const first = await signIn(await openWindow(), 'charlie');
     const second = await openTab(first.context());

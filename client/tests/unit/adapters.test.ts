@@ -47,6 +47,17 @@ describe('storage', () => {
     expect(await storage.getItem('access_token')).toBe('a');
   });
 
+  it('reads a sign-in from a localStorage that is full', async () => {
+    vi.stubGlobal('localStorage', {
+      length: 1,
+      getItem: (key: string) => (key === 'refresh_token' ? 'r' : null),
+      setItem() {
+        throw new DOMException('full', 'QuotaExceededError');
+      },
+    });
+    expect(await defaultStorage().getItem('refresh_token')).toBe('r');
+  });
+
   it('tells of changes in other tabs, of this storage only', () => {
     const heard = vi.fn();
     const stop = localStorageAdapter().subscribe!(heard);

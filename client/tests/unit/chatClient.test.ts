@@ -422,6 +422,38 @@ describe('the list', () => {
     expect(chat.conversation('k1')).toMatchObject({ last_seq: 2, seen_seq: 1, unread_count: 1 });
   });
 
+  it('marks as seen once more what a dead network took with it', async () => {
+    list = [conversation('k1', { last_seq: 3, unread_count: 3, seen_seq: 0 })];
+    await connected();
+    chat.markSeen('k1', 3);
+    FakeSocket.last.serverClose(1006);
+    await vi.advanceTimersByTimeAsync(500);
+    FakeSocket.last.greet();
+    await settle();
+    expect(FakeSocket.last.framesOf('mark_as_seen')).toEqual([{ type: 'mark_as_seen', conversation_uuid: 'k1', up_to_seq: 3 }]);
+    expect(chat.conversation('k1')!.unread_count).toBe(0);
+    list = [conversation('k1', { last_seq: 3, unread_count: 0, seen_seq: 3 })];
+    await chat.loadConversations();
+    expect(FakeSocket.last.framesOf('mark_as_seen')).toHaveLength(1);
+  });
+
+  it('keeps a conversation, and the whole list, as they are where nothing has changed', async () => {
+    list = [conversation('k1', { last_seq: 3 }), conversation('k2')];
+    await connected();
+    const before = chat.conversations;
+    const told = vi.fn();
+    chat.on('conversations', told);
+    list = JSON.parse(JSON.stringify(list)) as object[];
+    await chat.loadConversations();
+    FakeSocket.last.frame({ type: 'receipt', conversation_uuid: 'k1', user_id: 2, up_to_seq: 0 });
+    expect(chat.conversations).toBe(before);
+    expect(told).not.toHaveBeenCalled();
+    list = [conversation('k1', { last_seq: 3, title: 'new' }), conversation('k2')];
+    await chat.loadConversations();
+    expect(chat.conversation('k1')!.title).toBe('new');
+    expect(chat.conversation('k2')).toBe(before.find(({ uuid }) => uuid === 'k2'));
+  });
+
   it('reads a conversation it does not know, and drops one it was removed from', async () => {
     await connected();
     FakeSocket.last.events(created('k2', 1));
@@ -453,8 +485,13 @@ describe('what others do', () => {
     await vi.advanceTimersByTimeAsync(7_000);
     expect(chat.typingIn('k1')).toEqual([]);
     FakeSocket.last.frame({ type: 'typing', conversation_uuid: 'k1', user_id: 2, active: true });
+    const shown: unknown[] = [];
+    chat.on('conversations', () => shown.push([chat.conversation('k1')!.last_message?.content, ...chat.typingIn('k1')]));
     FakeSocket.last.events(created('k1', 1));
     expect(chat.typingIn('k1')).toEqual([]);
+    // The list never shows that one types what stands there already.
+    expect(shown[shown.length - 1]).toEqual(['message 1']);
+    expect(shown).not.toContainEqual(['message 1', 2]);
     chat.watchPresence([1, 2, 2]);
     expect(FakeSocket.last.framesOf('presence')).toEqual([{ type: 'presence', user_ids: [2] }]);
     FakeSocket.last.frame({ type: 'presence', users: [{ user_id: 2, online: true, last_seen_at: null }] });

@@ -134,6 +134,25 @@ describe('killed between any two writes', () => {
     );
   }, 60_000);
 
+  it('learns who it is as soon as there is a network, where the storage could not keep it', async () => {
+    const server = rotatingServer();
+    const storage = sharedStorage()();
+    await client(server, storage).login('alice', 'x');
+    stops.splice(0).forEach((stop) => stop());
+    await storage.removeItem('session_facts');
+    let online = false;
+    const lifecycle = { subscribe: (listener: (event: 'online') => void) => ((wake = listener), () => {}) };
+    let wake: (event: 'online') => void = () => {};
+    const fetch: typeof globalThis.fetch = (...call) => (online ? server.fetch(...call) : Promise.reject(new TypeError('offline')));
+    const auth = client({ fetch }, storage, { lifecycle: lifecycle as never });
+    await vi.advanceTimersByTimeAsync(MINUTE_MS);
+    expect(auth.getSnapshot()).toMatchObject({ status: 'signed_in', user: null });
+    online = true;
+    wake('online');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(auth.user?.username).toBe('alice');
+  });
+
   it('stays signed out when it was killed while it signed out', async () => {
     const server = rotatingServer();
     for (const writes of [1, 2]) {

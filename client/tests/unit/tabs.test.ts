@@ -152,6 +152,23 @@ describe('one socket', () => {
     expect(server.sockets).toHaveLength(3);
   });
 
+  it.each([
+    ['locks', { request: () => Promise.reject(new DOMException('denied', 'SecurityError')), query: () => Promise.resolve({}) }, undefined],
+    ['channels', undefined, class { constructor() { throw new DOMException('denied', 'SecurityError'); } }],
+  ])('is a tab’s own where the browser denies %s', async (_name, deniedLocks, DeniedChannel) => {
+    const tab = browser.open();
+    const Socket = tabSocket({
+      WebSocket: server.socketOf(tab),
+      locks: (deniedLocks ?? tab.locks) as never,
+      BroadcastChannel: (DeniedChannel ?? tab.BroadcastChannel) as never,
+    });
+    const socket = new Socket('ws://server/ws/chat/', ['access_token', jwt({ sid: 's1' })]);
+    await pass(1_000);
+    expect(socket.readyState).toBe(1);
+    expect(server.made).toBe(1);
+    socket.close();
+  });
+
   it('ends the sign-in of all tabs when the session is revoked', async () => {
     const tabs = await openTabs(3);
     server.cut(4503);

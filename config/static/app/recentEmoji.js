@@ -1,1 +1,1 @@
-import{n as e}from"./app.js";var t=[`👍`,`❤️`,`😂`,`😮`,`😢`,`🙏`];function n(){return(localStorage.getItem(`recent_emoji`)??``).split(` `).filter(Boolean)}function r(t){localStorage.setItem(e,[t,...n().filter(e=>e!==t)].slice(0,16).join(` `))}export{n,r,t};
+import{n as e}from"./app.js";import{t}from"./stored.js";var n=[`👍`,`❤️`,`😂`,`😮`,`😢`,`🙏`];function r(){return(t.getItem(`recent_emoji`)??``).split(` `).filter(Boolean)}function i(n){t.setItem(e,[n,...r().filter(e=>e!==n)].slice(0,16).join(` `))}export{r as n,i as r,n as t};

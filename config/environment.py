@@ -284,6 +284,8 @@ def email_settings(url: str) -> dict[str, Any]:
         "EMAIL_USE_TLS": starttls,
         "EMAIL_USE_SSL": tls,
     }
+    if query and int(query["timeout"][0]) < 1:
+        raise ValueError(EMAIL_URL_WANTED)
     return found | ({"EMAIL_TIMEOUT": int(query["timeout"][0])} if query else {})
 
 

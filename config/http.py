@@ -7,6 +7,7 @@ WSGI handler; so the whole request takes one hop to a fixed pool of threads (doc
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from common.errors import (
     PermissionRefused,
     RequestTimedOut,
     TemporarilyUnavailable,
+    Throttled,
     TooLarge,
     from_exception,
     refusal_answer,
@@ -90,6 +92,7 @@ class HTTPBridge:
         self.hash_pool = ThreadPoolExecutor(settings.HASH_THREADS, thread_name_prefix="hash")
         self.media_pool = ThreadPoolExecutor(settings.MEDIA_THREADS, thread_name_prefix="media")
         self.storing = 0  # running and waiting
+        self.uploading: Counter[int] = Counter()  # bodies above the JSON limit that are being received, by user
         self.hashing = 0  # running and waiting; counted on the event loop, so that no lock is needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,7 +109,19 @@ class HTTPBridge:
 
     async def _read(self, environ: dict[str, Any], body: IO[bytes], receive: Receive) -> None:
         """Read the request body into `body`, or record its refusal: too large, too slow, or not allowed."""
-        limit, refusal = await self._limit(environ)
+        limit, refusal, uploader = await self._limit(environ)
+        if not uploader:
+            await self._receive(environ, body, receive, limit, refusal)
+            return
+        self.uploading[uploader] += 1
+        try:
+            await self._receive(environ, body, receive, limit, refusal)
+        finally:
+            self.uploading -= Counter([uploader])  # drops those without any
+
+    async def _receive(
+        self, environ: dict[str, Any], body: IO[bytes], receive: Receive, limit: int, refusal: ApplicationError | None
+    ) -> None:
         declared = environ["CONTENT_LENGTH"]
         expects_continue = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
         if refusal is None and declared.isdigit() and (len(declared) > 15 or int(declared) > limit):
@@ -142,19 +157,22 @@ class HTTPBridge:
             body.truncate(0)
             environ |= {"CONTENT_LENGTH": "0", REFUSAL: refusal}
 
-    async def _limit(self, environ: dict[str, Any]) -> tuple[int, ApplicationError | None]:
-        """Return the size limit of the body, and the refusal of a client that may not send a body of this size.
+    async def _limit(self, environ: dict[str, Any]) -> tuple[int, ApplicationError | None, int]:
+        """Return the size limit of the body, the refusal of a client that may not send a body of this size, and its id.
 
-        A body above the JSON limit is written to disk. Clients that are not signed in are refused before it is read.
+        A body above the JSON limit is written to disk, which no quota counts yet. Clients that are not signed in, or
+        send many at once, are refused before it is read.
         """
         limit = _upload_limit(environ)
         if not limit or not _may_exceed(environ["CONTENT_LENGTH"]):
-            return settings.BODY_LIMIT_BYTES, None
+            return settings.BODY_LIMIT_BYTES, None, 0
         try:
-            await asyncio.get_running_loop().run_in_executor(self.pool, _require_signed_in, environ)
+            user_id = await asyncio.get_running_loop().run_in_executor(self.pool, _require_signed_in, environ)
         except ApplicationError as error:
-            return settings.BODY_LIMIT_BYTES, error
-        return limit, None
+            return settings.BODY_LIMIT_BYTES, error, 0
+        if settings.UPLOADS_AT_ONCE and self.uploading[user_id] >= settings.UPLOADS_AT_ONCE:
+            return settings.BODY_LIMIT_BYTES, Throttled(retry_after=5), 0
+        return limit, None, user_id
 
     async def _serve(self, environ: dict[str, Any], receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
@@ -258,7 +276,7 @@ class HTTPBridge:
         loop = asyncio.get_running_loop()
         headers = answer.headers
         refusal = environ.get(REFUSAL)
-        if environ.get(TIMED_OUT) or (refusal and refusal.status in {401, 403, 408, 413, 503}):
+        if environ.get(TIMED_OUT) or (refusal and refusal.status in {401, 403, 408, 413, 429, 503}):
             headers = [*headers, (b"connection", b"close")]
         without_body = environ["REQUEST_METHOD"] == "HEAD"
         try:
@@ -338,14 +356,14 @@ def _may_exceed(declared: str) -> bool:
     return not declared.isdigit() or len(declared) > 15 or int(declared) > settings.BODY_LIMIT_BYTES
 
 
-def _require_signed_in(environ: dict[str, Any]) -> None:
-    """Raise the API's error for a client that is not signed in (on a thread)."""
+def _require_signed_in(environ: dict[str, Any]) -> int:
+    """Return the user's id, or raise the API's error for a client that is not signed in (on a thread)."""
     kind, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if kind.lower() != "bearer" or not token:
         raise NotAuthenticated
     try:
         with database_time.limited():
-            authenticate(token.strip())
+            return authenticate(token.strip()).user_id
     except Exception as error:
         raise (from_exception(error) or InternalError()) from error
     finally:

@@ -63,6 +63,7 @@ HASH_QUEUE: int = env.int("HASH_QUEUE", 64, high=100_000)
 # Uploads wait for store and scanner on separate threads; if too many wait, the response is 503.
 MEDIA_THREADS: int = env.int("MEDIA_THREADS", 4, low=1, high=64)
 MEDIA_QUEUE: int = env.int("MEDIA_QUEUE", 64, high=100_000)
+UPLOADS_AT_ONCE: int = env.int("UPLOADS_AT_ONCE", 20)
 # How long SIGTERM lets sockets and requests end, and how long a start waits for the database and Redis.
 DRAIN_SECONDS: int = env.int("DRAIN_SECONDS", 10, low=1, high=300)
 STARTUP_WAIT_SECONDS: int = env.int("STARTUP_WAIT_SECONDS", 30, high=3_600)

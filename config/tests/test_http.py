@@ -217,6 +217,30 @@ async def test_a_large_upload_of_somebody_signed_in_is_read(bridge, alice_api, m
     assert (answer.status, answer.json()["body"]) == (200, 2_000_000)
 
 
+@pytest.mark.django_db(transaction=True)
+async def test_who_leaves_many_uploads_unfinished_has_to_wait_for_them(bridge, alice_api, settings, monkeypatch):
+    settings.UPLOADS_AT_ONCE = 2
+    monkeypatch.setattr("config.tests.test_http.urlpatterns", [path(UPLOAD[1:], echo)])
+    headers = [(b"authorization", f"Bearer {alice_api.started.tokens.access}".encode())]
+    never, sent = asyncio.Event(), []
+
+    async def send(message):
+        sent.append(message)
+
+    begun = [asyncio.create_task(bridge(scope_of("POST", UPLOAD, headers=headers), never.wait, send)) for _ in "12"]
+    async with asyncio.timeout(60):
+        while sum(bridge.uploading.values()) < 2:
+            await asyncio.sleep(0.01)
+    parts = tuple([b"x" * 100_000] * 20)
+    answer = await call(bridge, "POST", path=UPLOAD, body=parts, headers=headers)
+    assert (answer.status, answer.json()["code"]) == (429, "throttled")
+    for task in begun:
+        task.cancel()
+    await asyncio.gather(*begun, return_exceptions=True)
+    assert not bridge.uploading
+    assert (await call(bridge, "POST", path=UPLOAD, body=parts, headers=headers)).status == 200
+
+
 async def test_a_large_body_for_any_other_path_is_413_for_everybody(bridge):
     for where in ("/api/chat/attachments/x", "/nowhere/", "/api/chat/conversations/"):
         answer = await call(bridge, "POST", path=where, body=tuple([b"x" * 100_000] * 20))

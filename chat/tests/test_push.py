@@ -608,6 +608,25 @@ def test_who_has_no_device_costs_no_task(alice, bob):
     assert due() == 0
 
 
+def test_who_left_or_whose_session_is_over_costs_no_task(alice, bob, bob_api, charlie, charlie_api, register):
+    conversation = group(alice, bob, charlie)
+    register(bob_api)
+    register(charlie_api)
+    before = due()
+    say(alice, conversation)
+    assert due() == before + 1
+    session = UserSession.objects.filter(pk=bob_api.started.user_session.pk)
+    session.update(expires_at=timezone.now() - datetime.timedelta(seconds=1))
+    say(alice, conversation)
+    assert due() == before + 2  # charlie's
+    Membership.objects.filter(user=charlie).update(left_seq=1)
+    say(alice, conversation)
+    assert due() == before + 2
+    session.update(expires_at=timezone.now() + datetime.timedelta(days=1))
+    say(alice, conversation)
+    assert due() == before + 3
+
+
 def test_a_cache_that_is_away_stops_no_push(alice, bob, bob_api, register, run_tasks, monkeypatch):
     phone = register(bob_api)
     conversation = direct(alice, bob)

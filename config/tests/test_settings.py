@@ -345,6 +345,9 @@ def test_plain_http_is_redirected_but_for_health(client, db, settings):
     settings.SECURE_SSL_REDIRECT = True
     response = client.get("/api/users/me/")
     assert (response.status_code, response["Location"]) == (301, "https://testserver/api/users/me/")
+    for path in ("/", "/api/docs/", "/static/app/app.js"):  # kept by no browser: it can be turned off again
+        response = client.get(path)
+        assert (response.status_code, response["Cache-Control"]) == (301, "no-store")
     assert client.get("/healthz").status_code == 200
 
 

@@ -187,12 +187,11 @@ export class ChatClient {
       this.share.connect();
     };
     const slow = setTimeout(go, LIST_PATIENCE_MS);
-    try {
-      await this.loadConversations();
-    } finally {
-      clearTimeout(slow);
-      go();
-    }
+    const failure = await this.loadConversations().catch((error: Partial<ApiError>) => error);
+    clearTimeout(slow);
+    go();
+    // Without a network there is nothing to be told of: it goes on by itself when there is one.
+    if (failure?.status) throw failure;
   };
 
   /**

@@ -422,6 +422,17 @@ describe('the list', () => {
     expect(chat.conversation('k1')).toMatchObject({ last_seq: 2, seen_seq: 1, unread_count: 1 });
   });
 
+  it('connects without a network, and raises only what the server says', async () => {
+    await auth.login('alice', 'x');
+    const { fetch } = auth as unknown as { fetch: typeof globalThis.fetch };
+    auth.fetch = () => Promise.reject(new TypeError('offline'));
+    await expect(chat.connect()).resolves.toBeUndefined();
+    chat.disconnect();
+    auth.fetch = () => Promise.resolve(new Response('{"code": "email_not_verified"}', { status: 403 }));
+    await expect(chat.connect()).rejects.toMatchObject({ status: 403 });
+    auth.fetch = fetch as never;
+  });
+
   it('marks as seen once more what a dead network took with it', async () => {
     list = [conversation('k1', { last_seq: 3, unread_count: 3, seen_seq: 0 })];
     await connected();

@@ -101,4 +101,4 @@ def preferred_language(accept_language: str) -> str:
 
 def clean(text: str) -> str:
     """Return `text` without control characters (PostgreSQL refuses NUL, logs and mails the others)."""
-    return "".join(char for char in text if char.isprintable()).strip()
+    return (text if text.isprintable() else "".join(char for char in text if char.isprintable())).strip()

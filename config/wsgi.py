@@ -16,6 +16,17 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
 class Handler(WSGIHandler):
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Do what the superclass does for a server at the root of its host, without wrappers of files."""
+        request_started.send(sender=type(self), environ=environ)
+        response: Any = self.get_response(self.request_class(environ))
+        response._handler_class = type(self)
+        cookies = [("Set-Cookie", cookie.output(header="")) for cookie in response.cookies.values()]
+        start_response(
+            f"{response.status_code} {response.reason_phrase}", [*response.headers._store.values(), *cookies]
+        )
+        return response
+
     def get_response(self, request: HttpRequest) -> HttpResponseBase:
         """Do what the superclass does, but name no URLconf: there is one, and it is the default of each look-up."""
         response: HttpResponseBase = self._middleware_chain(request)  # type: ignore[attr-defined]

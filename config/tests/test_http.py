@@ -65,6 +65,13 @@ def nothing(request):
     return HttpResponse(status=204)
 
 
+def two_cookies(request):
+    response = HttpResponse(headers={"X-Odd": "one"})
+    response.set_cookie("a", "1", httponly=True)
+    response.set_cookie("b", "2")
+    return response
+
+
 urlpatterns = [
     *urls.urlpatterns,
     path("echo", echo),
@@ -73,6 +80,7 @@ urlpatterns = [
     path("endless", endless),
     path("file", file),
     path("nothing", nothing),
+    path("cookies", two_cookies),
 ]
 for name in ("handler400", "handler403", "handler404", "handler500"):
     globals()[name] = getattr(urls, name)
@@ -88,6 +96,7 @@ class Answer:
     def __init__(self, sent):
         start = sent[0]
         self.status = start["status"]
+        self.every_header = start["headers"]
         self.headers = {name.decode(): value.decode() for name, value in start["headers"]}
         self.pieces = [message.get("body", b"") for message in sent[1:]]
         self.body = b"".join(self.pieces)
@@ -606,3 +615,10 @@ def test_a_request_that_ends_without_a_response_returns_its_connections_too(monk
 
     answer = HTTPBridge(broken)._call(environ_of(scope_of()))
     assert (answer.status, returned) == (500, [True])
+
+
+async def test_every_cookie_and_header_of_a_response_arrives(bridge):
+    headers = (await call(bridge, path="/cookies")).every_header
+    cookies = [value.strip() for name, value in headers if name == b"set-cookie"]
+    assert cookies == [b"a=1; HttpOnly; Path=/", b"b=2; Path=/"]
+    assert (b"x-odd", b"one") in headers

@@ -84,8 +84,9 @@ class PasskeySignInView(OpenAPIView):
     def post(self, request: Request) -> HttpResponse:
         """Sign in by a passkey alone."""
         passkeys.require_available()
-        given = with_fingerprint(request, read(shapes.PasskeySignInSerializer, request))
-        return signed_in(passkeys.sign_in(client=client_of(request), **given))
+        client = client_of(request)
+        given = with_fingerprint(client, read(shapes.PasskeySignInSerializer, request))
+        return signed_in(passkeys.sign_in(client=client, **given))
 
 
 @survives_errors
@@ -108,8 +109,9 @@ class EmailCodeConfirmView(OpenAPIView):
     )
     def post(self, request: Request) -> HttpResponse:
         """Sign in by the mailed digits, which also proves the address."""
-        given = with_fingerprint(request, read(shapes.EmailCodeConfirmSerializer, request))
-        return signed_in(email_code.confirm(client=client_of(request), **given))
+        client = client_of(request)
+        given = with_fingerprint(client, read(shapes.EmailCodeConfirmSerializer, request))
+        return signed_in(email_code.confirm(client=client, **given))
 
 
 @survives_errors
@@ -123,8 +125,9 @@ class SocialSignInView(OpenAPIView):
     )
     def post(self, request: Request, provider: str) -> HttpResponse:
         """Sign in by another provider's ID token; 201 with a new account."""
-        given = with_fingerprint(request, read(shapes.SocialSignInSerializer, request))
-        done = social.sign_in(provider=provider, client=client_of(request), **given)
+        client = client_of(request)
+        given = with_fingerprint(client, read(shapes.SocialSignInSerializer, request))
+        done = social.sign_in(provider=provider, client=client, **given)
         return signed_in(done.logged_in, code=status.HTTP_201_CREATED if done.created else status.HTTP_200_OK)
 
 

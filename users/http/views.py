@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from common.client import client_of
+from common.client import Client, client_of
 from common.drf import CursorPagination, read
 from common.errors import TokenNotValid, ValidationFailed
 from common.plain import Answer, HotView
@@ -49,9 +49,9 @@ def person(request: Request) -> User:
     return cast(User, request.user)
 
 
-def with_fingerprint(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+def with_fingerprint(client: Client, given: dict[str, Any]) -> dict[str, Any]:
     """Return the body of a login; the header's device fingerprint counts where the body has none."""
-    return given | {"device_fingerprint": given["device_fingerprint"] or client_of(request).device_fingerprint}
+    return given | {"device_fingerprint": given["device_fingerprint"] or client.device_fingerprint}
 
 
 def signed_in(logged_in: login.LoggedIn, *, code: int = status.HTTP_200_OK) -> HttpResponse:
@@ -100,8 +100,9 @@ class LoginView(HotView, OpenAPIView):
     @documented("login", request=serializers.LoginSerializer, auth=[], responses={200: serializers.LoggedInSerializer})
     def post(self, request: Request) -> HttpResponse:
         """Sign in. Five failed passwords lock the account for half an hour, known or not."""
-        given = with_fingerprint(request, read(serializers.LoginSerializer, request))
-        return signed_in(login.login(client=client_of(request), **given))
+        client = client_of(request)
+        given = with_fingerprint(client, read(serializers.LoginSerializer, request))
+        return signed_in(login.login(client=client, **given))
 
 
 class PasswordResetView(OpenAPIView):

@@ -91,6 +91,7 @@ class HotView(APIView):
                 raise
             set_rollback()
             response = Answer(envelope(error), status=error.status, headers=headers(error))
+            del error  # it holds this frame, and with it the request: only the collector would free them
         response.headers._store["allow"] = self._allow  # type: ignore[attr-defined]
         return response
 

@@ -94,7 +94,7 @@ def claimed(raw: str | bytes) -> Claims | TokenNotValid:
     try:
         return codec.parse(raw)
     except TokenNotValid as error:
-        return error
+        return error.with_traceback(None)  # its frames would hold the caller's list, which holds it
 
 
 def decide_all(
@@ -113,7 +113,7 @@ def decide_all(
         try:
             known, user_session = _decided(claims, people.get(claims.user_id), user_sessions.get(claims.sid), at=now)
         except TokenNotValid as error:
-            answers.append(error)
+            answers.append(error.with_traceback(None))
         else:
             answers.append(known)
             seen.append((user_session, claims))

@@ -9,6 +9,7 @@ import pytest
 
 from chat.hub.connection import Socket
 from chat.socket import consumer
+from common.errors import TokenNotValid
 
 
 @pytest.mark.django_db(transaction=True)
@@ -48,5 +49,21 @@ async def test_a_refused_handshake_frees_its_socket_without_the_collector(monkey
         await asyncio.sleep(0)  # tasks let go of their results at the next turn
         assert sent[-1] == {"type": "websocket.close", "code": 4401}
         assert [watched() for watched in made] == [None]
+        async with asyncio.timeout(60):
+            while any(type(one) is TokenNotValid for one in gc.get_objects()):  # the thread lets go a moment later
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/api/users/me/", "/api/users/sessions/", "/api/chat/conversations/"])
+def test_a_refused_request_frees_its_error_without_the_collector(client: Any, path: str) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for token in ("nonsense", "a.b.c", "é"):
+            assert client.get(path, HTTP_AUTHORIZATION=f"Bearer {token}").status_code == 401
+        assert not [one for one in gc.get_objects() if type(one) is TokenNotValid]
     finally:
         gc.enable()

@@ -8,6 +8,7 @@ They are signed as text, and the refresh token's text is stored in the row, so t
 import re
 import uuid
 from binascii import a2b_base64, b2a_base64
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -125,10 +126,9 @@ def parse(raw: str | bytes) -> Claims:
 
     Raises: TokenNotValid("invalid") for every fault alike: details would only help a forger.
     """
-    try:
+    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return _parse(raw)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-        raise TokenNotValid("invalid") from None
+    raise TokenNotValid("invalid")  # outside of the handler: as its context the first error would hold every frame
 
 
 def _parse(raw: str | bytes) -> Claims:

@@ -246,8 +246,13 @@ class Sentinel(Engine):
 
     def _wait(self) -> None:
         wait_until(lambda: sorted(ask(node.port, "ROLE")[0] for node in self.data) == ["master", "slave"])
+        wait_until(self._is_in_step)
         told = ("SENTINEL", "MASTERS")
         wait_until(lambda: all(self._knows_all(ask(node.port, *told)[0]) for node in self.sentinels))
+
+    def _is_in_step(self) -> bool:
+        """Return whether the replica follows: another is never promoted."""
+        return all(role[3] == "connected" for node in self.data if (role := ask(node.port, "ROLE"))[0] == "slave")
 
     def _knows_all(self, master: Any) -> bool:
         found = self._master(master)

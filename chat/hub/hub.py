@@ -20,7 +20,6 @@ from chat import database
 from chat.hub.connection import Socket
 from chat.hub.feed import Feed, hidden_by
 from chat.hub.layer import Layer, group_of
-from chat.hub.together import Together
 from chat.log import catchup
 from chat.log.published import Published
 from chat.protocol.close_codes import Close
@@ -54,7 +53,6 @@ class Hub:
     def __init__(self, loop: asyncio.AbstractEventLoop, *, layer: Layer | None, watcher: Watcher) -> None:
         self.loop, self.layer, self.watcher = loop, layer, watcher
         self.spawn = watcher.spawn
-        self.catchups: Together[catchup.Asked, catchup.Catchup] = Together(catchup.ranges_of, watcher.spawn)
         self.feeds: dict[int, Feed] = {}
         self.sockets: dict[str, Socket] = {}
         self.by_user: dict[int, set[Socket]] = defaultdict(set)

@@ -8,16 +8,14 @@ from chat import database
 from chat.hub.connection import Socket
 from chat.hub.feed import Feed
 from chat.hub.send_window import Frame
-from chat.hub.together import Together
 from chat.log import catchup
-from chat.log.catchup import Asked, Catchup, Place, Range
+from chat.log.catchup import Place, Range
 from chat.log.published import Encoded
 from chat.protocol import outgoing
 from chat.protocol.outgoing import GapFrame, Outgoing, RemovedFrame, ResumedFrame
 from common.errors import NotFound
 
 FRAME_BYTES = 512 * 1024
-FEW_CURSORS = 50  # with more, a thread of its own is worth its price
 
 
 class Registry(Protocol):
@@ -25,8 +23,6 @@ class Registry(Protocol):
 
     @property
     def feeds(self) -> Mapping[int, Feed]: ...
-    @property
-    def catchups(self) -> Together[Asked, Catchup]: ...
     def feed_of(self, conversation_id: int, conversation_uuid: uuid.UUID, head: int) -> Feed: ...
     def unfollow(self, socket: Socket, feed: Feed) -> None: ...
     def mend_if_needed(self, feed: Feed) -> None: ...
@@ -41,7 +37,7 @@ async def resume(
     """
     held = {feed.id: (feed.uuid, feed.hold(socket).sent) for feed in socket.feeds}
     try:
-        found = await _missed(registry, Asked(socket.user_id, cursors, same_epoch))
+        found = await database.run(catchup.read, socket.user_id, cursors, same_epoch=same_epoch)
         for together in _portions(found.ranges):
             await _tell_all(registry, socket, together)
         told = {one.conversation_id for one in found.ranges}
@@ -54,16 +50,6 @@ async def resume(
     finally:
         _let_go(socket)
     await _send(socket, ResumedFrame(ref=ref))
-
-
-async def _missed(registry: Registry, asked: Asked) -> Catchup:
-    """Read what was missed; the ranges of small catch-ups together with those of others who come at the same time."""
-    if len(asked.cursors) > FEW_CURSORS:
-        return await database.run(catchup.read, asked.user_id, asked.cursors, same_epoch=asked.same_epoch)
-    found = await registry.catchups.ask(asked)
-    if any(one.has_events for one in found.ranges):
-        found.ranges = await database.run(catchup.fill, asked.user_id, found.ranges)
-    return found
 
 
 async def sync(registry: Registry, socket: Socket, conversation_uuid: uuid.UUID, after: int, *, ref: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from chat.hub import clock, hub, presence, resume
+from chat.hub import clock, hub, presence
 from chat.hub import messages as wire
 from chat.hub.feed import Feed
 from chat.hub.process import Process
@@ -125,9 +125,7 @@ async def test_what_comes_twice_early_or_not_at_all_is_told_once_and_in_order(al
     assert await peer.waiting() == []
 
 
-@pytest.mark.parametrize("few", [50, 0], ids=["with others", "by itself"])
-async def test_resume_tells_what_was_missed_then_what_is_left_of(alice, bob, charlie, monkeypatch, few):
-    monkeypatch.setattr(resume, "FEW_CURSORS", few)
+async def test_resume_tells_what_was_missed_then_what_is_left_of(alice, bob, charlie):
     room, gone = await group(alice, bob), await group(alice, bob, charlie)
     epoch = (await connect(bob)).hello["epoch"]
     await say(alice, gone, "last words")

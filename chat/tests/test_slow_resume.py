@@ -10,7 +10,6 @@ from chat.hub import resume, send_window
 from chat.hub.connection import Socket
 from chat.hub.feed import Feed
 from chat.hub.send_window import Window
-from chat.log import catchup
 from chat.log.catchup import Catchup, Range
 from chat.log.published import Encoded
 
@@ -20,13 +19,8 @@ MANY = 2_000
 class Registry:
     """A hub with nothing live."""
 
-    def __init__(self, found: Catchup) -> None:
+    def __init__(self) -> None:
         self.feeds: dict[int, Any] = {}
-        self.catchups = SimpleNamespace(ask=self.ask)
-        self.found = found
-
-    async def ask(self, asked: Any) -> Catchup:
-        return self.found
 
     def feed_of(self, conversation_id: int, conversation_uuid: uuid.UUID, head: int) -> Any:
         made = Feed(self, conversation_id, conversation_uuid, head)  # type: ignore[arg-type]
@@ -39,11 +33,6 @@ class Registry:
         return
 
 
-async def _filled(function: Any, user_id: int, ranges: list[Range]) -> list[Range]:
-    assert function is catchup.fill
-    return ranges
-
-
 async def _resumed(monkeypatch: Any, found: Catchup) -> list[dict[str, Any]]:
     """Return what a client gets that takes one frame at each turn of the loop."""
     told: list[dict[str, Any]] = []
@@ -52,9 +41,12 @@ async def _resumed(monkeypatch: Any, found: Catchup) -> list[dict[str, Any]]:
         await asyncio.sleep(0)  # the buffer of a slow link is full after every frame
         told.append(json.loads(message["text"]) if "text" in message else message)
 
-    monkeypatch.setattr(resume.database, "run", _filled)
+    async def run(function: Any, *args: Any, **kwargs: Any) -> Any:
+        return found
+
+    monkeypatch.setattr(resume.database, "run", run)
     socket = Socket(Window(send))
-    await resume.resume(Registry(found), socket, {}, same_epoch=True, ref=7)  # type: ignore[arg-type]
+    await resume.resume(Registry(), socket, {}, same_epoch=True, ref=7)  # type: ignore[arg-type]
     await socket.window.drained()
     assert socket.is_open
     return told
@@ -131,9 +123,12 @@ def _frames(wire: bytes) -> list[dict[str, Any]]:
 async def _written(monkeypatch: Any, found: Catchup) -> list[list[dict[str, Any]]]:
     """Return the frames of each write of a catch-up."""
 
-    monkeypatch.setattr(resume.database, "run", _filled)
+    async def run(function: Any, *args: Any, **kwargs: Any) -> Any:
+        return found
+
+    monkeypatch.setattr(resume.database, "run", run)
     protocol = WebSocketsSansIOProtocol()
-    registry, socket = Registry(found), Socket(Window(protocol.send))
+    registry, socket = Registry(), Socket(Window(protocol.send))
     await resume.resume(registry, socket, {}, same_epoch=True, ref=7)  # type: ignore[arg-type]
     for feed in registry.feeds.values():
         assert (feed.live, feed.behind, feed.head) == ({socket}, {}, 5)  # live events follow

@@ -8,17 +8,14 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.db import OperationalError, connection
-from django.test.utils import CaptureQueriesContext
+from django.db import OperationalError
 from django.utils import timezone
 
 from chat import database
 from chat.hub import opening, presence
 from chat.hub.opening import Knock, Opened
 from chat.hub.together import Together
-from chat.log import catchup
-from chat.log.catchup import Asked
-from chat.services import conversations, members, messages
+from chat.services import conversations
 from chat.tests.peers import person
 from common.errors import TokenNotValid
 from sessions.models import UserSession
@@ -154,35 +151,3 @@ def test_a_device_is_seen_once_a_minute_and_an_older_token_proves_nothing() -> N
     row.refresh_from_db()
     assert (row.successor_used, row.last_seen_at) == (False, later)
     assert UserSession.objects.get(session_token=bob.sid).last_seen_at == later
-
-
-@pytest.mark.django_db
-def test_each_resume_of_a_batch_is_read_as_by_itself() -> None:
-    alice, bob, charlie = person(), person(), person()
-    ids = [bob.id, charlie.id]
-    room, other = [conversations.create_group(user_id=alice.id, title="Group", user_ids=ids) for _ in range(2)]
-    messages.send(user_id=alice.id, session_id=alice.session_id, conversation_uuid=other.uuid, content="Hello")
-    members.remove(user_id=alice.id, conversation_uuid=room.uuid, member_id=bob.id)
-    unknown = uuid.uuid4()
-    asked = [
-        Asked(alice.id, {room.uuid: 4, other.uuid: 5}, same_epoch=True),
-        Asked(bob.id, {}, same_epoch=True),
-        Asked(bob.id, {room.uuid: 4, unknown: 1}, same_epoch=True),
-        Asked(charlie.id, {room.uuid: 4, other.uuid: 99}, same_epoch=True),
-        Asked(charlie.id, {other.uuid: 5}, same_epoch=False),
-        Asked(0, {room.uuid: 4}, same_epoch=True),
-    ]
-    with CaptureQueriesContext(connection) as queries:
-        together = catchup.ranges_of(asked)
-    assert len(queries) == 1
-    assert together == [catchup.ranges_of([one])[0] for one in asked]
-    told = [{one.conversation_uuid: (one.up_to, one.is_gap, one.left) for one in found.ranges} for found in together]
-    assert told == [
-        {room.uuid: (5, False, False), other.uuid: (5, False, False)},
-        {other.uuid: (5, False, False)},  # who was removed and asks for nothing learns nothing
-        {room.uuid: (5, False, True), other.uuid: (5, False, False)},
-        {room.uuid: (5, False, False), other.uuid: (5, True, False)},
-        {room.uuid: (5, False, False), other.uuid: (5, True, False)},
-        {},
-    ]
-    assert [found.removed for found in together] == [[], [], [unknown], [], [], [room.uuid]]

@@ -37,7 +37,7 @@ export default defineConfig({
           groups: [
             { name: 'messages', test: /page\/(Attachment|Words|tally|chat|uploads|push|ui\/(Popover|wait))|core\/media/, includeDependenciesRecursively: false },
             { name: 'forms', test: /page\/(ui\/(form|accounts)|social)|dist\/esm\/(core\/)?accounts/, includeDependenciesRecursively: false },
-            { name: 'shared', test: /node_modules\/preact|preload-helper|rolldown|page\/(i18n|later|words\/en|ui\/(icons|Avatar)|theme|settings\/Preferences)|dist\/esm\/(?!(core\/)?(accounts|media|stores|tabs|offline))/, includeDependenciesRecursively: false },
+            { name: 'shared', test: /node_modules\/preact|preload-helper|rolldown|page\/(i18n|later|stored|words\/en|ui\/(icons|Avatar)|theme|settings\/Preferences)|dist\/esm\/(?!(core\/)?(accounts|media|stores|tabs|offline))/, includeDependenciesRecursively: false },
           ],
         },
       },

@@ -1,1 +1,1 @@
-import{n as e}from"./app.js";import{t}from"./stored.js";var n=[`👍`,`❤️`,`😂`,`😮`,`😢`,`🙏`];function r(){return(t.getItem(`recent_emoji`)??``).split(` `).filter(Boolean)}function i(n){t.setItem(e,[n,...r().filter(e=>e!==n)].slice(0,16).join(` `))}export{r as n,i as r,n as t};
+import{n as e}from"./app.js";import{E as t}from"./shared.js";var n=[`👍`,`❤️`,`😂`,`😮`,`😢`,`🙏`];function r(){return(t.getItem(`recent_emoji`)??``).split(` `).filter(Boolean)}function i(n){t.setItem(e,[n,...r().filter(e=>e!==n)].slice(0,16).join(` `))}export{r as n,i as r,n as t};

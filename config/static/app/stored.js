@@ -1,1 +1,0 @@
-function e(e){let t=t=>{try{return t(e())}catch{return null}};return{getItem:e=>t(t=>t.getItem(e)),setItem:(e,n)=>void t(t=>t.setItem(e,n)),removeItem:e=>void t(t=>t.removeItem(e)),clear:()=>void t(e=>e.clear())}}var t=e(()=>localStorage),n=e(()=>sessionStorage);export{n,t};

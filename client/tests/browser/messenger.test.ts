@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { send, signedIn } from '../support/scene';
 import { beginAgainClean } from '../support/attempts';
-import { startServer, until } from '../support/server';
+import { mailedCode, startServer, until } from '../support/server';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
@@ -325,7 +325,7 @@ describe.skipIf(!server)('a messenger', () => {
     await page.getByLabel('E-mail').fill('bob@example.com');
     await page.getByRole('button', { name: 'Send a code' }).click();
     await page.getByRole('textbox', { name: 'Code' }).waitFor();
-    const code = await until('the mail', () => /\b\d{6}\b/.exec(server!.mailsTo('bob@example.com').at(-1)?.split(/\r?\n\r?\n/).slice(1).join('\n') ?? '')?.[0]);
+    const code = await until('the mail', () => mailedCode(server!, 'bob@example.com'));
     await page.getByRole('textbox', { name: 'Code' }).fill(code);
     await page.getByRole('button', { name: 'Continue' }).click();
     await page.getByRole('button', { name: 'Account: bob' }).waitFor();
@@ -337,6 +337,8 @@ describe.skipIf(!server)('a messenger', () => {
       const answered = stranger.waitForResponse((response) => response.url().includes('/auth/login/'));
       await stranger.getByRole('button', { name: 'Sign in', exact: true }).click();
       await answered;
+      // A click while the form is busy does nothing.
+      await stranger.locator('form[aria-busy=false]').waitFor();
     }
     await stranger.getByRole('alert').getByText(/Please try again at \d\d:\d\d\. \((30:00|29:\d\d)\)/).waitFor();
   });

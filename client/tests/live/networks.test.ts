@@ -14,7 +14,7 @@ import { uuid4 } from '@/core/uuid';
 import { attachmentMeta, uploadAttachment, UploadCancelled, uploadResumable } from '@/media';
 import { beginAgainClean } from '../support/attempts';
 import { wireTo } from '../support/proxy';
-import { startServer, until } from '../support/server';
+import { mailedCode, startServer, until } from '../support/server';
 
 const server = await startServer({ CHAT_MESSAGES_PER_10S: '2000', CHAT_FRAMES_PER_MINUTE: '20000' });
 beginAgainClean(server);
@@ -219,8 +219,7 @@ describe.skipIf(!server)('a second factor', () => {
     closing.push(fresh.start());
     const accounts = new Accounts(fresh);
     const { challenge } = await accounts.requestEmailCode(address);
-    const mail = await until('the mail', () => server!.mailsTo(address).slice(mails).find((text) => /\b\d{6}\b/.test(text)));
-    const code = /\b(\d{6})\b/.exec(mail.slice(mail.indexOf('\n\n')))![1]!;
+    const code = await until('the mail', () => mailedCode(server!, address, mails));
     await accounts.signInWithEmailCode(challenge, code);
     expect(fresh.user!.username).toBe('bob');
   });

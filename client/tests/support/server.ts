@@ -122,6 +122,12 @@ function refused(reason: string): null {
   return null;
 }
 
+/** The newest sign-in code that was mailed to this address after its first so many mails: other mails may come after it. */
+export function mailedCode(server: Server, address: string, after = 0): string | undefined {
+  const codes = server.mailsTo(address).slice(after).map((text) => /: (\d{6})\b/.exec(text)?.[1]);
+  return codes.filter((code) => code !== undefined).at(-1);
+}
+
 function decodeQuotedPrintable(text: string): string {
   return text.replace(/=\r?\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
 }

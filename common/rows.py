@@ -90,8 +90,8 @@ def _from_json(value: str | None, column: Any, here: Any) -> Any:
         return column.target.from_db_value(value, column, here)
 
 
-# What psycopg takes as it is, in fields that would not change it. Integers stay with their fields, which choose the
-# width: a statement is prepared for each combination of types.
+# Fields and values that psycopg takes unchanged. Integers stay with their fields, which choose the width: a statement
+# is prepared for each combination of types.
 _FIELDS_AS_THEY_ARE = {BooleanField, CharField, DateTimeField, TextField, UUIDField}
 _VALUES_AS_THEY_ARE = {bool, str, datetime, UUID, type(None)}
 

@@ -1,4 +1,4 @@
-"""Who wakes a device is asked by plain SQL: the same on PostgreSQL."""
+"""The plain SQL that asks whether a message wakes a device, on PostgreSQL."""
 
 import pytest
 

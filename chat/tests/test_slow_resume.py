@@ -91,7 +91,7 @@ async def test_an_event_in_thousands_of_conversations_is_no_slow_consumer(monkey
 
 
 class WebSocketsSansIOProtocol:
-    """What a window needs of uvicorn's protocol: it takes frames that are ready for the wire."""
+    """A stand-in for uvicorn's protocol, which takes frames that are ready for the wire."""
 
     def __init__(self) -> None:
         self.conn = SimpleNamespace(extensions=[])

@@ -324,22 +324,29 @@ async def test_a_header_that_does_not_end_is_closed(settings: Any, start: bytes)
         assert await peer.closed()
 
 
+async def closed_though_it_says(peer: Peer, piece: bytes) -> bool:
+    """Say the piece again and again; return whether the server closes all the same."""
+
+    async def say_it() -> None:
+        while True:
+            await peer.say(piece)
+            await asyncio.sleep(0.02)
+
+    saying = asyncio.create_task(say_it())
+    closed = await peer.closed()
+    saying.cancel()
+    await asyncio.gather(saying, return_exceptions=True)
+    return closed
+
+
 async def test_a_header_that_trickles_is_closed_all_the_same(settings: Any) -> None:
     settings.REQUEST_SECONDS = 0.3
 
     async with serving(Application()) as port:
         peer = await Peer.to(port)
 
-        async def trickle() -> None:
-            await peer.say(b"GET / HTTP/1.1\r\nX: ")
-            while True:
-                await peer.say(b"x")
-                await asyncio.sleep(0.02)
-
-        task = asyncio.create_task(trickle())
-        assert await peer.closed()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await peer.say(b"GET / HTTP/1.1\r\nX: ")
+        assert await closed_though_it_says(peer, b"x")
 
 
 async def test_a_kept_connection_that_begins_a_second_request_must_end_it(settings: Any) -> None:
@@ -359,15 +366,7 @@ async def test_empty_lines_do_not_keep_a_connection(settings: Any) -> None:
         await peer.say(head(Host="testserver"))
         assert (await peer.answer())[0] == 200
 
-        async def feed() -> None:
-            while True:
-                await peer.say(b"\r\n")
-                await asyncio.sleep(0.02)
-
-        task = asyncio.create_task(feed())
-        assert await peer.closed()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        assert await closed_though_it_says(peer, b"\r\n")
 
 
 async def test_a_second_request_that_begins_beside_the_first_must_end_too(settings: Any) -> None:
